@@ -1,0 +1,164 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use qplug_hotplug::Format;
+use qplug_qmp::Address;
+
+/// Plug disks into running QEMU machines, and pull them out again.
+///
+/// A disk is known by its name: a Linux guest finds it under /dev/disk/by-id/virtio-NAME, and
+/// 'detach NAME' pulls it out. Every command may be repeated safely.
+#[derive(Debug, Parser)]
+#[command(name = "qplug", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The machine's QMP monitor: PATH, unix:PATH, tcp:HOST:PORT or fd:NUMBER.
+    #[arg(long, short, global = true, env = "QPLUG_SOCKET", value_name = "ADDRESS")]
+    pub(crate) socket: Option<Address>,
+
+    /// Print JSON, for programs (docs/json.md has the shapes).
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Say on stderr what is sent and received.
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+
+    /// How long to wait for the monitor to answer, in seconds.
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(crate) connect_timeout: Duration,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Plug a disk in.
+    Attach(Attach),
+    /// Pull a disk out: wait until the guest has let go and the image is closed.
+    Detach(Detach),
+    /// List the machine's disks.
+    List,
+    /// List what can be plugged where.
+    Ports,
+    /// Say what machine it is, and how it is.
+    Status,
+    /// Run any QMP command, with arguments as key=value or as JSON.
+    #[command(after_help = EXEC_HELP)]
+    Exec(Exec),
+    /// Run a command of the human monitor.
+    Hmp(Hmp),
+    /// Follow the machine's events until interrupted.
+    Events,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Attach {
+    /// The disk's image: a file or a block device.
+    pub(crate) image: PathBuf,
+
+    /// The disk's name in the machine. Default: the image's file name without its extension.
+    #[arg(long, short)]
+    pub(crate) name: Option<String>,
+
+    /// The image's format, such as qcow2 or raw. Default: what its header says, where that is safe.
+    #[arg(long, short)]
+    pub(crate) format: Option<Format>,
+
+    /// The serial that the guest sees, at most 20 characters. Default: the name.
+    #[arg(long)]
+    pub(crate) serial: Option<String>,
+
+    /// Let the guest only read the disk.
+    #[arg(long, short)]
+    pub(crate) read_only: bool,
+
+    /// The port to use, as 'qplug ports' names it. Default: the first free one.
+    #[arg(long, short)]
+    pub(crate) port: Option<String>,
+
+    /// The image's path is one where QEMU runs, not here: do not look at it (needs --format).
+    #[arg(long)]
+    pub(crate) remote: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Detach {
+    /// The disk's name.
+    pub(crate) name: String,
+
+    /// How long to wait for the guest, in seconds. Then the detach is pending (exit code 5), and the
+    /// same command goes on with it.
+    #[arg(long, short, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+
+    /// Succeed when there is no such disk, for scripts that repeat a detach.
+    #[arg(long)]
+    pub(crate) missing_ok: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Exec {
+    /// The command, such as query-block.
+    pub(crate) command: String,
+
+    /// Its arguments: key=value (a dot in the key goes into an object), or one JSON object.
+    pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Hmp {
+    /// The command line, such as 'info block'.
+    #[arg(required = true)]
+    pub(crate) command_line: Vec<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  qplug --socket /run/vm1.qmp attach data.qcow2
+  qplug --socket /run/vm1.qmp detach data
+  QPLUG_SOCKET=tcp:localhost:4444 qplug list --json
+
+Exit codes: 0 done, 2 usage, 3 connection, 4 refused by QEMU or the guest,
+5 pending, 6 impossible (nothing was changed), 7 outcome unknown, 1 anything else.";
+
+const EXEC_HELP: &str = "\
+Examples:
+  qplug exec query-block
+  qplug exec blockdev-add driver=raw node-name=n file.driver=file file.filename=a.img
+  qplug exec device_del '{\"id\": \"data\"}'
+
+Numbers, true, false, null, and texts that begin with {, [ or \" are taken as JSON; all else is a
+string. Quote to make a string of a number: key='\"1\"'.";
+
+/// The longest wait that can be asked for; a longer one is a slip of the finger.
+const MAX_SECONDS: f64 = 86_400.0 * 7.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| format!("not a number of seconds from 0 to {MAX_SECONDS}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_are_bounded() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "x", "-1", "inf", "NaN", "1e9"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

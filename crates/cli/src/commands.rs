@@ -1,0 +1,65 @@
+//! One file a command: from its arguments to its outcome.
+
+mod attach;
+mod detach;
+mod events;
+mod exec;
+mod list;
+mod ports;
+mod status;
+
+use qplug_hotplug::Machine;
+use qplug_qmp::{Address, Client, Options, Traffic};
+use serde::Serialize;
+
+use crate::args::{Args, Command};
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, dim};
+
+/// Runs the command that the arguments name.
+pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
+    let address = args.socket.ok_or_else(|| {
+        Failure::usage("which machine? Give its monitor with --socket, or in QPLUG_SOCKET")
+    })?;
+    let monitor = Monitor { address, connect_timeout: args.connect_timeout };
+    match args.command {
+        Command::Attach(args) => attach::run(args, &monitor, output).await,
+        Command::Detach(args) => detach::run(args, &monitor, output).await,
+        Command::List => list::run(&monitor, output).await,
+        Command::Ports => ports::run(&monitor, output).await,
+        Command::Status => status::run(&monitor, output).await,
+        Command::Exec(args) => exec::run(args, &monitor, output).await,
+        Command::Hmp(args) => exec::run_hmp(args, &monitor, output).await,
+        Command::Events => events::run(&monitor, output).await,
+    }
+}
+
+/// Where the machine is. Commands check their own arguments before they connect.
+struct Monitor {
+    address: Address,
+    connect_timeout: std::time::Duration,
+}
+
+impl Monitor {
+    async fn connect(&self) -> Result<Client, Failure> {
+        let options = Options { connect_timeout: self.connect_timeout, ..Options::default() };
+        Ok(Client::connect_with(&self.address, options).await?)
+    }
+
+    async fn machine(&self) -> Result<Machine, Failure> {
+        Ok(Machine::new(self.connect().await?))
+    }
+}
+
+/// A result, and what it took: QEMU reads its monitor slowly, so commands and bytes are time.
+#[derive(Serialize)]
+struct WithTraffic<T: Serialize> {
+    #[serde(flatten)]
+    result: T,
+    traffic: Traffic,
+}
+
+/// What an operation took, as people read it.
+fn took(traffic: Traffic) -> String {
+    dim(format_args!("({} commands, {} bytes)", traffic.commands, traffic.bytes))
+}

@@ -1,0 +1,102 @@
+//! `qplug events`
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use qplug_qmp::{Event, EventsError, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Monitor;
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, dim};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<Timestamp>,
+}
+
+pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
+    let client = monitor.connect().await?;
+    let mut events = client.events();
+    output.remark("following events; stop with Ctrl-C");
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            signal = tokio::signal::ctrl_c() => {
+                signal?;
+                return Ok(Exit::Done);
+            }
+        };
+        match event {
+            Ok(event) => print(&event, output)?,
+            Err(EventsError::Missed(count)) => {
+                output.remark(&format!("{count} events were missed"))
+            }
+            Err(EventsError::Closed(closed)) => {
+                return Err(Failure { exit: Exit::Connection, message: closed.to_string() });
+            }
+        }
+    }
+}
+
+fn print(event: &Event, output: &Output) -> Result<(), Failure> {
+    let report =
+        Report { event: &event.name, data: event.data.as_deref(), timestamp: event.timestamp };
+    output.result(&report, |out| {
+        let data = event.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
+        let data = data.map(|data| words(&data)).unwrap_or_default();
+        writeln!(out, "{} {}{data}", dim(clock(event.timestamp)), event.name)
+    })
+}
+
+/// The event's data as `key=value` words.
+fn words(data: &Value) -> String {
+    match data {
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| match value {
+                Value::String(text) => format!(" {key}={text}"),
+                other => format!(" {key}={other}"),
+            })
+            .collect(),
+        other => format!(" {other}"),
+    }
+}
+
+/// The host's time of the event, in UTC.
+fn clock(timestamp: Option<Timestamp>) -> String {
+    let since_1970 = timestamp.and_then(|time| {
+        let seconds = u64::try_from(time.seconds).ok()?;
+        let micros = u32::try_from(time.microseconds).ok().filter(|micros| *micros < 1_000_000)?;
+        UNIX_EPOCH.checked_add(Duration::new(seconds, micros * 1000))
+    });
+    // QEMU says -1 where its host has no clock.
+    since_1970.map_or_else(
+        || "(no time)".to_owned(),
+        |time| humantime::format_rfc3339_millis(time).to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_qemu_does_not_know_is_said_so() {
+        let at = |seconds, microseconds| clock(Some(Timestamp { seconds, microseconds }));
+        assert_eq!(at(0, 1500), "1970-01-01T00:00:00.001Z");
+        assert_eq!(at(-1, -1), "(no time)");
+        assert_eq!(clock(None), "(no time)");
+    }
+
+    #[test]
+    fn data_reads_as_words() {
+        let data = serde_json::json!({"device": "data", "path": "/x", "n": 1});
+        assert_eq!(words(&data), " device=data path=/x n=1");
+    }
+}

@@ -1,0 +1,39 @@
+//! `qplug exec` and `qplug hmp`
+
+use serde_json::{Value, json};
+
+use super::Monitor;
+use crate::args::{Exec, Hmp};
+use crate::failure::{Exit, Failure};
+use crate::key_values;
+use crate::output::Output;
+
+pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
+    let arguments = key_values::parse(&args.arguments).map_err(Failure::usage)?;
+    let client = monitor.connect().await?;
+    let reply = client.execute(&args.command, arguments.as_ref()).await?;
+    // Numbers larger than any machine word, and members in QEMU's order, pass through unparsed.
+    output.result(&reply, |out| match serde_json::from_str::<Value>(reply.get()) {
+        Ok(value) => writeln!(out, "{value:#}"),
+        Err(_) => writeln!(out, "{}", reply.get()),
+    })?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn run_hmp(
+    args: Hmp,
+    monitor: &Monitor,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let arguments = json!({"command-line": args.command_line.join(" ")});
+    let client = monitor.connect().await?;
+    let reply = client.execute("human-monitor-command", Some(&arguments)).await?;
+    // Empty output is {} up to QEMU 1.0, and "" later.
+    let text = serde_json::from_str::<String>(reply.get()).unwrap_or_default();
+    let text = text.replace("\r\n", "\n");
+    output.result(&json!({"output": text}), |out| {
+        write!(out, "{text}")?;
+        if text.is_empty() || text.ends_with('\n') { Ok(()) } else { writeln!(out) }
+    })?;
+    Ok(Exit::Done)
+}

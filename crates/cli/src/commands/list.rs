@@ -1,0 +1,51 @@
+//! `qplug list`
+
+use qplug_hotplug::{DiskState, ListedDisk};
+
+use super::Monitor;
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, size, table};
+
+pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
+    let disks = monitor.machine().await?.list().await?;
+    output.result(&disks, |out| {
+        if disks.is_empty() {
+            return writeln!(out, "no disks");
+        }
+        table(
+            out,
+            ["NAME", "STATE", "PORT", "SIZE", "FORMAT", "ACCESS", "SERIAL", "IMAGE"],
+            disks.iter().map(row),
+        )
+    })?;
+    if disks.iter().any(|disk| disk.state == DiskState::HalfDone) {
+        output.remark(
+            "half-done: run the attach again to finish it, or 'qplug detach NAME' to undo it",
+        );
+    }
+    Ok(Exit::Done)
+}
+
+fn row(disk: &ListedDisk) -> [String; 8] {
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let state = match disk.state {
+        DiskState::Attached => "attached",
+        DiskState::HalfDone => "half-done",
+        DiskState::Foreign => "foreign",
+    };
+    let access = match disk.read_only {
+        Some(true) => "ro",
+        Some(false) => "rw",
+        None => "-",
+    };
+    [
+        disk.name.clone(),
+        state.to_owned(),
+        text(&disk.port),
+        disk.bytes.map_or_else(|| "-".to_owned(), size),
+        text(&disk.format),
+        access.to_owned(),
+        text(&disk.serial),
+        text(&disk.image),
+    ]
+}

@@ -1,0 +1,60 @@
+//! `qplug ports`
+
+use qplug_hotplug::{ListedPort, PortKind, PortState, Ports};
+
+use super::Monitor;
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, table};
+
+pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
+    let ports = monitor.machine().await?.ports().await?;
+    output.result(&ports, |out| {
+        if !ports.ports.is_empty() {
+            table(out, ["PORT", "KIND", "STATE", "HOLDS"], rows(&ports.ports))?;
+        }
+        writeln!(out, "{}", summary(&ports))
+    })?;
+    Ok(Exit::Done)
+}
+
+/// A row a port; free slots of one bus that follow each other share one.
+fn rows(ports: &[ListedPort]) -> impl Iterator<Item = [String; 4]> {
+    let alike = |a: &ListedPort, b: &ListedPort| {
+        a.kind == PortKind::Slot && (a.kind, a.state, &a.holds) == (b.kind, b.state, &b.holds)
+    };
+    ports.chunk_by(alike).filter_map(|run| {
+        let mut cells = row(run.first()?);
+        if let [_, .., last] = run {
+            cells[0] = format!("{} to {}", cells[0], last.port);
+        }
+        Some(cells)
+    })
+}
+
+fn row(port: &ListedPort) -> [String; 4] {
+    let kind = match port.kind {
+        PortKind::RootPort => "root port",
+        PortKind::Slot => "slot",
+    };
+    let state = match port.state {
+        PortState::Free => "free",
+        PortState::Taken => "taken",
+        PortState::Fixed => "fixed (hotplug=off)",
+    };
+    [port.port.clone(), kind.to_owned(), state.to_owned(), port.holds.clone().unwrap_or_default()]
+}
+
+fn summary(ports: &Ports) -> String {
+    let free = ports.ports.iter().filter(|port| port.state == PortState::Free).count();
+    let mut text = format!("{}: {free} of {} places free", ports.board, ports.ports.len());
+    if free == 0 {
+        text += &format!("; to make room, {}", ports.board.how_to_make_room());
+    }
+    if ports.unnamed > 0 {
+        text += &format!(
+            "; {} root ports more have no id, so nothing can be plugged in: give QEMU id=NAME for each",
+            ports.unnamed
+        );
+    }
+    text
+}

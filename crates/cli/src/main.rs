@@ -1,0 +1,42 @@
+//! `qplug`: plugs disks into running QEMU machines, and pulls them out again.
+//!
+//! The command parses, calls the library, prints and exits; what it can do, the library can do.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `args.rs` | the command line |
+//! | `commands/` | one file a command: from its arguments to its outcome |
+//! | `key_values.rs` | `key=value` arguments, as QMP's JSON |
+//! | `output.rs` | the only file that prints |
+//! | `failure.rs` | exit codes, and which failure has which |
+
+mod args;
+mod commands;
+mod failure;
+mod key_values;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new(args.json);
+    if args.verbose {
+        output::log_to_stderr();
+    }
+    // One thread is enough for one machine, and starts faster.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(commands::run(args, &output)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => output.failure(&failure),
+    }
+}

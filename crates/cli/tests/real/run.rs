@@ -1,0 +1,161 @@
+//! Running qplug with a deadline, and looking at the machine from outside.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use qplug_testbed::image::{Format, Image};
+use qplug_testbed::{Board, Machine, Qemu};
+use serde_json::{Value, json};
+
+/// A qplug that runs longer than this hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(90);
+
+/// How long the guest may take to see a disk come or go, on a busy host.
+pub(crate) const GUEST_WITHIN: Duration = Duration::from_secs(30);
+
+/// The size of the disks in these tests.
+pub(crate) const DISK_BYTES: u64 = 16 << 20;
+
+/// Runs a test on each QEMU and each board, with a booted guest.
+pub(crate) fn on_every_machine(test: &str, run: impl Fn(&mut Machine)) {
+    for qemu in Qemu::under_test(test) {
+        for board in Board::ALL {
+            let mut machine = Machine::builder(&qemu, board).restored().unwrap();
+            within(&mut machine, &format!("QEMU {} {}", qemu.version, board.name()), &run);
+        }
+    }
+}
+
+/// Runs a test on one machine; a failure says which, and shows the guest's console.
+pub(crate) fn within(machine: &mut Machine, what: &str, run: impl FnOnce(&mut Machine)) {
+    eprintln!("-- {what}");
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(machine)));
+    if let Err(panic) = outcome {
+        eprintln!("-- failed on {what}\n{}", machine.report());
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// An image in the machine's folder, with a file name that makes this disk name.
+pub(crate) fn image(machine: &Machine, name: &str, format: Format) -> Image {
+    let file = format!("{name}.{}", format.name());
+    Image::create(machine.folder(), &file, format, DISK_BYTES).unwrap()
+}
+
+/// The image's path, as an argument.
+pub(crate) fn path(image: &Image) -> &str {
+    image.path.to_str().unwrap()
+}
+
+/// A qplug that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Asserts the exit code.
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Asserts that what was printed, or complained of, has this in it.
+    pub(crate) fn says(self, part: &str) -> Self {
+        let Self { stdout, stderr, .. } = &self;
+        assert!(stdout.contains(part) || stderr.contains(part), "no {part:?} in {stdout}{stderr}");
+        self
+    }
+
+    /// What was printed, as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}", self.stdout))
+    }
+}
+
+/// A qplug that runs.
+pub(crate) struct Running {
+    child: Child,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+}
+
+/// Starts qplug on the monitor at this address.
+pub(crate) fn start(socket: impl AsRef<Path>, arguments: &[&str]) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
+    command.args(arguments).env("QPLUG_SOCKET", socket.as_ref());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stdout = drain(child.stdout.take().unwrap());
+    let stderr = drain(child.stderr.take().unwrap());
+    Running { child, stdout, stderr }
+}
+
+/// Runs qplug on the monitor at this address, to its end.
+pub(crate) fn qplug(socket: impl AsRef<Path>, arguments: &[&str]) -> Ran {
+    start(socket, arguments).finish()
+}
+
+impl Running {
+    /// Waits for the end; one that hangs is killed, and has no exit code.
+    pub(crate) fn finish(mut self) -> Ran {
+        let deadline = Instant::now() + HANGS_AFTER;
+        let code = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status.code();
+            }
+            if Instant::now() > deadline {
+                self.kill();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        Ran { code, stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() }
+    }
+
+    /// Ends it as no program can prevent.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Sends it a signal, as a terminal would.
+    pub(crate) fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    }
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
+/// All that a hotplug could leave behind: devices, nodes, and what uses them.
+pub(crate) fn state(machine: &mut Machine) -> Value {
+    let path = json!({"path": "/machine/peripheral"});
+    let devices = machine.oracle.demand("qom-list", path).unwrap();
+    let nodes = machine.oracle.demand("query-named-block-nodes", json!({})).unwrap();
+    let names = |list: &Value, key: &str| -> Vec<String> {
+        let mut names: Vec<_> = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it[key].as_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    json!({"devices": names(&devices, "name"), "nodes": names(&nodes, "node-name")})
+}

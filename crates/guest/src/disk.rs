@@ -1,0 +1,120 @@
+//! Disks as the guest's kernel sees them.
+
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// `/sys/block/…/size` counts in these, whatever the disk's own sector size.
+const SYSFS_SECTOR: u64 = 512;
+
+/// One disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Disk {
+    /// The kernel's name, such as `vda`: never promised, and used again after a removal.
+    pub(crate) name: String,
+    /// What identifies the disk; empty when it has none. See [`printable`].
+    pub(crate) serial: String,
+    /// Size.
+    pub(crate) bytes: u64,
+    /// Whether the kernel refuses writes.
+    pub(crate) read_only: bool,
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} serial={} bytes={} ro={}",
+            self.name,
+            self.serial,
+            self.bytes,
+            u8::from(self.read_only)
+        )
+    }
+}
+
+impl Disk {
+    /// Looks a disk up by the kernel's name; `None` when it is not there (any more).
+    pub(crate) fn look_up(name: &str) -> Option<Self> {
+        let folder = Path::new("/sys/block").join(name);
+        // Disks without a device behind them (loop, ram) are the kernel's own.
+        if !folder.join("device").exists() {
+            return None;
+        }
+        // A path of a multipath NVMe disk, which nobody can open; the disk itself comes as another.
+        if attribute(&folder, "hidden").is_some_and(|hidden| hidden != "0") {
+            return None;
+        }
+        let sectors: u64 = attribute(&folder, "size")?.parse().ok()?;
+        Some(Self {
+            name: name.to_owned(),
+            serial: printable(&serial(&folder)),
+            bytes: sectors.saturating_mul(SYSFS_SECTOR),
+            read_only: attribute(&folder, "ro")? != "0",
+        })
+    }
+
+    /// All disks, in the order of their names.
+    pub(crate) fn all() -> Vec<Self> {
+        let Ok(entries) = fs::read_dir("/sys/block") else {
+            return Vec::new();
+        };
+        let mut disks: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| Self::look_up(&entry.file_name().to_string_lossy()))
+            .collect();
+        disks.sort_by(|one, other| one.name.cmp(&other.name));
+        disks
+    }
+
+    /// Where to open it.
+    pub(crate) fn device_node(&self) -> PathBuf {
+        Path::new("/dev").join(&self.name)
+    }
+}
+
+fn attribute(folder: &Path, name: &str) -> Option<String> {
+    let text = fs::read_to_string(folder.join(name)).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Each kind of disk keeps its serial elsewhere: virtio-blk, nvme, then scsi's page 0x80, which has
+/// a header of four bytes.
+fn serial(folder: &Path) -> Vec<u8> {
+    let text = attribute(folder, "serial").or_else(|| attribute(folder, "device/serial"));
+    match text {
+        Some(text) => text.into_bytes(),
+        None => fs::read(folder.join("device/vpd_pg80"))
+            .ok()
+            .and_then(|page| page.get(4..).map(<[u8]>::to_vec))
+            .unwrap_or_default(),
+    }
+}
+
+/// A serial as one word of the line protocol: white space and odd bytes become `%XX`.
+fn printable(serial: &[u8]) -> String {
+    let mut word = String::new();
+    let text = serial.split(|&byte| byte == 0).next().unwrap_or_default();
+    for &byte in text.trim_ascii() {
+        if byte.is_ascii_graphic() && byte != b'%' {
+            word.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(word, "%{byte:02X}");
+        }
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_is_always_one_word() {
+        assert_eq!(printable(b"data"), "data");
+        assert_eq!(printable(b"  my disk 100%  \0\0"), "my%20disk%20100%25");
+        assert_eq!(printable(b""), "");
+        assert_eq!(printable(b"\xff\n"), "%FF");
+    }
+}

@@ -1,0 +1,74 @@
+//! Moves an operation over a connection. The only file of this crate that knows a client, and the
+//! only one that reads the clock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use qplug_qmp::{Client, Error, Event, Events, EventsError, Submitted};
+
+use crate::operation::{Answer, Operation};
+
+/// Runs an operation to its outcome. Dropping the future stops it between two commands, which is as
+/// safe as any other crash: the next run reads the machine and goes on.
+pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O::Outcome {
+    // Before the first command: the event that it causes may come before its reply.
+    let mut events = Some(client.events());
+    let mut sent: VecDeque<Submitted> = VecDeque::new();
+    loop {
+        while let Some(command) = operation.poll_transmit() {
+            sent.push_back(client.submit(command.name, command.arguments.as_ref()));
+        }
+        if let Some(outcome) = operation.poll_outcome() {
+            return outcome;
+        }
+        let timeout = operation.poll_timeout();
+        tokio::select! {
+            // Events first: one that is here already came before a reply that is.
+            biased;
+            event = next_event(&mut events) => match event {
+                Ok(event) => operation.handle_event(&event, now()),
+                Err(EventsError::Missed(count)) => tracing::warn!(count, "events were missed"),
+                Err(EventsError::Closed(closed)) => {
+                    events = None;
+                    // Who waits for a reply is told by that reply.
+                    if sent.is_empty() {
+                        operation.handle_lost(closed.to_string());
+                    }
+                }
+            },
+            answer = next_answer(&mut sent) => operation.handle_answer(answer, now()),
+            () = sleep_until(timeout) => operation.handle_timeout(now()),
+        }
+    }
+}
+
+async fn next_event(events: &mut Option<Events>) -> Result<Arc<Event>, EventsError> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The answer to the oldest command. QEMU answers in order.
+async fn next_answer(sent: &mut VecDeque<Submitted>) -> Answer {
+    let Some(oldest) = sent.front_mut() else { return std::future::pending().await };
+    let answer = oldest.await;
+    sent.pop_front();
+    match answer {
+        Ok(value) => Answer::Returned(value),
+        Err(Error::Refused { reply, .. }) => Answer::Refused(reply),
+        Err(error) => Answer::Lost(error.to_string()),
+    }
+}
+
+async fn sleep_until(timeout: Option<Instant>) {
+    match timeout {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,208 @@
+//! What can go wrong with a hotplug: whose fault, what state the machine is in, what to do next.
+
+use qplug_proto::ErrorReply;
+
+use crate::inventory::{Board, Port};
+use crate::name::DiskName;
+use crate::texts::Meaning;
+
+/// A hotplug that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name belongs to a disk over another image, or of other properties.
+    #[error(
+        "the name {name} is taken: it is {holds}. Nothing was changed. Detach it first, or take another name with --name"
+    )]
+    NameTaken {
+        /// The name.
+        name: DiskName,
+        /// What it names.
+        holds: String,
+    },
+    /// A device has the name, or holds the disk, that qplug did not make.
+    #[error(
+        "{name} was not attached by qplug: {holds}. Nothing was changed. If you mean it: qplug exec device_del id={name}"
+    )]
+    NotOurs {
+        /// The name.
+        name: DiskName,
+        /// What it names.
+        holds: String,
+    },
+    /// The image is open in this machine under another name, and one of the two writes.
+    #[error(
+        "the image {image} is in use in this machine already, by {by}. Nothing was changed. Detach it there first; two disks can share an image only when both are read-only"
+    )]
+    ImageInUse {
+        /// The image.
+        image: String,
+        /// The disk or node that has it open.
+        by: String,
+    },
+    /// There is no such disk.
+    #[error("there is no disk called {name} in this machine{}", list("qplug attached", known))]
+    NoSuchDisk {
+        /// The name.
+        name: DiskName,
+        /// The disks that qplug made.
+        known: Vec<String>,
+    },
+    /// All ports are taken.
+    #[error("no free port in this machine ({board}, {places}); nothing was changed. To make room, {}", board.how_to_make_room())]
+    NoFreePort {
+        /// The kind of machine.
+        board: Board,
+        /// What there is, in a few words.
+        places: String,
+    },
+    /// There is no port of that name.
+    #[error(
+        "there is no port {port} in this machine; nothing was changed{}",
+        list("free are", free)
+    )]
+    NoSuchPort {
+        /// The name that was asked for.
+        port: String,
+        /// The ports that are free.
+        free: Vec<String>,
+    },
+    /// The port that was asked for cannot take the disk.
+    #[error("the port {port} cannot take a disk: it {why}; nothing was changed")]
+    PortUnfit {
+        /// The port.
+        port: Port,
+        /// Why.
+        why: String,
+    },
+    /// QEMU refused a step.
+    #[error("QEMU refused to {doing}: {}. {after}{}", reply.desc, remedy(*meaning))]
+    Refused {
+        /// What was to be done, such as 'open the image'.
+        doing: &'static str,
+        /// QEMU's words.
+        reply: ErrorReply,
+        /// What they mean, where that is known.
+        meaning: Option<Meaning>,
+        /// What state the machine is in.
+        after: After,
+    },
+    /// A step was sent, and no answer came.
+    #[error(
+        "whether QEMU could {doing} for {name} is unknown: {why}. Run the same command again: it reads the machine and goes on from there"
+    )]
+    Unknown {
+        /// The disk.
+        name: DiskName,
+        /// What was to be done.
+        doing: &'static str,
+        /// Why there was no answer.
+        why: String,
+    },
+    /// A query had no answer. Nothing was changed.
+    #[error("{command} was not answered: {why}. Nothing was changed")]
+    QueryLost {
+        /// The query.
+        command: &'static str,
+        /// Why there was no answer.
+        why: String,
+    },
+    /// QEMU refused a query. Nothing was changed.
+    #[error(
+        "QEMU refused {command}: {reply}. Nothing was changed; this QEMU may be too old for qplug (2.9 is the oldest)"
+    )]
+    QueryRefused {
+        /// The query.
+        command: &'static str,
+        /// QEMU's words.
+        reply: ErrorReply,
+    },
+    /// QEMU's answer has an unknown shape.
+    #[error(
+        "QEMU's answer to {command} is not understood ({reason}). Nothing was changed; please report it with QEMU's version"
+    )]
+    NotUnderstood {
+        /// The query.
+        command: &'static str,
+        /// What the decoder found wrong.
+        reason: String,
+    },
+}
+
+/// What state a refused step left the machine in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum After {
+    /// No step was carried out.
+    #[error("Nothing was changed")]
+    Unchanged,
+    /// The steps before it were undone.
+    #[error("The machine is as it was: what was done before was undone")]
+    Undone,
+    /// Something could not be undone.
+    #[error(
+        "The image is still open in the machine, because closing it failed too ({why}): 'qplug detach {name}' closes it"
+    )]
+    Left {
+        /// The disk.
+        name: DiskName,
+        /// Why undoing failed.
+        why: String,
+    },
+}
+
+/// Who is to blame, for exit codes and for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The caller asked the impossible; nothing that changes the machine was sent.
+    Impossible,
+    /// QEMU refused.
+    Refused,
+    /// A step was sent and not answered.
+    Unknown,
+    /// The connection failed before anything was changed.
+    Connection,
+}
+
+impl Error {
+    /// Who is to blame.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NameTaken { .. }
+            | Self::NotOurs { .. }
+            | Self::ImageInUse { .. }
+            | Self::NoSuchDisk { .. }
+            | Self::NoFreePort { .. }
+            | Self::NoSuchPort { .. }
+            | Self::PortUnfit { .. } => Kind::Impossible,
+            Self::Refused { .. } | Self::QueryRefused { .. } | Self::NotUnderstood { .. } => {
+                Kind::Refused
+            }
+            Self::Unknown { .. } => Kind::Unknown,
+            Self::QueryLost { .. } => Kind::Connection,
+        }
+    }
+}
+
+fn list(what: &str, names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match names {
+        [] => format!("; {what} none"),
+        names if names.len() <= SHOWN => format!("; {what} {}", names.join(", ")),
+        names => {
+            let shown = names[..SHOWN].join(", ");
+            format!("; {what} {shown} and {} more", names.len() - SHOWN)
+        }
+    }
+}
+
+fn remedy(meaning: Option<Meaning>) -> String {
+    meaning
+        .and_then(Meaning::remedy)
+        .map(|text| format!(". {}", capitalised(text)))
+        .unwrap_or_default()
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

@@ -1,0 +1,55 @@
+//! Plugs disks into running QEMU machines, and pulls them out again, with outcomes that can be
+//! trusted.
+//!
+//! ```text
+//! inventory (what is there) → plan (what to do) → run (do it, or undo it) → outcome
+//! ```
+//!
+//! All of it is pure but [`Machine`], which moves an operation over a connection, and
+//! [`DiskBuilder::image`], which looks at the image.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `name.rs` | what a disk may be called, and what it is called in the machine |
+//! | `disk.rs`, `image.rs`, `format.rs` | the disk that is wanted: its image, and what its header may be believed |
+//! | `inventory.rs` | the machine as its answers show it |
+//! | `command.rs`, `texts.rs` | the QMP commands given, and the table of QEMU's error texts |
+//! | `plan.rs`, `run.rs` | what to do, each step with its undo |
+//! | `attach.rs`, `detach.rs`, `list.rs`, `ports.rs`, `status.rs` | the operations |
+//! | `operation.rs`, `drive.rs` | what operations have in common, and what moves them |
+//! | `error.rs` | what can go wrong, and in which state it leaves the machine |
+
+mod attach;
+mod command;
+mod detach;
+mod disk;
+mod drive;
+mod error;
+mod format;
+mod image;
+mod inventory;
+mod list;
+mod machine;
+mod name;
+mod operation;
+mod plan;
+mod ports;
+mod run;
+mod status;
+mod texts;
+
+pub use attach::{Attach, Attached};
+pub use command::Command;
+pub use detach::{Detach, Detached};
+pub use disk::{Disk, DiskBuilder, DiskError};
+pub use error::{After, Error, Kind};
+pub use format::{Distrust, Format, UnknownFormat};
+pub use image::ImageError;
+pub use inventory::{Board, Port};
+pub use list::{DiskState, List, ListedDisk};
+pub use machine::Machine;
+pub use name::{DiskName, MAX_NAME_BYTES, MAX_SERIAL_BYTES, NameError, Serial};
+pub use operation::{Answer, Operation};
+pub use ports::{ListPorts, ListedPort, PortKind, PortState, Ports};
+pub use status::{AskStatus, Status};
+pub use texts::Meaning;

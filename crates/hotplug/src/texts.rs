@@ -1,0 +1,170 @@
+//! The one table of QEMU's error texts.
+//!
+//! Different failures share the class `GenericError`, so the text is all that tells them apart. No
+//! other file of qplug looks into a `desc`.
+
+use qplug_qmp::ErrorReply;
+
+/// What an error reply means for a hotplug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// A node of that name exists already.
+    DuplicateNode,
+    /// A device with that id exists already.
+    DuplicateDevice,
+    /// There is no such device.
+    NoDevice,
+    /// There is no such node.
+    NoNode,
+    /// The node still has a user.
+    NodeInUse,
+    /// The port or slot holds another device.
+    PortTaken,
+    /// The bus takes no device while the machine runs.
+    NotHotpluggable,
+    /// There is no such bus.
+    NoBus,
+    /// The guest was asked before, and has not answered yet.
+    AlreadyUnplugging,
+    /// The guest is busy with this port: ask again a little later.
+    GuestBusy,
+    /// Another process has the image open.
+    ImageLocked,
+    /// The image is already in use within this machine.
+    ImageShared,
+    /// QEMU finds no such file.
+    ImageMissing,
+    /// QEMU may not open the file.
+    ImageDenied,
+    /// The image is not of the format that was named.
+    WrongFormat,
+    /// A migration is running.
+    Migrating,
+    /// QEMU does not know the command.
+    NoCommand,
+}
+
+/// A text, the class it comes with where that matters, and where it was seen.
+struct Text {
+    /// All of these must occur in the description, in this order.
+    parts: &'static [&'static str],
+    meaning: Meaning,
+}
+
+const fn text(parts: &'static [&'static str], meaning: Meaning) -> Text {
+    Text { parts, meaning }
+}
+
+/// Seen in QEMU 7.2 and 10.0, except where a line says otherwise.
+const TEXTS: &[Text] = &[
+    text(&["Duplicate nodes with node-name="], Meaning::DuplicateNode),
+    // 7.2 has capital letters here, 10.0 too; 1.2 to 2.9 say "Duplicate ID 'x' for device".
+    text(&["Duplicate device ID"], Meaning::DuplicateDevice),
+    text(&["Duplicate ID", "for device"], Meaning::DuplicateDevice),
+    text(&["Failed to find node with node-name="], Meaning::NoNode),
+    text(&["Cannot find device=", "nor node-name="], Meaning::NoNode),
+    text(&["Node ", " is in use"], Meaning::NodeInUse),
+    text(&["Node '", "' is busy"], Meaning::NodeInUse),
+    text(&["PCI: slot ", " in use by "], Meaning::PortTaken),
+    text(&["PCI: slot ", "already occupied by"], Meaning::PortTaken),
+    text(&["PCI: no slot/function available"], Meaning::PortTaken),
+    text(&["Bus '", "' does not support hotplugging"], Meaning::NotHotpluggable),
+    text(&["Hot-plug failed: unsupported by the port device"], Meaning::NotHotpluggable),
+    text(&["Bus '", "' not found"], Meaning::NoBus),
+    text(&["is already in the process of unplug"], Meaning::AlreadyUnplugging),
+    text(&["guest is busy"], Meaning::GuestBusy),
+    text(&["Failed to get ", " lock"], Meaning::ImageLocked),
+    text(&["Failed to lock byte"], Meaning::ImageLocked),
+    text(&["Permission conflict on node"], Meaning::ImageShared),
+    text(&["Could not open '", "': No such file or directory"], Meaning::ImageMissing),
+    text(&["Could not open '", "': Permission denied"], Meaning::ImageDenied),
+    text(&["Image is not in ", " format"], Meaning::WrongFormat),
+    text(&["not allowed while migrating"], Meaning::Migrating),
+];
+
+impl Meaning {
+    /// What a reply means; `None` for the many that mean nothing in particular here.
+    #[must_use]
+    pub fn of(reply: &ErrorReply) -> Option<Self> {
+        match reply.class.as_str() {
+            "DeviceNotFound" => return Some(Self::NoDevice),
+            "CommandNotFound" => return Some(Self::NoCommand),
+            _ => {}
+        }
+        TEXTS.iter().find(|text| occur_in_order(text.parts, &reply.desc)).map(|text| text.meaning)
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn remedy(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ImageLocked => {
+                "the image is open for writing elsewhere, in another process or under another path in this machine ('lslocks' and 'qplug list' tell): close it there"
+            }
+            Self::ImageShared => {
+                "the image is in use within this machine already: 'qplug list' shows where"
+            }
+            Self::ImageMissing => {
+                "QEMU does not see that path; it may run in another folder tree or container"
+            }
+            Self::ImageDenied => {
+                "let the user that QEMU runs as read and write the image (or use --read-only)"
+            }
+            Self::WrongFormat => {
+                "give the image's real format with --format ('qemu-img info' tells it)"
+            }
+            Self::Migrating => "wait until the migration ends ('qplug exec query-migrate')",
+            Self::NodeInUse => {
+                "something still uses it, such as a block job or an export ('qplug exec query-block-jobs', 'qplug exec query-block-exports'): end that, then run the command again"
+            }
+            Self::DuplicateDevice => "take another name with --name",
+            _ => return None,
+        })
+    }
+}
+
+fn occur_in_order(parts: &[&str], text: &str) -> bool {
+    let mut rest = text;
+    parts.iter().all(|part| match rest.split_once(part) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(class: &str, desc: &str) -> Option<Meaning> {
+        Meaning::of(&ErrorReply { class: class.to_owned(), desc: desc.to_owned() })
+    }
+
+    #[test]
+    fn the_words_of_qemu_7_2() {
+        for (desc, expected) in [
+            ("Duplicate nodes with node-name='data.file'", Meaning::DuplicateNode),
+            ("Node data.format is in use", Meaning::NodeInUse),
+            ("Failed to get \"write\" lock", Meaning::ImageLocked),
+            (
+                "PCI: slot 0 function 0 not available for virtio-blk-pci, in use by virtio-blk-pci,id=boot",
+                Meaning::PortTaken,
+            ),
+            ("Bus 'pcie.0' does not support hotplugging", Meaning::NotHotpluggable),
+            ("Device data is already in the process of unplug", Meaning::AlreadyUnplugging),
+            ("Could not open '/x': No such file or directory", Meaning::ImageMissing),
+        ] {
+            assert_eq!(meaning("GenericError", desc), Some(expected), "{desc}");
+        }
+        assert_eq!(meaning("DeviceNotFound", "Device 'x' not found"), Some(Meaning::NoDevice));
+        assert_eq!(meaning("GenericError", "something else"), None);
+    }
+
+    #[test]
+    fn parts_must_come_in_order() {
+        assert!(occur_in_order(&["a", "b"], "xaxbx"));
+        assert!(!occur_in_order(&["b", "a"], "xaxbx"));
+    }
+}

@@ -1,0 +1,212 @@
+//! What a message means: greeting, reply, error or event.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// The version that a QEMU names in its greeting and in `query-version`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct QemuVersion {
+    /// Major number: the 7 of 7.2.22.
+    pub major: u32,
+    /// Minor number: the 2 of 7.2.22.
+    pub minor: u32,
+    /// Micro number: the 22 of 7.2.22.
+    pub micro: u32,
+}
+
+impl fmt::Display for QemuVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
+    }
+}
+
+/// The first message of a QMP server (QEMU's `docs/interop/qmp-spec.rst`, 'Server Greeting').
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    /// The version of the QEMU at the other end.
+    pub version: QemuVersion,
+    /// The vendor's text about the build; often empty.
+    pub package: String,
+    /// Capabilities that may be enabled at negotiation: `oob` from QEMU 3.0 on, none before.
+    pub capabilities: Vec<String>,
+}
+
+/// An error reply: QEMU understood the command, and refused.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, thiserror::Error)]
+#[error("{class}: {desc}")]
+pub struct ErrorReply {
+    /// The error class. Seven are in use since QEMU 1.2, about 45 before; any text is accepted.
+    pub class: String,
+    /// A sentence for people. Different failures share the class `GenericError`, so some callers
+    /// have no choice but to look at this text.
+    pub desc: String,
+}
+
+/// When QEMU's host saw an event happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+pub struct Timestamp {
+    /// Seconds since 1970 by the host's clock; -1 when that clock could not be read.
+    pub seconds: i64,
+    /// Microseconds within the second; -1 when the clock could not be read.
+    pub microseconds: i64,
+}
+
+/// An asynchronous event. Unknown names are ordinary: a newer QEMU has newer events.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The event's name, such as `DEVICE_DELETED`.
+    pub name: String,
+    /// The event's data as QEMU wrote it, unparsed; absent for events without data.
+    pub data: Option<Box<RawValue>>,
+    /// When it happened.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// A message from a QMP server.
+#[derive(Debug)]
+pub enum Message {
+    /// The greeting, once, first.
+    Greeting(Greeting),
+    /// The answer to a command.
+    Reply {
+        /// The command's id. Absent when the server could not parse what it was sent.
+        id: Option<Box<RawValue>>,
+        /// What the command returned, unparsed, or why the server refused it.
+        result: Result<Box<RawValue>, ErrorReply>,
+    },
+    /// An event, at any time.
+    Event(Event),
+}
+
+impl Message {
+    /// Parses one frame.
+    ///
+    /// # Errors
+    /// When the frame is not JSON, or is an object that no QMP server sends.
+    pub fn parse(frame: &[u8]) -> Result<Self, serde_json::Error> {
+        let wire: Wire<'_> = serde_json::from_slice(frame)?;
+        if let Some(name) = wire.event {
+            let data = wire.data.map(ToOwned::to_owned);
+            let timestamp = wire.timestamp;
+            return Ok(Self::Event(Event { name: name.into_owned(), data, timestamp }));
+        }
+        let id = wire.id.map(ToOwned::to_owned);
+        if let Some(payload) = wire.payload {
+            return Ok(Self::Reply { id, result: Ok(payload.to_owned()) });
+        }
+        if let Some(error) = wire.error {
+            return Ok(Self::Reply { id, result: Err(error) });
+        }
+        if let Some(WireGreeting { version, capabilities }) = wire.greeting {
+            return Ok(Self::Greeting(Greeting {
+                version: version.qemu,
+                package: version.package,
+                capabilities,
+            }));
+        }
+        Err(<serde_json::Error as serde::de::Error>::custom(
+            "neither a greeting, a reply nor an event",
+        ))
+    }
+}
+
+/// The members that tell the kinds of message apart; all others are ignored.
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(rename = "QMP")]
+    greeting: Option<WireGreeting>,
+    #[serde(borrow, rename = "return", default, deserialize_with = "present")]
+    payload: Option<&'a RawValue>,
+    error: Option<ErrorReply>,
+    #[serde(borrow)]
+    event: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    timestamp: Option<Timestamp>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireGreeting {
+    version: WireVersion,
+    capabilities: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct WireVersion {
+    qemu: QemuVersion,
+    #[serde(default)]
+    package: String,
+}
+
+/// Keeps `"return": null` apart from no `return` at all.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Message {
+        Message::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_greetings_of_old_and_new_qemus() {
+        for (text, version, package) in [
+            (
+                r#"{"QMP": {"version": {"qemu": {"micro": 1, "minor": 14, "major": 0}, "package": ""}, "capabilities": []}}"#,
+                "0.14.1",
+                "",
+            ),
+            (
+                r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": "Debian"}, "capabilities": ["oob"]}}"#,
+                "10.0.2",
+                "Debian",
+            ),
+        ] {
+            let Message::Greeting(greeting) = parse(text) else { panic!("{text}") };
+            assert_eq!(greeting.version.to_string(), version);
+            assert_eq!(greeting.package, package);
+        }
+    }
+
+    #[test]
+    fn replies_keep_payload_and_id_as_they_came() {
+        let Message::Reply { id, result } = parse(r#"{"return": {"a":  1.50}, "id": [7]}"#) else {
+            panic!()
+        };
+        assert_eq!(id.unwrap().get(), "[7]");
+        assert_eq!(result.unwrap().get(), r#"{"a":  1.50}"#);
+        let Message::Reply { result, .. } = parse(r#"{"return": null}"#) else { panic!() };
+        assert_eq!(result.unwrap().get(), "null");
+    }
+
+    #[test]
+    fn errors_of_before_1_2_carry_data_which_is_ignored() {
+        let text = r#"{"error": {"class": "DeviceNotFound", "desc": "Device 'x' not found", "data": {"device": "x"}}}"#;
+        let Message::Reply { id: None, result: Err(error) } = parse(text) else { panic!() };
+        assert_eq!(error.to_string(), "DeviceNotFound: Device 'x' not found");
+    }
+
+    #[test]
+    fn an_event_with_a_name_nobody_knows_is_an_event() {
+        let text = r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "NEW\u0041", "data": {"x": 1}, "extra": 0}"#;
+        let Message::Event(event) = parse(text) else { panic!() };
+        assert_eq!(event.name, "NEWA");
+        assert_eq!(event.data.unwrap().get(), r#"{"x": 1}"#);
+        assert_eq!(event.timestamp, Some(Timestamp { seconds: 1, microseconds: 2 }));
+    }
+
+    #[test]
+    fn an_object_that_no_qmp_server_sends_is_refused() {
+        for text in ["{}", r#"{"id": 1}"#, r#"{"QMP": 1}"#, r#"{"return": }"#] {
+            assert!(Message::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

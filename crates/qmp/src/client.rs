@@ -1,0 +1,209 @@
+//! The handle of a connection: commands and their replies.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use qplug_proto::{Greeting, ProtocolError, Traffic};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::address::Address;
+use crate::driver::{self, Answer, Shared};
+use crate::error::{Closed, ConnectError, Error};
+use crate::events::Events;
+use crate::transport;
+
+/// How long a client waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// For the connection to come about, and again for the greeting.
+    pub connect_timeout: Duration,
+    /// For the reply to a command.
+    pub command_timeout: Duration,
+}
+
+impl Default for Options {
+    /// 5 s to connect, 30 s for a reply.
+    fn default() -> Self {
+        Self { connect_timeout: Duration::from_secs(5), command_timeout: Duration::from_secs(30) }
+    }
+}
+
+/// A connection to a QMP monitor.
+///
+/// Clones share it, and give commands at the same time. It closes when the last clone is dropped;
+/// commands that wait for a reply then may or may not be carried out.
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Connection>);
+
+#[derive(Debug)]
+struct Connection {
+    shared: Arc<Shared>,
+    driver: AbortHandle,
+    greeting: Greeting,
+    options: Options,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Client {
+    /// Connects, and waits for the greeting.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn connect(address: &Address) -> Result<Self, ConnectError> {
+        Self::connect_with(address, Options::default()).await
+    }
+
+    /// Connects with other waits than the default ones.
+    ///
+    /// Does not wait for the negotiation's reply: a command given at once follows right behind it.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn connect_with(address: &Address, options: Options) -> Result<Self, ConnectError> {
+        let limit = options.connect_timeout;
+        let stream = transport::connect(address, limit).await?;
+        let deadline = (Instant::now() + limit).into_std();
+        let (greeted, greeting) = oneshot::channel();
+        let shared = Arc::new(Shared::new(qplug_proto::Client::new(Some(deadline)), greeted));
+        let driver = tokio::spawn(driver::run(stream, Arc::clone(&shared))).abort_handle();
+        let Ok(greeting) = greeting.await else {
+            let address = address.to_string();
+            return Err(match shared.closed() {
+                Closed::Protocol(ProtocolError::Silent) => ConnectError::Busy { address, limit },
+                Closed::Protocol(error) => ConnectError::NotQmp { address, error },
+                Closed::ByPeer => ConnectError::Closed { address },
+                Closed::Io(text) => {
+                    ConnectError::Io { address, source: std::io::Error::other(text) }
+                }
+            });
+        };
+        Ok(Self(Arc::new(Connection { shared, driver, greeting, options })))
+    }
+
+    /// What the server said first.
+    #[must_use]
+    pub fn greeting(&self) -> &Greeting {
+        &self.0.greeting
+    }
+
+    /// What was sent over this connection so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.0.shared.lock().protocol.traffic()
+    }
+
+    /// Subscribes to the events from this moment on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events { receiver: self.0.shared.subscribe(), shared: Arc::clone(&self.0.shared) }
+    }
+
+    /// Gives a command at once, in the order of the calls, and returns its reply to wait for.
+    ///
+    /// Dropping the reply cancels the waiting, not the command.
+    pub fn submit(&self, command: &str, arguments: Option<&impl Serialize>) -> Submitted {
+        let limit = self.0.options.command_timeout;
+        let mut submitted = Submitted { command: command.to_owned(), limit, state: State::Taken };
+        let mut inner = self.0.shared.lock();
+        if let Some(closed) = inner.closed.clone() {
+            let command = submitted.command.clone();
+            submitted.state = State::Unsent(Error::NotSent { command, closed });
+            return submitted;
+        }
+        let deadline = (Instant::now() + limit).into_std();
+        submitted.state = match inner.protocol.execute(command, arguments, Some(deadline)) {
+            Ok(id) => {
+                let (answer, receiver) = oneshot::channel();
+                inner.waiters.insert(id, answer);
+                self.0.shared.wake.notify_one();
+                State::Waiting(receiver)
+            }
+            Err(error) => State::Unsent(Error::Unsendable {
+                command: submitted.command.clone(),
+                reason: error.to_string(),
+            }),
+        };
+        submitted
+    }
+
+    /// Gives a command and waits for what it returns, unparsed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn execute(
+        &self,
+        command: &str,
+        arguments: Option<&impl Serialize>,
+    ) -> Result<Box<RawValue>, Error> {
+        self.submit(command, arguments).await
+    }
+
+    /// Gives a command with no arguments and decodes what it returns.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn query<T: DeserializeOwned>(&self, command: &str) -> Result<T, Error> {
+        let reply = self.execute(command, None::<&()>).await?;
+        serde_json::from_str(reply.get()).map_err(|error| Error::Decode {
+            command: command.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// The reply to a command that was given, as a future.
+#[derive(Debug)]
+#[must_use = "the command is given, but what became of it is known only to who awaits this"]
+pub struct Submitted {
+    command: String,
+    limit: Duration,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(oneshot::Receiver<Answer>),
+    Unsent(Error),
+    Taken,
+}
+
+impl Future for Submitted {
+    type Output = Result<Box<RawValue>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match &mut self.state {
+            State::Waiting(receiver) => match Pin::new(receiver).poll(context) {
+                Poll::Pending => return Poll::Pending,
+                // The driver was stopped with the runtime, before it could say why.
+                Poll::Ready(answer) => answer.unwrap_or(Answer::Closed(Closed::ByPeer)),
+            },
+            State::Unsent(_) | State::Taken => {
+                return match std::mem::replace(&mut self.state, State::Taken) {
+                    State::Unsent(error) => Poll::Ready(Err(error)),
+                    State::Waiting(_) | State::Taken => Poll::Pending,
+                };
+            }
+        };
+        self.state = State::Taken;
+        let command = std::mem::take(&mut self.command);
+        Poll::Ready(match answer {
+            Answer::Replied(Ok(value)) => Ok(value),
+            Answer::Replied(Err(reply)) => Err(Error::Refused { command, reply }),
+            Answer::Overdue => Err(Error::Overdue { command, limit: self.limit }),
+            Answer::Closed(closed) => Err(Error::Unknown { command, closed }),
+        })
+    }
+}

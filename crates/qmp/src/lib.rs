@@ -1,0 +1,27 @@
+//! QMP over sockets: where a monitor is ([`Address`]), and an asynchronous [`Client`] for it.
+//!
+//! The protocol itself is `qplug-proto`'s; this crate moves bytes, keeps time and wakes callers.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `address.rs` | the forms in which a user names a monitor |
+//! | `transport.rs` | connecting, and what each way of failing to connect means |
+//! | `client.rs` | the handle: commands and their replies |
+//! | `driver.rs` | the task that moves bytes between the socket and the state machine |
+//! | `events.rs` | subscriptions |
+//! | `error.rs` | what can go wrong, by blame |
+
+mod address;
+mod client;
+mod driver;
+mod error;
+mod events;
+mod transport;
+
+pub use address::{Address, ParseAddressError};
+pub use client::{Client, Options, Submitted};
+pub use error::{Closed, ConnectError, Error};
+pub use events::{EVENT_BACKLOG, Events, EventsError};
+pub use qplug_proto::{
+    ErrorReply, Event, Greeting, ProtocolError, QemuVersion, Timestamp, Traffic,
+};

@@ -1,0 +1,258 @@
+//! The client against peers that behave, misbehave, or do nothing at all.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qplug_qmp::{Address, Client, ConnectError, Error, Events, EventsError, Options};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+const GREETING: &str = "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
+const NONE: Option<&()> = None;
+/// Longer than any of these peers needs, so that a failure ends the test and noise does not.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder with a socket that one scripted peer listens on.
+struct Peer {
+    _folder: tempfile::TempDir,
+    address: Address,
+    listener: UnixListener,
+}
+
+impl Peer {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("qmp");
+        let listener = UnixListener::bind(&path).unwrap();
+        Self { _folder: folder, address: Address::Unix(path), listener }
+    }
+
+    async fn accept(&self) -> UnixStream {
+        self.listener.accept().await.unwrap().0
+    }
+
+    /// Accepts, greets and negotiates.
+    async fn meet(&self) -> BufReader<UnixStream> {
+        let mut stream = BufReader::new(self.accept().await);
+        say(&mut stream, GREETING).await;
+        assert_eq!(hear(&mut stream).await, "{\"execute\":\"qmp_capabilities\"}");
+        say(&mut stream, "{\"return\": {}}\r\n").await;
+        stream
+    }
+}
+
+async fn say(stream: &mut BufReader<UnixStream>, text: &str) {
+    stream.get_mut().write_all(text.as_bytes()).await.unwrap();
+}
+
+async fn hear(stream: &mut BufReader<UnixStream>) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).await.unwrap();
+    line.trim_end().to_owned()
+}
+
+async fn connect(address: &Address) -> Result<Client, ConnectError> {
+    let options = Options { connect_timeout: PATIENCE, command_timeout: PATIENCE };
+    Client::connect_with(address, options).await
+}
+
+/// Connects to a peer that says this first and then closes.
+async fn connect_to_one_who_says(first: &str) -> ConnectError {
+    let peer = Peer::new();
+    let client = connect(&peer.address);
+    let talk = async {
+        let mut stream = BufReader::new(peer.accept().await);
+        say(&mut stream, first).await;
+    };
+    tokio::join!(client, talk).0.expect_err("no QMP server talks so")
+}
+
+#[tokio::test]
+async fn a_monitor_that_another_client_holds_is_recognised_by_its_silence() {
+    let peer = Peer::new();
+    let options = Options { connect_timeout: Duration::from_millis(50), command_timeout: PATIENCE };
+    let client = Client::connect_with(&peer.address, options);
+    let (result, _held) = tokio::join!(client, peer.accept());
+    let error = result.unwrap_err();
+    assert!(matches!(error, ConnectError::Busy { .. }), "{error}");
+    assert!(error.to_string().contains("another client"), "{error}");
+}
+
+#[tokio::test]
+async fn no_socket_no_listener_and_no_socket_file_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| Address::Unix(folder.path().join(name));
+    let error = connect(&at("missing")).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NoSocket { .. }), "{error}");
+    std::fs::File::create(folder.path().join("file")).unwrap().write_all(b"x").unwrap();
+    let error = connect(&at("file")).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NotASocket { .. }), "{error}");
+    drop(UnixListener::bind(folder.path().join("stale")).unwrap());
+    let error = connect(&at("stale")).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NoListener { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn peers_that_are_not_qmp_are_named_as_such() {
+    for first in [
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) ",
+        "{\"return\": {}}\r\n",
+        "{\"hello\": 1}\r\n",
+        "\u{0}\u{1}\u{2}",
+    ] {
+        let error = connect_to_one_who_says(first).await;
+        assert!(matches!(error, ConnectError::NotQmp { .. }), "{first}: {error}");
+    }
+    let error = connect_to_one_who_says("").await;
+    assert!(matches!(error, ConnectError::Closed { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn replies_find_their_callers_whatever_comes_between() {
+    let peer = Peer::new();
+    let talk = async {
+        let mut stream = peer.meet().await;
+        let (first, second) = (hear(&mut stream).await, hear(&mut stream).await);
+        assert_eq!(first, "{\"execute\":\"a\",\"id\":0}");
+        assert_eq!(second, "{\"execute\":\"b\",\"arguments\":{\"x\":1},\"id\":1}");
+        say(&mut stream, "{\"event\": \"BRAND_NEW\", \"extra\": []}\r\n{\r\n  \"return\": 1,\r\n")
+            .await;
+        say(&mut stream, "  \"id\": 0\r\n}\r\n{\"return\": {}, \"id\": \"not ours\"}\r\n").await;
+        say(&mut stream, "{\"error\": {\"class\": \"Odd\", \"desc\": \"no\"}, \"id\": 1}\r\n")
+            .await;
+        stream
+    };
+    let ask = async {
+        let client = connect(&peer.address).await.unwrap();
+        let mut events = client.events();
+        let arguments = serde_json::json!({"x": 1});
+        let (a, b) = tokio::join!(client.execute("a", NONE), client.execute("b", Some(&arguments)));
+        assert_eq!(a.unwrap().get(), "1");
+        assert_eq!(b.unwrap_err().refusal().unwrap().class, "Odd");
+        assert_eq!(events.next().await.unwrap().name, "BRAND_NEW");
+    };
+    tokio::join!(ask, talk);
+}
+
+#[tokio::test]
+async fn a_reply_of_several_hundred_kib_is_an_ordinary_reply() {
+    let peer = Peer::new();
+    let long = "x".repeat(700 << 10);
+    let talk = async {
+        let mut stream = peer.meet().await;
+        hear(&mut stream).await;
+        say(&mut stream, &format!("{{\"return\": \"{long}\", \"id\": 0}}\r\n")).await;
+        stream
+    };
+    let ask = async {
+        let client = connect(&peer.address).await.unwrap();
+        client.query::<String>("query-qmp-schema").await.unwrap()
+    };
+    assert_eq!(tokio::join!(ask, talk).0, long);
+}
+
+#[tokio::test]
+async fn a_command_without_an_answer_has_an_unknown_outcome() {
+    let peer = Peer::new();
+    let talk = async {
+        let mut stream = peer.meet().await;
+        hear(&mut stream).await;
+    };
+    let ask = async {
+        let client = connect(&peer.address).await.unwrap();
+        let error = client.execute("device_add", NONE).await.unwrap_err();
+        assert!(matches!(error, Error::Unknown { .. }) && error.is_outcome_unknown(), "{error}");
+        // From now on nothing is sent, and that is known.
+        let error = client.execute("query-block", NONE).await.unwrap_err();
+        assert!(matches!(error, Error::NotSent { .. }) && !error.is_outcome_unknown(), "{error}");
+    };
+    tokio::join!(ask, talk);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_overdue_does_not_disturb_the_next() {
+    let peer = Peer::new();
+    let talk = async {
+        let mut stream = peer.meet().await;
+        hear(&mut stream).await;
+        hear(&mut stream).await;
+        say(&mut stream, "{\"return\": \"late\", \"id\": 0}{\"return\": \"next\", \"id\": 1}")
+            .await;
+        stream
+    };
+    let ask = async {
+        let options =
+            Options { connect_timeout: PATIENCE, command_timeout: Duration::from_secs(1) };
+        let client = Client::connect_with(&peer.address, options).await.unwrap();
+        let error = client.execute("slow", NONE).await.unwrap_err();
+        assert!(matches!(error, Error::Overdue { .. }), "{error}");
+        assert_eq!(client.query::<String>("fast").await.unwrap(), "next");
+    };
+    tokio::join!(ask, talk);
+}
+
+/// Waits for an event of this name; the count of missed ones before it.
+async fn until(events: &mut Events, name: &str) -> u64 {
+    let mut missed = 0;
+    loop {
+        match events.next().await {
+            Ok(event) if event.name == name => return missed,
+            Ok(_) => {}
+            Err(EventsError::Missed(count)) => missed += count,
+            Err(EventsError::Closed(closed)) => panic!("{closed}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_loses_its_oldest_events_and_is_told_how_many() {
+    let peer = Peer::new();
+    let count = qplug_qmp::EVENT_BACKLOG + 100;
+    let talk = async {
+        let mut stream = peer.meet().await;
+        hear(&mut stream).await;
+        say(&mut stream, &"{\"event\": \"E\"}".repeat(count)).await;
+        say(&mut stream, "{\"event\": \"LAST\"}{\"return\": {}, \"id\": 0}").await;
+        stream
+    };
+    let ask = async {
+        let client = connect(&peer.address).await.unwrap();
+        let mut slow = client.events();
+        client.execute("go", NONE).await.unwrap();
+        assert_eq!(until(&mut slow, "LAST").await, 101);
+        client
+    };
+    let (client, stream) = tokio::join!(ask, talk);
+    let mut events = client.events();
+    drop(stream);
+    let error = events.next().await.unwrap_err();
+    assert!(matches!(error, EventsError::Closed(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_inherited_descriptor_is_a_way_in() {
+    use std::os::fd::AsRawFd;
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let mut theirs = BufReader::new(UnixStream::from_std(theirs).unwrap());
+    let talk = async {
+        say(&mut theirs, GREETING).await;
+        hear(&mut theirs).await;
+        say(&mut theirs, "{\"return\": {}}").await;
+    };
+    let address = Address::Fd(ours.as_raw_fd());
+    let (client, ()) = tokio::join!(connect(&address), talk);
+    assert_eq!(client.unwrap().greeting().version.to_string(), "7.2.22");
+    let error = connect(&Address::Fd(9999)).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Io { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_path_that_is_too_long_for_a_socket_is_an_error() {
+    let error = connect(&Address::Unix(PathBuf::from("/x".repeat(100)))).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Io { .. }), "{error}");
+}

@@ -1,0 +1,155 @@
+//! The guest's first and only file system: `/init` and the drivers it loads.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cpio::Archive;
+use crate::{Error, Result};
+
+/// Drivers a guest may need for the disks it is given. A kernel that has one built in, or not at
+/// all, is fine: the guest then has one kind of disk fewer.
+pub const WANTED: &[&str] = &[
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_scsi",
+    "sd_mod",
+    "nvme",
+    "xhci_pci",
+    "usb_storage",
+    "uas",
+];
+
+/// No folder of kernel modules is deeper.
+const MAX_DEPTH: usize = 12;
+
+/// Makes an initramfs from the guest's program and a kernel's folder of modules.
+pub fn build(init: &[u8], modules: &Path) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for folder in ["dev", "proc", "sys", "modules"] {
+        archive.folder(folder);
+    }
+    archive.program("init", init);
+    for (position, (name, content)) in in_load_order(modules)?.iter().enumerate() {
+        archive.file(&format!("modules/{position:02}-{name}.ko"), content);
+    }
+    Ok(archive.finish())
+}
+
+/// The wanted modules and all they depend on, each behind its dependencies.
+fn in_load_order(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = HashMap::new();
+    find_modules(folder, MAX_DEPTH, &mut files)?;
+    let mut ordered = Vec::new();
+    for name in WANTED {
+        add(name, &files, &mut ordered)?;
+    }
+    if ordered.is_empty() && files.is_empty() {
+        return Err(Error::not_set_up(format!(
+            "{} holds no kernel module (*.ko); QPLUG_MODULES must name the modules folder of the \
+             kernel in QPLUG_KERNEL, such as /lib/modules/VERSION",
+            folder.display()
+        )));
+    }
+    Ok(ordered)
+}
+
+fn find_modules(folder: &Path, depth: usize, found: &mut HashMap<String, PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(folder).map_err(Error::file("list", folder))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::file("list", folder))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(Error::file("look at", &path))?;
+        if kind.is_dir() && depth > 0 {
+            find_modules(&path, depth - 1, found)?;
+        } else if let Some((stem, "" | ".xz" | ".zst" | ".gz")) =
+            entry.file_name().to_string_lossy().split_once(".ko")
+        {
+            found.insert(stem.replace('-', "_"), path);
+        }
+    }
+    Ok(())
+}
+
+fn add(
+    name: &str,
+    files: &HashMap<String, PathBuf>,
+    ordered: &mut Vec<(String, Vec<u8>)>,
+) -> Result<()> {
+    if ordered.iter().any(|(done, _)| done == name) {
+        return Ok(());
+    }
+    let Some(path) = files.get(name) else {
+        return Ok(());
+    };
+    let content = read_module(path)?;
+    for dependency in dependencies(&content) {
+        add(&dependency, files, ordered)?;
+    }
+    ordered.push((name.to_owned(), content));
+    Ok(())
+}
+
+/// Reads a module as the kernel wants it: not compressed.
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    let unpacker = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        Some("gz") => "gzip",
+        _ => return fs::read(path).map_err(Error::file("read", path)),
+    };
+    let output = Command::new(unpacker).arg("-dc").arg(path).output();
+    match output {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => Err(Error::failed(format!(
+            "{unpacker} cannot unpack {}: {}",
+            path.display(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))),
+        Err(error) => Err(Error::not_set_up(format!(
+            "the kernel's modules are compressed and {unpacker} cannot be run ({error}); install it"
+        ))),
+    }
+}
+
+/// The module says itself what it needs, in its `.modinfo`: `depends=virtio,virtio_ring`.
+fn dependencies(module: &[u8]) -> Vec<String> {
+    let tag: &[u8] = b"\0depends=";
+    let Some(start) = module.windows(tag.len()).position(|window| window == tag) else {
+        return Vec::new();
+    };
+    let list = module[start + tag.len()..].split(|&byte| byte == 0).next();
+    String::from_utf8_lossy(list.unwrap_or_default())
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(|name| name.replace('-', "_"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_come_behind_what_they_need() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("kernel/drivers");
+        fs::create_dir_all(&deep).unwrap();
+        let module = |needs: &str| format!("ELF\0license=GPL\0depends={needs}\0name=x\0");
+        fs::write(deep.join("virtio_blk.ko"), module("virtio,virtio-ring")).unwrap();
+        fs::write(deep.join("virtio.ko"), module("virtio_ring")).unwrap();
+        fs::write(deep.join("virtio-ring.ko"), module("")).unwrap();
+        fs::write(deep.join("unwanted.ko"), module("")).unwrap();
+        let names: Vec<_> =
+            in_load_order(folder.path()).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["virtio_ring", "virtio", "virtio_blk"]);
+    }
+
+    #[test]
+    fn an_empty_folder_is_the_callers_mistake() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = build(b"init", folder.path()).unwrap_err();
+        assert!(error.to_string().contains("QPLUG_MODULES"), "{error}");
+    }
+}

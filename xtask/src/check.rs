@@ -1,0 +1,130 @@
+//! `cargo xtask check`: which file may touch the outside world, and which crate may use which.
+//!
+//! The tables here are the rule. A change that needs another row says so here, where it is seen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use qplug_testbed::{Error, Result};
+
+use crate::cargo::root;
+
+/// Something that a file must be listed for.
+struct Touch {
+    what: &'static str,
+    /// Text that gives it away.
+    signs: &'static [&'static str],
+    /// Files below `crates/` that may.
+    allowed: &'static [&'static str],
+}
+
+const TOUCHES: &[Touch] = &[
+    Touch {
+        what: "sockets",
+        signs: &["tokio::net", "std::net::Tcp", "unix::net", "UnixStream", "rustix::net"],
+        allowed: &["qmp/src/transport.rs"],
+    },
+    Touch {
+        what: "files",
+        signs: &["std::fs", "tokio::fs", "File::open", "fs::"],
+        allowed: &["hotplug/src/image.rs", "qmp/src/transport.rs"],
+    },
+    Touch { what: "processes", signs: &["process::Command", "tokio::process"], allowed: &[] },
+    Touch {
+        what: "the clock",
+        signs: &["Instant::now", "SystemTime::now", "::sleep(", "sleep_until(at", "time::timeout"],
+        allowed: &[
+            "qmp/src/client.rs",
+            "qmp/src/driver.rs",
+            "qmp/src/transport.rs",
+            "hotplug/src/drive.rs",
+            "cli/src/commands/detach.rs",
+        ],
+    },
+    Touch {
+        what: "the terminal",
+        signs: &["println!", "print!(", "io::stdout", "io::stderr", "anstream"],
+        allowed: &["cli/src/output.rs"],
+    },
+];
+
+/// The crates of the product, and which of the project's own each may use.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("proto", &[]),
+    ("qmp", &["qplug-proto"]),
+    ("hotplug", &["qplug-proto", "qplug-qmp"]),
+    ("cli", &["qplug-hotplug", "qplug-qmp"]),
+];
+
+/// Lists every breach.
+pub(crate) fn run() -> Result<()> {
+    let crates = root().join("crates");
+    let mut breaches = Vec::new();
+    for (room, may_use) in ROOMS {
+        for file in rust_files(&crates.join(room).join("src"))? {
+            check_file(&crates, &file, &mut breaches)?;
+        }
+        check_uses(&crates.join(room).join("Cargo.toml"), may_use, &mut breaches)?;
+    }
+    if breaches.is_empty() {
+        return Ok(());
+    }
+    let list = breaches.join("\n  ");
+    Err(Error::failed(format!(
+        "rooms that are left (the tables are in xtask/src/check.rs):\n  {list}"
+    )))
+}
+
+fn check_file(crates: &Path, file: &Path, breaches: &mut Vec<String>) -> Result<()> {
+    let text = read(file)?;
+    // A test may do what the code it tests may not.
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let name = file.strip_prefix(crates).unwrap_or(file).display().to_string();
+    for touch in TOUCHES.iter().filter(|touch| !touch.allowed.contains(&name.as_str())) {
+        for (number, line) in code.lines().enumerate() {
+            let is_comment = line.trim_start().starts_with("//");
+            if !is_comment && touch.signs.iter().any(|sign| line.contains(sign)) {
+                breaches.push(format!("{name}:{}: touches {}", number + 1, touch.what));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_uses(manifest: &Path, may_use: &[&str], breaches: &mut Vec<String>) -> Result<()> {
+    let text = read(manifest)?;
+    let dependencies = text.split("[dependencies]").nth(1).unwrap_or_default();
+    let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+    for line in dependencies.lines().filter(|line| line.starts_with("qplug-")) {
+        let used = line.split(['.', ' ', '=']).next().unwrap_or_default();
+        if !may_use.contains(&used) {
+            breaches.push(format!("{}: uses {used}", manifest.display()));
+        }
+    }
+    Ok(())
+}
+
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::failed(format!("cannot read {}: {error}", path.display()))
+}

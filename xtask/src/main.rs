@@ -1,0 +1,59 @@
+//! Set-up, demo, tests and benchmarks of the project.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `setup.rs` | what real machines need, unpacked into the cache folder |
+//! | `demo.rs` | the main job, told as a story |
+//! | `test.rs` | everything that must hold before a change is kept |
+//! | `check.rs` | which file may touch the outside world, and which crate may use which |
+//! | `cargo.rs` | running cargo |
+
+mod cargo;
+mod check;
+mod demo;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Set-up, demo, tests and benchmarks of qplug.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Fetch QEMU and a kernel into the cache folder, and build the guest's initramfs.
+    Setup,
+    /// Plug a disk into a real machine and pull it out again, told as a story.
+    Demo,
+    /// Run every check and every test.
+    Test {
+        /// The QEMUs to run on: all, or versions such as 7.2 or 7.2,10.0.
+        #[arg(long, default_value = "all")]
+        qemu: String,
+    },
+    /// Check which file touches the outside world, and which crate uses which.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Setup => setup::run(),
+        Task::Demo => demo::run(),
+        Task::Test { qemu } => test::run(&qemu),
+        Task::Check => check::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

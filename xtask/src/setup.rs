@@ -1,0 +1,81 @@
+//! `cargo xtask setup`: what the tests on real machines need, unpacked into the cache folder.
+//!
+//! Nothing is installed and nothing outside the cache changes: packages are fetched through the
+//! machine's own package sources, with package lists of our own, and unpacked.
+
+mod apt;
+mod guest;
+mod kernel;
+mod lz4;
+mod qemu;
+mod sources;
+mod tool;
+
+use std::env;
+use std::time::Instant;
+
+use qplug_testbed::boot_files::Kernel;
+use qplug_testbed::cache::{self, Lock};
+use qplug_testbed::{Error, Qemu, Result};
+
+use apt::Packages;
+
+/// Prepares everything that is missing and prints a line about each thing. What can be had is kept
+/// even when something else cannot.
+pub(crate) fn run() -> Result<()> {
+    let began = Instant::now();
+    println!("cache    {}", cache::folder()?.display());
+    let _lock = Lock::acquire("setup")?;
+    let mut packages = Packages::default();
+    let mut missing = Vec::new();
+
+    for result in qemus(&mut packages) {
+        match result {
+            Ok(qemu) => println!("qemu     {} {}", qemu.version, qemu.path.display()),
+            Err(error) => missing.push(error.to_string()),
+        }
+    }
+    match boot_files(&mut packages) {
+        Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+        Err(error) => missing.push(error.to_string()),
+    }
+    // One network that is down is one thing to say, whatever it was needed for.
+    missing.dedup();
+    println!("took     {:.2} s", began.elapsed().as_secs_f64());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::not_set_up(format!(
+        "the tests on real machines lack something:\n- {}",
+        missing.join("\n- ")
+    )))
+}
+
+fn qemus(packages: &mut Packages) -> Vec<Result<Qemu>> {
+    if env::var_os("QPLUG_QEMU").is_some_and(|paths| !paths.is_empty()) {
+        return match Qemu::installed() {
+            Ok(chosen) => chosen.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        };
+    }
+    qemu::SUITES.iter().map(|suite| qemu::set_up(*suite, packages)).collect()
+}
+
+fn boot_files(packages: &mut Packages) -> Result<Vec<String>> {
+    let kernel = match Kernel::chosen()? {
+        Some(kernel) if kernel.is_there() => kernel,
+        Some(kernel) => {
+            return Err(Error::not_set_up(format!(
+                "QPLUG_KERNEL ({}) must be a file and QPLUG_MODULES ({}) a folder",
+                kernel.image.display(),
+                kernel.modules.display()
+            )));
+        }
+        None => kernel::set_up(packages)?,
+    };
+    let initramfs = guest::set_up(&kernel)?;
+    Ok(vec![
+        format!("kernel   {}", kernel.image.display()),
+        format!("guest    {}", initramfs.display()),
+    ])
+}

@@ -1,0 +1,102 @@
+//! `cargo xtask test`: everything that must hold before a change is kept.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use qplug_testbed::{Error, Result};
+
+use crate::cargo::{cargo, succeed};
+use crate::{check, setup};
+
+/// Sets up, then runs every check and every test, on the QEMUs that `qemu` names. Stops at the
+/// first check that fails, but runs all tests.
+pub(crate) fn run(qemu: &str) -> Result<()> {
+    let began = Instant::now();
+    step("set-up", setup::run)?;
+    step("format", || succeed(cargo(["fmt", "--all", "--check"])))?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    step("clippy", || succeed(cargo(clippy)))?;
+    step("docs", || {
+        let mut doc = cargo(["doc", "--workspace", "--no-deps", "--quiet"]);
+        succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    step("rooms", check::run)?;
+    println!("== tests (QEMU {qemu})");
+    let counts = run_tests(qemu)?;
+    println!("== took {:.0} s", began.elapsed().as_secs_f64());
+    println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
+    if counts.failed > 0 || !counts.finished || counts.passed == 0 {
+        return Err(Error::failed("not everything passed; the output above says what"));
+    }
+    Ok(())
+}
+
+fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("== {name}");
+    run().map_err(|error| error.while_doing(name))
+}
+
+/// What the test runner said in all, over all its programs.
+#[derive(Debug, Default)]
+struct Counts {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+    finished: bool,
+}
+
+fn run_tests(qemu: &str) -> Result<Counts> {
+    let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
+    // Without the first, a test with no QEMU to run on is passed over loudly; here it fails.
+    command.env("QPLUG_REQUIRE_QEMU", "1").env("QPLUG_TEST_QEMU", qemu);
+    read_tests(&mut command)
+}
+
+fn read_tests(command: &mut Command) -> Result<Counts> {
+    let cannot = |error: std::io::Error| Error::failed(format!("cannot run the tests: {error}"));
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(cannot)?;
+    let mut counts = Counts::default();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line.map_err(cannot)?;
+            println!("{line}");
+            counts.add(&line);
+        }
+    }
+    counts.finished = child.wait().map_err(cannot)?.success();
+    Ok(counts)
+}
+
+impl Counts {
+    /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    fn add(&mut self, line: &str) {
+        let Some(rest) = line.strip_prefix("test result: ") else { return };
+        for part in rest.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(count), Some(what)) = (words.next(), words.next()) else { continue };
+            let Ok(count) = count.parse::<u32>() else { continue };
+            match what {
+                "passed" => self.passed += count,
+                "failed" => self.failed += count,
+                "ignored" => self.skipped += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_add_up() {
+        let mut counts = Counts::default();
+        counts.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        counts
+            .add("test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
+        counts.add("test tests::x ... ok");
+        assert_eq!((counts.passed, counts.failed, counts.skipped), (7, 2, 1));
+    }
+}
