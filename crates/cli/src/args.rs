@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Say on stderr what is sent and received.
+    /// Say on stderr what is sent and what comes back, and how much was sent in all.
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
 
@@ -102,6 +102,10 @@ pub(crate) struct Detach {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Exec {
+    /// How long to wait for the reply, in seconds.
+    #[arg(long, short, value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+
     /// The command, such as query-block.
     pub(crate) command: String,
 
@@ -111,8 +115,12 @@ pub(crate) struct Exec {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Hmp {
-    /// The command line, such as 'info block'.
-    #[arg(required = true)]
+    /// How long to wait for the reply, in seconds.
+    #[arg(long, short, value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+
+    /// The command line, such as 'info block -v'. It takes all that follows.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command_line: Vec<String>,
 }
 

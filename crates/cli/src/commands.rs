@@ -42,7 +42,12 @@ struct Monitor {
 
 impl Monitor {
     async fn connect(&self) -> Result<Client, Failure> {
-        let options = Options { connect_timeout: self.connect_timeout, ..Options::default() };
+        self.connect_with(Options::default()).await
+    }
+
+    /// Connects with other waits for replies than the usual ones.
+    async fn connect_with(&self, options: Options) -> Result<Client, Failure> {
+        let options = Options { connect_timeout: self.connect_timeout, ..options };
         Ok(Client::connect_with(&self.address, options).await?)
     }
 

@@ -21,10 +21,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::Args;
+use crate::failure::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return refuse_usage(&error),
+    };
     let output = Output::new(args.json);
     if args.verbose {
         output::log_to_stderr();
@@ -39,4 +43,14 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => output.failure(&failure),
     }
+}
+
+/// A command line that does not parse, or asks for help. Programs get their mistakes as JSON too.
+fn refuse_usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !std::env::args_os().any(|word| word == "--json") {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Output::new(true).failure(&Failure::usage(message))
 }

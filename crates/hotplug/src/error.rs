@@ -108,7 +108,7 @@ pub enum Error {
     },
     /// QEMU refused a query. Nothing was changed.
     #[error(
-        "QEMU refused {command}: {reply}. Nothing was changed; this QEMU may be too old for qplug (2.9 is the oldest)"
+        "QEMU refused {command}: {reply}. Nothing was changed; this QEMU may be too old for qplug, which is tested on 7.2 and 10.0"
     )]
     QueryRefused {
         /// The query.

@@ -53,6 +53,8 @@ struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        let Traffic { commands, bytes } = self.shared.lock().protocol.traffic();
+        tracing::debug!("sent {commands} commands, {bytes} bytes");
         self.driver.abort();
     }
 }
@@ -122,6 +124,10 @@ impl Client {
             let command = submitted.command.clone();
             submitted.state = State::Unsent(Error::NotSent { command, closed });
             return submitted;
+        }
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let arguments = arguments.and_then(|it| serde_json::to_string(it).ok());
+            tracing::debug!(arguments = arguments.unwrap_or_default(), "-> {command}");
         }
         let deadline = (Instant::now() + limit).into_std();
         submitted.state = match inner.protocol.execute(command, arguments, Some(deadline)) {
@@ -200,8 +206,14 @@ impl Future for Submitted {
         self.state = State::Taken;
         let command = std::mem::take(&mut self.command);
         Poll::Ready(match answer {
-            Answer::Replied(Ok(value)) => Ok(value),
-            Answer::Replied(Err(reply)) => Err(Error::Refused { command, reply }),
+            Answer::Replied(Ok(value)) => {
+                tracing::debug!("<- {command}: {} bytes", value.get().len());
+                Ok(value)
+            }
+            Answer::Replied(Err(reply)) => {
+                tracing::debug!("<- {command}: {reply}");
+                Err(Error::Refused { command, reply })
+            }
             Answer::Overdue => Err(Error::Overdue { command, limit: self.limit }),
             Answer::Closed(closed) => Err(Error::Unknown { command, closed }),
         })

@@ -96,7 +96,8 @@ impl Inner {
                 Incoming::Reply { id, result } => self.answer(id, Answer::Replied(result)),
                 Incoming::Overdue(id) => self.answer(id, Answer::Overdue),
                 Incoming::Event(event) => {
-                    tracing::debug!(event = event.name, "event");
+                    let data = event.data.as_deref().map(RawValue::get);
+                    tracing::debug!(data = data.unwrap_or_default(), "<- event {}", event.name);
                     if let Some(events) = &self.events {
                         let _ = events.send(Arc::new(event));
                     }

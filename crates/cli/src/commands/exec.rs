@@ -1,5 +1,8 @@
 //! `qplug exec` and `qplug hmp`
 
+use std::time::Duration;
+
+use qplug_qmp::{Client, Options};
 use serde_json::{Value, json};
 
 use super::Monitor;
@@ -10,7 +13,7 @@ use crate::output::Output;
 
 pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
     let arguments = key_values::parse(&args.arguments).map_err(Failure::usage)?;
-    let client = monitor.connect().await?;
+    let client = connect(monitor, args.timeout).await?;
     let reply = client.execute(&args.command, arguments.as_ref()).await?;
     // Numbers larger than any machine word, and members in QEMU's order, pass through unparsed.
     output.result(&reply, |out| match serde_json::from_str::<Value>(reply.get()) {
@@ -20,13 +23,18 @@ pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Resul
     Ok(Exit::Done)
 }
 
+/// What a user runs may take long, such as saving a machine.
+async fn connect(monitor: &Monitor, command_timeout: Duration) -> Result<Client, Failure> {
+    monitor.connect_with(Options { command_timeout, ..Options::default() }).await
+}
+
 pub(super) async fn run_hmp(
     args: Hmp,
     monitor: &Monitor,
     output: &Output,
 ) -> Result<Exit, Failure> {
     let arguments = json!({"command-line": args.command_line.join(" ")});
-    let client = monitor.connect().await?;
+    let client = connect(monitor, args.timeout).await?;
     let reply = client.execute("human-monitor-command", Some(&arguments)).await?;
     // Empty output is {} up to QEMU 1.0, and "" later.
     let text = serde_json::from_str::<String>(reply.get()).unwrap_or_default();

@@ -56,9 +56,7 @@ fn a_guest_that_lets_go_after_qplug_has_left_leaves_the_image_to_the_next_run() 
         machine.oracle.demand("cont", json!({})).unwrap();
         machine
             .oracle
-            .wait_event_where("DEVICE_DELETED", GUEST_WITHIN, |event| {
-                event["data"]["device"] == "data"
-            })
+            .wait_event_where("DEVICE_DELETED", GUEST_WITHIN, |event| event["device"] == "data")
             .unwrap();
         qplug(&qmp, &["list"]).exits(0).says("half-done");
         let closed = qplug(&qmp, &["detach", "data", "--json"]).exits(0).json();

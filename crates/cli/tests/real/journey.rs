@@ -53,14 +53,17 @@ fn attached_seen_written_detached_and_the_bytes_are_in_the_image() {
 #[test]
 fn a_read_only_disk_is_read_only_for_the_guest() {
     on_every_machine("read-only", |machine| {
-        let image = image(machine, "ro", Format::Qcow2);
-        image.write(OFFSET, b"from-the-host").unwrap();
-        qplug(machine.qmp_path(), &["attach", path(&image), "--read-only"]).exits(0);
-        let disk = machine.guest.wait_added("ro", GUEST_WITHIN).unwrap();
-        assert!(disk.read_only);
-        assert_eq!(machine.guest.read("ro", OFFSET, 13).unwrap(), "from-the-host");
-        assert!(machine.guest.write("ro", OFFSET, "x").is_err());
-        qplug(machine.qmp_path(), &["detach", "ro"]).exits(0);
+        for format in Format::ALL {
+            let image = image(machine, "ro", format);
+            image.write(OFFSET, b"from-the-host").unwrap();
+            qplug(machine.qmp_path(), &["attach", path(&image), "--read-only"]).exits(0);
+            let disk = machine.guest.wait_added("ro", GUEST_WITHIN).unwrap();
+            assert!(disk.read_only);
+            assert_eq!(machine.guest.read("ro", OFFSET, 13).unwrap(), "from-the-host");
+            assert!(machine.guest.write("ro", OFFSET, "x").is_err());
+            qplug(machine.qmp_path(), &["detach", "ro"]).exits(0);
+            machine.guest.wait_removed("ro", GUEST_WITHIN).unwrap();
+        }
     });
 }
 
