@@ -127,7 +127,7 @@ impl Client {
         }
         if tracing::enabled!(tracing::Level::DEBUG) {
             let arguments = arguments.and_then(|it| serde_json::to_string(it).ok());
-            tracing::debug!(arguments = arguments.unwrap_or_default(), "-> {command}");
+            tracing::debug!("-> {command} {}", arguments.unwrap_or_default());
         }
         let deadline = (Instant::now() + limit).into_std();
         submitted.state = match inner.protocol.execute(command, arguments, Some(deadline)) {

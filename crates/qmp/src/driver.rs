@@ -97,7 +97,7 @@ impl Inner {
                 Incoming::Overdue(id) => self.answer(id, Answer::Overdue),
                 Incoming::Event(event) => {
                     let data = event.data.as_deref().map(RawValue::get);
-                    tracing::debug!(data = data.unwrap_or_default(), "<- event {}", event.name);
+                    tracing::debug!("<- event {} {}", event.name, data.unwrap_or_default());
                     if let Some(events) = &self.events {
                         let _ = events.send(Arc::new(event));
                     }
