@@ -112,7 +112,10 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                // Unit tests that have a file of their own.
+                && path.file_name().is_none_or(|name| name != "tests.rs")
+            {
                 files.push(path);
             }
         }

@@ -6,8 +6,10 @@
 //! | `demo.rs` | the main job, told as a story |
 //! | `test.rs` | everything that must hold before a change is kept |
 //! | `check.rs` | which file may touch the outside world, and which crate may use which |
+//! | `bench.rs` | what qplug costs beside what QEMU and the guest take anyway |
 //! | `cargo.rs` | running cargo |
 
+mod bench;
 mod cargo;
 mod check;
 mod demo;
@@ -40,6 +42,8 @@ enum Task {
     },
     /// Check which file touches the outside world, and which crate uses which.
     Check,
+    /// Measure how long qplug takes, against a bare script and against virsh.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Test { qemu } => test::run(&qemu),
         Task::Check => check::run(),
+        Task::Bench(args) => bench::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,9 @@
 //! Finds where a message ends.
 //!
 //! QEMU ends its messages with CR LF, but a monitor with `pretty=on` also breaks lines *inside* a
-//! message. So a frame ends where its JSON object ends, and line ends mean nothing.
+//! message. So a frame ends where its JSON object ends, and line ends mean nothing but this: a line
+//! that looks like an object is most likely a whole one, and handing it to the parser at once saves
+//! a pass over its bytes. Where the parser disagrees, [`Framer::recheck`] counts the brackets.
 
 /// The largest message a peer may send, in bytes. Replies of several hundred KiB are ordinary
 /// (`query-qmp-schema` is 236 KB in QEMU 10.0); QEMU itself limits its input to the same 64 MiB.
@@ -10,27 +12,35 @@ pub const MAX_FRAME_BYTES: usize = 64 << 20;
 /// How deep objects and arrays may be nested in a message; QEMU's own limit for its input.
 pub const MAX_NESTING: u32 = 1024;
 
-/// What the framer keeps allocated when it is idle, so that one large reply does not hold its
-/// memory for the rest of a connection.
-const IDLE_CAPACITY: usize = 64 << 10;
+/// What a framer allocates first, and goes back to when large messages have become rare, so that
+/// one large reply does not hold its memory for the rest of a connection.
+const IDLE_BYTES: usize = 2 << 10;
+
+/// How many messages in a row must be small before memory is given back.
+const SMALL_IN_A_ROW: u32 = 64;
 
 /// Cuts a stream of bytes into JSON objects, without parsing them.
 ///
 /// ```text
-/// buffer   [ given out | frame being scanned ... | not yet scanned ]
-///          0        start                     scanned           len
+/// buffer   [ given out | frame being scanned ... | not yet scanned | room for more ]
+///          0        start                     scanned            filled          len
 /// ```
 ///
-/// Invariant: `start <= scanned <= buffer.len()`. `depth` is zero exactly when `start == scanned`
-/// or the object that begins at `start` has just ended.
+/// Invariant: `start <= scanned <= filled <= buffer.len()`.
 #[derive(Debug, Default)]
 pub struct Framer {
     buffer: Vec<u8>,
     start: usize,
     scanned: usize,
+    filled: usize,
+    /// Brackets are counted for the frame at `start`, whose line was no whole object.
+    counting: bool,
     depth: u32,
     in_string: bool,
     escaped: bool,
+    small_in_a_row: u32,
+    /// Where the frame given out last begins and ends, in case it is to be rechecked.
+    last: (usize, usize),
 }
 
 /// The bytes cannot be a sequence of JSON objects: the peer does not speak QMP.
@@ -51,54 +61,144 @@ pub enum FrameError {
 }
 
 impl Framer {
-    /// Appends bytes as they came from the peer.
-    pub fn push(&mut self, bytes: &[u8]) {
-        if self.start > 0 && self.start == self.buffer.len() {
-            self.buffer.clear();
-            self.buffer.shrink_to(IDLE_CAPACITY);
-            self.scanned = 0;
-            self.start = 0;
-        } else if self.start > self.buffer.len() / 2 {
-            self.buffer.drain(..self.start);
-            self.scanned -= self.start;
-            self.start = 0;
+    /// Room for bytes of the peer's, to be read into directly. Say how many came with
+    /// [`Framer::filled`].
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start == self.filled {
+            self.rewind();
         }
-        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() - self.filled < self.buffer.len() / 4 + 1 {
+            if self.start > self.buffer.len() / 2 {
+                self.buffer.copy_within(self.start..self.filled, 0);
+                self.filled -= self.start;
+                self.scanned -= self.start;
+                self.start = 0;
+            } else {
+                let size = (self.buffer.len() * 2).max(IDLE_BYTES);
+                self.buffer.resize(size, 0);
+            }
+        }
+        &mut self.buffer[self.filled..]
     }
 
-    /// The next complete message, or `None` until more bytes are pushed.
+    /// Takes in that `count` bytes were read into [`Framer::space`].
+    pub fn filled(&mut self, count: usize) {
+        self.filled = (self.filled + count).min(self.buffer.len());
+    }
+
+    /// Appends bytes as they came from the peer.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let count = bytes.len().min(space.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            self.filled(count);
+            bytes = &bytes[count..];
+        }
+    }
+
+    /// The next message, or `None` until there are more bytes. A message that turns out to be no
+    /// JSON is to be asked for again with [`Framer::recheck`].
     ///
     /// # Errors
     /// When the bytes cannot be QMP. The stream has no way back then: close the connection.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameError> {
-        if self.depth == 0 && !self.skip_to_object()? {
-            return Ok(None);
+        let end = if self.counting { self.count()? } else { self.line()? };
+        if let Some(end) = end {
+            self.last = (self.start, end);
+            self.start = end;
+            self.scanned = end;
+            return Ok(Some(&self.buffer[self.last.0..end]));
         }
-        while self.scanned < self.buffer.len() {
-            if self.in_string {
-                self.scan_string();
-            } else if self.scan_structure()? {
-                let frame = &self.buffer[self.start..self.scanned];
-                self.start = self.scanned;
-                return Ok(Some(frame));
-            }
-        }
-        if self.buffer.len() - self.start > MAX_FRAME_BYTES {
+        if self.filled - self.start > MAX_FRAME_BYTES {
             return Err(FrameError::TooLarge);
         }
         Ok(None)
     }
 
+    /// Takes the message given out last back, and finds its end by counting brackets: true when
+    /// there is a way on, false when the brackets were counted already, and it is what it is.
+    pub fn recheck(&mut self) -> bool {
+        if std::mem::replace(&mut self.counting, true) {
+            return false;
+        }
+        self.start = self.last.0;
+        self.scanned = self.start;
+        true
+    }
+
+    /// The message given out last.
+    pub(crate) fn last_frame(&self) -> &[u8] {
+        &self.buffer[self.last.0..self.last.1]
+    }
+
+    /// Takes in that the message given out last was a good one.
+    pub fn accept(&mut self) {
+        self.counting = false;
+        let small = self.last.1 - self.last.0 <= IDLE_BYTES;
+        self.small_in_a_row = if small { self.small_in_a_row.saturating_add(1) } else { 0 };
+    }
+
+    /// Drops everything up to this byte, and the byte; false when it has not come yet.
+    pub(crate) fn skip_past(&mut self, mark: u8) -> bool {
+        let found = memchr::memchr(mark, &self.buffer[self.start..self.filled]);
+        self.start = found.map_or(self.filled, |at| self.start + at + 1);
+        self.scanned = self.start;
+        found.is_some()
+    }
+
+    /// Begins at the front again, and gives back what has not been needed for a while.
+    fn rewind(&mut self) {
+        (self.start, self.scanned, self.filled) = (0, 0, 0);
+        if self.buffer.len() > IDLE_BYTES && self.small_in_a_row >= SMALL_IN_A_ROW {
+            self.buffer = vec![0; IDLE_BYTES];
+        }
+    }
+
+    /// The end of a line that looks like an object.
+    fn line(&mut self) -> Result<Option<usize>, FrameError> {
+        if !self.skip_to_object()? {
+            return Ok(None);
+        }
+        let unseen = &self.buffer[self.scanned..self.filled];
+        let Some(at) = memchr::memchr(b'\n', unseen) else {
+            self.scanned = self.filled;
+            // A message may come with no line end, and then nothing more.
+            if self.buffer[self.start..self.filled].trim_ascii_end().ends_with(b"}") {
+                return self.begin_counting();
+            }
+            return Ok(None);
+        };
+        let line = &self.buffer[self.start..self.scanned + at];
+        let length = line.trim_ascii_end().len();
+        if line[..length].ends_with(b"}") {
+            return Ok(Some(self.start + length));
+        }
+        self.begin_counting()
+    }
+
+    fn begin_counting(&mut self) -> Result<Option<usize>, FrameError> {
+        self.counting = true;
+        self.scanned = self.start;
+        self.count()
+    }
+
     /// Moves past white space to the start of the next object; false when there is none yet.
     fn skip_to_object(&mut self) -> Result<bool, FrameError> {
-        let rest = &self.buffer[self.start..];
-        let Some(skip) = rest.iter().position(|b| !b.is_ascii_whitespace()) else {
-            self.start = self.buffer.len();
-            self.scanned = self.start;
+        if self.scanned > self.start {
+            return Ok(true);
+        }
+        let rest = &self.buffer[self.start..self.filled];
+        // 0xFF: a guest agent's mark, which begins its answer to a synchronization.
+        let is_between = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0xff;
+        let Some(skip) = rest.iter().position(|byte| !is_between(byte)) else {
+            self.start = self.filled;
+            self.scanned = self.filled;
             return Ok(false);
         };
         if rest[skip] != b'{' {
-            let shown = &rest[skip..rest.len().min(skip + 24)];
+            const SHOWN: usize = 24;
+            let shown = &rest[skip..rest.len().min(skip + SHOWN)];
             return Err(FrameError::NotAnObject {
                 found: String::from_utf8_lossy(shown).into_owned(),
             });
@@ -108,9 +208,21 @@ impl Framer {
         Ok(true)
     }
 
-    /// Scans inside a string until its closing quote or the end of the buffer.
+    /// The end of the object at `start`, by its brackets.
+    fn count(&mut self) -> Result<Option<usize>, FrameError> {
+        while self.scanned < self.filled {
+            if self.in_string {
+                self.scan_string();
+            } else if self.scan_structure()? {
+                return Ok(Some(self.scanned));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Scans inside a string until its closing quote or the end of the bytes.
     fn scan_string(&mut self) {
-        for (i, &byte) in self.buffer[self.scanned..].iter().enumerate() {
+        for (i, &byte) in self.buffer[self.scanned..self.filled].iter().enumerate() {
             match byte {
                 _ if self.escaped => self.escaped = false,
                 b'\\' => self.escaped = true,
@@ -122,12 +234,12 @@ impl Framer {
                 _ => {}
             }
         }
-        self.scanned = self.buffer.len();
+        self.scanned = self.filled;
     }
 
     /// Scans outside strings until a string begins (false) or the object ends (true).
     fn scan_structure(&mut self) -> Result<bool, FrameError> {
-        for (i, &byte) in self.buffer[self.scanned..].iter().enumerate() {
+        for (i, &byte) in self.buffer[self.scanned..self.filled].iter().enumerate() {
             match byte {
                 b'"' => {
                     self.in_string = true;
@@ -146,7 +258,7 @@ impl Framer {
                 _ => {}
             }
         }
-        self.scanned = self.buffer.len();
+        self.scanned = self.filled;
         Ok(false)
     }
 }
@@ -155,21 +267,35 @@ impl Framer {
 mod tests {
     use super::*;
 
+    /// What a client does with frames.
     fn frames(framer: &mut Framer) -> Vec<String> {
         let mut out = Vec::new();
         while let Some(frame) = framer.next_frame().unwrap() {
-            out.push(String::from_utf8(frame.to_vec()).unwrap());
+            let text = String::from_utf8(frame.to_vec()).unwrap();
+            if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
+                framer.accept();
+                out.push(text);
+            } else {
+                assert!(framer.recheck(), "{text}");
+            }
         }
         out
     }
 
-    const STREAM: &str = "{\"a\": \"}\\\"{\"}\r\n{\r\n  \"b\": [1, {\"c\": {}}]\r\n}\r\n {} ";
+    const STREAM: &str = "{\"a\": \"}\\\"{\"}\r\n{\r\n  \"b\": [1, {\"c\": {}}]\r\n}\r\n {} {\"d\": 1}{\"e\":\"}\"}\n{\"f\": 1}";
 
     #[test]
     fn a_frame_ends_where_its_object_ends() {
         let mut framer = Framer::default();
         framer.push(STREAM.as_bytes());
-        let expected = ["{\"a\": \"}\\\"{\"}", "{\r\n  \"b\": [1, {\"c\": {}}]\r\n}", "{}"];
+        let expected = [
+            "{\"a\": \"}\\\"{\"}",
+            "{\r\n  \"b\": [1, {\"c\": {}}]\r\n}",
+            "{}",
+            "{\"d\": 1}",
+            "{\"e\":\"}\"}",
+            "{\"f\": 1}",
+        ];
         assert_eq!(frames(&mut framer), expected);
     }
 
@@ -187,6 +313,13 @@ mod tests {
             got.extend(frames(&mut framer));
             assert_eq!(got, expected, "cut at {cut}");
         }
+        let mut framer = Framer::default();
+        let mut got = Vec::new();
+        for byte in STREAM.bytes() {
+            framer.push(&[byte]);
+            got.extend(frames(&mut framer));
+        }
+        assert_eq!(got, expected);
     }
 
     #[test]
@@ -198,9 +331,9 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_bounded() {
+    fn nesting_is_bounded_where_brackets_are_counted() {
         let mut framer = Framer::default();
-        framer.push(b"{\"a\":");
+        framer.push(b"{\"a\":\n");
         framer.push("[".repeat(MAX_NESTING as usize).as_bytes());
         assert_eq!(framer.next_frame(), Err(FrameError::TooDeep));
     }
@@ -221,10 +354,13 @@ mod tests {
     #[test]
     fn memory_of_a_large_reply_is_given_back() {
         let mut framer = Framer::default();
-        framer.push(format!("{{\"a\": \"{}\"}}", "x".repeat(1 << 20)).as_bytes());
-        assert!(framer.next_frame().unwrap().is_some());
-        framer.push(b"{}");
-        assert!(framer.buffer.capacity() <= IDLE_CAPACITY);
-        assert_eq!(frames(&mut framer), ["{}"]);
+        framer.push(format!("{{\"a\": \"{}\"}}\n", "x".repeat(1 << 20)).as_bytes());
+        assert_eq!(frames(&mut framer).len(), 1);
+        for _ in 0..=SMALL_IN_A_ROW {
+            framer.push(b"{}\n");
+            assert_eq!(frames(&mut framer), ["{}"]);
+        }
+        framer.push(b"{}\n");
+        assert_eq!(framer.buffer.capacity(), IDLE_BYTES);
     }
 }

@@ -45,6 +45,25 @@ pub struct ErrorReply {
     pub desc: String,
 }
 
+impl ErrorReply {
+    /// A refusal.
+    pub fn new(class: &str, desc: impl Into<String>) -> Self {
+        Self { class: class.to_owned(), desc: desc.into() }
+    }
+
+    /// What QEMU says to a command that it does not have.
+    #[must_use]
+    pub fn not_found(command: &str) -> Self {
+        Self::new("CommandNotFound", format!("The command {command} has not been found"))
+    }
+
+    /// What QEMU says to a command that cannot run out of band.
+    #[must_use]
+    pub fn no_oob(command: &str) -> Self {
+        Self::new("GenericError", format!("The command {command} does not support OOB"))
+    }
+}
+
 /// When QEMU's host saw an event happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 pub struct Timestamp {
@@ -65,40 +84,45 @@ pub struct Event {
     pub timestamp: Option<Timestamp>,
 }
 
-/// A message from a QMP server.
+/// A message from a QMP server, borrowed from its bytes: nothing that nobody asks for is parsed or
+/// copied.
 #[derive(Debug)]
-pub enum Message {
+pub enum Message<'a> {
     /// The greeting, once, first.
     Greeting(Greeting),
     /// The answer to a command.
     Reply {
         /// The command's id. Absent when the server could not parse what it was sent.
-        id: Option<Box<RawValue>>,
+        id: Option<&'a RawValue>,
         /// What the command returned, unparsed, or why the server refused it.
-        result: Result<Box<RawValue>, ErrorReply>,
+        result: Result<&'a RawValue, ErrorReply>,
     },
     /// An event, at any time.
-    Event(Event),
+    Event {
+        /// Its name.
+        name: Cow<'a, str>,
+        /// Its data, unparsed.
+        data: Option<&'a RawValue>,
+        /// When it happened.
+        timestamp: Option<Timestamp>,
+    },
 }
 
-impl Message {
+impl<'a> Message<'a> {
     /// Parses one frame.
     ///
     /// # Errors
     /// When the frame is not JSON, or is an object that no QMP server sends.
-    pub fn parse(frame: &[u8]) -> Result<Self, serde_json::Error> {
-        let wire: Wire<'_> = serde_json::from_slice(frame)?;
+    pub fn parse(frame: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let wire: Wire<'a> = serde_json::from_slice(frame)?;
         if let Some(name) = wire.event {
-            let data = wire.data.map(ToOwned::to_owned);
-            let timestamp = wire.timestamp;
-            return Ok(Self::Event(Event { name: name.into_owned(), data, timestamp }));
+            return Ok(Self::Event { name, data: wire.data, timestamp: wire.timestamp });
         }
-        let id = wire.id.map(ToOwned::to_owned);
         if let Some(payload) = wire.payload {
-            return Ok(Self::Reply { id, result: Ok(payload.to_owned()) });
+            return Ok(Self::Reply { id: wire.id, result: Ok(payload) });
         }
         if let Some(error) = wire.error {
-            return Ok(Self::Reply { id, result: Err(error) });
+            return Ok(Self::Reply { id: wire.id, result: Err(error) });
         }
         if let Some(WireGreeting { version, capabilities }) = wire.greeting {
             return Ok(Self::Greeting(Greeting {
@@ -107,10 +131,36 @@ impl Message {
                 capabilities,
             }));
         }
-        Err(<serde_json::Error as serde::de::Error>::custom(
-            "neither a greeting, a reply nor an event",
-        ))
+        let text = "neither a greeting, a reply nor an event";
+        Err(<serde_json::Error as serde::de::Error>::custom(text))
     }
+}
+
+/// Replaces the bare words `inf` and `nan`, which QEMU writes for numbers that JSON cannot have, by
+/// `null`. `None` when there are none, and the frame is broken in another way.
+pub(crate) fn without_bare_numbers(frame: &[u8]) -> Option<Vec<u8>> {
+    let mut mended = Vec::with_capacity(frame.len() + 4);
+    let (mut in_string, mut escaped, mut found) = (false, false, false);
+    let mut at = 0;
+    while let Some(&byte) = frame.get(at) {
+        let rest = &frame[at..];
+        let word = ["-inf", "-nan", "inf", "nan"].iter().find(|w| rest.starts_with(w.as_bytes()));
+        if let (false, Some(word)) = (in_string, word) {
+            mended.extend_from_slice(b"null");
+            at += word.len();
+            found = true;
+            continue;
+        }
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ => {}
+        }
+        mended.push(byte);
+        at += 1;
+    }
+    found.then_some(mended)
 }
 
 /// The members that tell the kinds of message apart; all others are ignored.
@@ -152,7 +202,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Message {
+    fn parse(text: &str) -> Message<'_> {
         Message::parse(text.as_bytes()).unwrap()
     }
 
@@ -197,10 +247,10 @@ mod tests {
     #[test]
     fn an_event_with_a_name_nobody_knows_is_an_event() {
         let text = r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "NEW\u0041", "data": {"x": 1}, "extra": 0}"#;
-        let Message::Event(event) = parse(text) else { panic!() };
-        assert_eq!(event.name, "NEWA");
-        assert_eq!(event.data.unwrap().get(), r#"{"x": 1}"#);
-        assert_eq!(event.timestamp, Some(Timestamp { seconds: 1, microseconds: 2 }));
+        let Message::Event { name, data, timestamp } = parse(text) else { panic!() };
+        assert_eq!(name, "NEWA");
+        assert_eq!(data.unwrap().get(), r#"{"x": 1}"#);
+        assert_eq!(timestamp, Some(Timestamp { seconds: 1, microseconds: 2 }));
     }
 
     #[test]
@@ -208,5 +258,16 @@ mod tests {
         for text in ["{}", r#"{"id": 1}"#, r#"{"QMP": 1}"#, r#"{"return": }"#] {
             assert!(Message::parse(text.as_bytes()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_that_json_cannot_have_become_null() {
+        let mended = |text: &str| without_bare_numbers(text.as_bytes());
+        let text =
+            r#"{"return": {"a": inf, "b": [-inf, nan, -nan], "c": "inf \" nan"}, "id": inf}"#;
+        let expected =
+            r#"{"return": {"a": null, "b": [null, null, null], "c": "inf \" nan"}, "id": null}"#;
+        assert_eq!(mended(text).as_deref(), Some(expected.as_bytes()));
+        assert_eq!(mended(r#"{"return": {"info": "inf"}}"#), None);
     }
 }

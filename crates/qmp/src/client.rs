@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use qplug_proto::{Greeting, ProtocolError, Traffic};
+use qplug_proto::{Dialect, Greeting, ProtocolError, Traffic};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -79,7 +79,8 @@ impl Client {
         let stream = transport::connect(address, limit).await?;
         let deadline = (Instant::now() + limit).into_std();
         let (greeted, greeting) = oneshot::channel();
-        let shared = Arc::new(Shared::new(qplug_proto::Client::new(Some(deadline)), greeted));
+        let shared =
+            Arc::new(Shared::new(qplug_proto::Client::new(Dialect::Qmp, Some(deadline)), greeted));
         let driver = tokio::spawn(driver::run(stream, Arc::clone(&shared))).abort_handle();
         let Ok(greeting) = greeting.await else {
             let address = address.to_string();
@@ -134,7 +135,9 @@ impl Client {
             Ok(id) => {
                 let (answer, receiver) = oneshot::channel();
                 inner.waiters.insert(id, answer);
-                self.0.shared.wake.notify_one();
+                if let Some(driver) = inner.driver.take() {
+                    driver.wake();
+                }
                 State::Waiting(receiver)
             }
             Err(error) => State::Unsent(Error::Unsendable {
@@ -215,6 +218,7 @@ impl Future for Submitted {
                 Err(Error::Refused { command, reply })
             }
             Answer::Overdue => Err(Error::Overdue { command, limit: self.limit }),
+            Answer::NotSent(closed) => Err(Error::NotSent { command, closed }),
             Answer::Closed(closed) => Err(Error::Unknown { command, closed }),
         })
     }

@@ -1,26 +1,31 @@
 //! The task that moves bytes between the socket and the state machine, and wakes callers.
 
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use qplug_proto::{CommandId, ErrorReply, Event, Greeting, Incoming, ProtocolError};
+use qplug_proto::{CommandId, ErrorReply, Event, Greeting, Incoming, Unanswered};
 use serde_json::value::RawValue;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{broadcast, oneshot};
+use tokio::time::Sleep;
 
 use crate::error::Closed;
 use crate::events::EVENT_BACKLOG;
 use crate::transport::Stream;
 
-/// How much is read from the socket at a time.
-const READ_BUFFER_BYTES: usize = 64 << 10;
+/// How often a driver reads before others on its thread have their turn.
+const MOVES_IN_A_ROW: usize = 16;
 
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Replied(Result<Box<RawValue>, ErrorReply>),
     Overdue,
+    NotSent(Closed),
     Closed(Closed),
 }
 
@@ -28,8 +33,6 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
-    /// Tells the driver that there is something to send.
-    pub(crate) wake: Notify,
 }
 
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(crate) struct Inner {
     /// Gone when the connection is, so that subscribers learn of it.
     events: Option<broadcast::Sender<Arc<Event>>>,
     pub(crate) closed: Option<Closed>,
+    /// Wakes the driver when there is something to send.
+    pub(crate) driver: Option<Waker>,
 }
 
 impl Shared {
@@ -50,8 +55,9 @@ impl Shared {
             greeted: Some(greeted),
             events: Some(broadcast::Sender::new(EVENT_BACKLOG)),
             closed: None,
+            driver: None,
         };
-        Self { inner: Mutex::new(inner), wake: Notify::new() }
+        Self { inner: Mutex::new(inner) }
     }
 
     /// No code panics while it holds the lock, so a poisoned one still guards sound data.
@@ -61,7 +67,7 @@ impl Shared {
 
     /// Why the connection is closed.
     pub(crate) fn closed(&self) -> Closed {
-        self.lock().closed.clone().unwrap_or(Closed::ByPeer)
+        self.lock().reason()
     }
 
     /// A subscription; one to nothing when the connection is closed.
@@ -74,10 +80,9 @@ impl Shared {
 
     fn close(&self, reason: Closed) {
         let mut inner = self.lock();
-        for (_, waiter) in inner.waiters.drain() {
-            let _ = waiter.send(Answer::Closed(reason.clone()));
-        }
         inner.closed = Some(reason);
+        inner.protocol.handle_close();
+        inner.dispatch();
         inner.events = None;
         inner.greeted = None;
     }
@@ -94,7 +99,15 @@ impl Inner {
                     }
                 }
                 Incoming::Reply { id, result } => self.answer(id, Answer::Replied(result)),
-                Incoming::Overdue(id) => self.answer(id, Answer::Overdue),
+                Incoming::Unknown { id, why: Unanswered::Overdue } => {
+                    self.answer(id, Answer::Overdue);
+                }
+                Incoming::Unknown { id, why: Unanswered::Closed } => {
+                    self.answer(id, Answer::Closed(self.reason()));
+                }
+                Incoming::NotSent(id) => self.answer(id, Answer::NotSent(self.reason())),
+                // Only an agent says so, and this client speaks to none.
+                Incoming::Synchronized => {}
                 Incoming::Event(event) => {
                     let data = event.data.as_deref().map(RawValue::get);
                     tracing::debug!("<- event {} {}", event.name, data.unwrap_or_default());
@@ -107,6 +120,10 @@ impl Inner {
         }
     }
 
+    fn reason(&self) -> Closed {
+        self.closed.clone().unwrap_or(Closed::ByPeer)
+    }
+
     fn answer(&mut self, id: CommandId, answer: Answer) {
         if let Some(waiter) = self.waiters.remove(&id) {
             let _ = waiter.send(answer);
@@ -115,63 +132,89 @@ impl Inner {
 }
 
 /// Runs a connection until it closes.
-pub(crate) async fn run(stream: Stream, shared: Arc<Shared>) {
-    let reason = move_bytes(stream, &shared).await;
+pub(crate) async fn run(mut stream: Stream, shared: Arc<Shared>) {
+    let mut timer = Timer::default();
+    let reason = poll_fn(|context| poll(&mut stream, &mut timer, &shared, context)).await;
     tracing::debug!(%reason, "connection closed");
     shared.close(reason);
 }
 
-/// Reads and writes at the same time: a QEMU whose replies nobody reads stops reading, and one of
-/// the old ones stops its guest.
-async fn move_bytes(stream: Stream, shared: &Shared) -> Closed {
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut buffer = vec![0; READ_BUFFER_BYTES];
-    let mut unsent = Vec::new();
-    loop {
-        let timeout = {
-            let mut inner = shared.lock();
-            if let Some(bytes) = inner.protocol.poll_transmit() {
-                unsent.extend(bytes);
+/// Moves bytes until nothing moves. Reads and writes at the same time: a QEMU whose replies nobody
+/// reads stops reading, and one of the old ones stops its guest.
+fn poll(
+    stream: &mut Stream,
+    timer: &mut Timer,
+    shared: &Shared,
+    context: &mut Context<'_>,
+) -> Poll<Closed> {
+    let mut inner = shared.lock();
+    let mut stream = Pin::new(stream);
+    for _ in 0..MOVES_IN_A_ROW {
+        let mut moved = false;
+        while !inner.protocol.poll_transmit().is_empty() {
+            match stream.as_mut().poll_write(context, inner.protocol.poll_transmit()) {
+                Poll::Ready(Ok(count)) => inner.protocol.handle_transmitted(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(Closed::Io(error.to_string())),
+                Poll::Pending => break,
             }
-            inner.protocol.poll_timeout()
-        };
-        let outcome = tokio::select! {
-            read = reader.read(&mut buffer) => match read {
-                Ok(0) => return Closed::ByPeer,
-                Ok(count) => with_protocol(shared, |it| it.handle_input(&buffer[..count])),
-                Err(error) => return Closed::Io(error.to_string()),
-            },
-            written = writer.write(&unsent), if !unsent.is_empty() => match written {
-                Ok(count) => {
-                    unsent.drain(..count);
-                    Ok(())
+        }
+        let mut space = ReadBuf::new(inner.protocol.space());
+        match stream.as_mut().poll_read(context, &mut space) {
+            Poll::Ready(Ok(())) => {
+                let count = space.filled().len();
+                if count == 0 {
+                    return Poll::Ready(Closed::ByPeer);
                 }
-                Err(error) => return Closed::Io(error.to_string()),
-            },
-            now = sleep_until(timeout) => with_protocol(shared, |it| it.handle_timeout(now)),
-            () = shared.wake.notified() => Ok(()),
-        };
-        if let Err(error) = outcome {
-            return Closed::Protocol(error);
+                let outcome = inner.protocol.handle_filled(count);
+                inner.dispatch();
+                if let Err(error) = outcome {
+                    return Poll::Ready(Closed::Protocol(error));
+                }
+                moved = true;
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Closed::Io(error.to_string())),
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(now) = timer.poll(inner.protocol.poll_timeout(), context) {
+            let outcome = inner.protocol.handle_timeout(now);
+            inner.dispatch();
+            if let Err(error) = outcome {
+                return Poll::Ready(Closed::Protocol(error));
+            }
+            moved = true;
+        }
+        if !moved {
+            inner.driver = Some(context.waker().clone());
+            return Poll::Pending;
         }
     }
+    // Others on this thread have their turn now.
+    context.waker().wake_by_ref();
+    Poll::Pending
 }
 
-fn with_protocol(
-    shared: &Shared,
-    action: impl FnOnce(&mut qplug_proto::Client) -> Result<(), ProtocolError>,
-) -> Result<(), ProtocolError> {
-    let mut inner = shared.lock();
-    let outcome = action(&mut inner.protocol);
-    inner.dispatch();
-    outcome
+/// Wakes the driver at the protocol's next deadline.
+#[derive(Debug, Default)]
+struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// Sleeps until the time is come, and tells it; for ever when there is none.
-async fn sleep_until(timeout: Option<Instant>) -> Instant {
-    match timeout {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
+impl Timer {
+    /// Ready with the time when it is due. A sleep that is set too early is left to end, and then
+    /// set anew: deadlines mostly move away, as commands are answered.
+    fn poll(&mut self, due: Option<Instant>, context: &mut Context<'_>) -> Poll<Instant> {
+        let Some(due) = due.map(tokio::time::Instant::from_std) else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if sleep.deadline() > due || (sleep.is_elapsed() && sleep.deadline() != due) {
+            sleep.as_mut().reset(due);
+        }
+        while sleep.as_mut().poll(context).is_ready() {
+            let now = tokio::time::Instant::now();
+            if now >= due {
+                return Poll::Ready(now.into_std());
+            }
+            sleep.as_mut().reset(due);
+        }
+        Poll::Pending
     }
-    tokio::time::Instant::now().into_std()
 }

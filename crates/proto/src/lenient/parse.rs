@@ -1,0 +1,210 @@
+//! From tokens to strict JSON text, in ASCII, as QEMU writes it.
+
+use std::collections::HashSet;
+
+use super::lex::{Kind, Token};
+
+/// Turns the tokens of a message into strict JSON. The first mistake is the error.
+pub(super) fn parse(tokens: &[Token], text: &[u8]) -> Result<String, String> {
+    let mut parser = Parser { tokens: tokens.iter(), text, out: String::with_capacity(text.len()) };
+    parser.value().map(|_| parser.out)
+}
+
+struct Parser<'a> {
+    tokens: std::slice::Iter<'a, Token>,
+    text: &'a [u8],
+    out: String,
+}
+
+impl<'a> Parser<'a> {
+    fn next(&mut self) -> Result<Token, String> {
+        self.tokens.next().copied().ok_or_else(|| "premature EOI".to_owned())
+    }
+
+    fn bytes(&self, token: Token) -> &'a [u8] {
+        &self.text[token.start..token.end]
+    }
+
+    /// A value, and whether it is a string. The recursion is bounded by the reader's nesting limit.
+    fn value(&mut self) -> Result<bool, String> {
+        let token = self.next()?;
+        self.value_at(token)
+    }
+
+    fn value_at(&mut self, token: Token) -> Result<bool, String> {
+        match token.kind {
+            Kind::Open(b'{') => self.object()?,
+            Kind::Open(_) => self.array()?,
+            Kind::String => {
+                self.string(token)?;
+                return Ok(true);
+            }
+            Kind::Number => self.out.push_str(&String::from_utf8_lossy(self.bytes(token))),
+            Kind::Keyword => match self.bytes(token) {
+                word @ (b"true" | b"false" | b"null") => {
+                    self.out.push_str(&String::from_utf8_lossy(word));
+                }
+                other => {
+                    let other = String::from_utf8_lossy(other);
+                    return Err(format!("invalid keyword '{other}'"));
+                }
+            },
+            Kind::Close(_) | Kind::Colon | Kind::Comma | Kind::Error => {
+                return Err("expecting value".to_owned());
+            }
+        }
+        Ok(false)
+    }
+
+    fn object(&mut self) -> Result<(), String> {
+        self.out.push('{');
+        let mut keys = HashSet::new();
+        let mut token = self.next()?;
+        if token.kind != Kind::Close(b'}') {
+            loop {
+                self.pair(token, &mut keys)?;
+                match self.next()?.kind {
+                    Kind::Close(b'}') => break,
+                    Kind::Comma => self.out.push(','),
+                    _ => return Err("expected separator in dict".to_owned()),
+                }
+                token = self.next()?;
+            }
+        }
+        self.out.push('}');
+        Ok(())
+    }
+
+    fn pair(&mut self, key: Token, keys: &mut HashSet<String>) -> Result<(), String> {
+        let start = self.out.len();
+        if !self.value_at(key)? {
+            return Err("key is not a string in object".to_owned());
+        }
+        let key = self.out[start..].to_owned();
+        if self.next()?.kind != Kind::Colon {
+            return Err("missing : in object pair".to_owned());
+        }
+        self.out.push(':');
+        self.value()?;
+        // QEMU too notices after the value, so a mistake in it goes first.
+        if keys.insert(key) { Ok(()) } else { Err("duplicate key".to_owned()) }
+    }
+
+    fn array(&mut self) -> Result<(), String> {
+        self.out.push('[');
+        let mut token = self.next()?;
+        if token.kind != Kind::Close(b']') {
+            loop {
+                self.value_at(token)?;
+                match self.next()?.kind {
+                    Kind::Close(b']') => break,
+                    Kind::Comma => self.out.push(','),
+                    _ => return Err("expected separator in list".to_owned()),
+                }
+                token = self.next()?;
+            }
+        }
+        self.out.push(']');
+        Ok(())
+    }
+
+    fn string(&mut self, token: Token) -> Result<(), String> {
+        let bytes = self.bytes(token);
+        let mut rest = &bytes[1..bytes.len() - 1];
+        self.out.push('"');
+        while let Some(byte) = rest.first() {
+            let (character, length) = match byte {
+                // The closing quote is still shown in the error for a `\u` that is cut short.
+                b'\\' => escape(rest, &bytes[bytes.len() - 1..])?,
+                _ => raw(rest).ok_or_else(|| "invalid UTF-8 sequence in string".to_owned())?,
+            };
+            push_escaped(&mut self.out, character);
+            rest = &rest[length.min(rest.len())..];
+        }
+        self.out.push('"');
+        Ok(())
+    }
+}
+
+/// The character of an escape at the start of `rest`, and the escape's length.
+fn escape(rest: &[u8], quote: &[u8]) -> Result<(char, usize), String> {
+    let character = match rest.get(1) {
+        Some(b'"') => '"',
+        Some(b'\'') => '\'',
+        Some(b'\\') => '\\',
+        Some(b'/') => '/',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return unicode_escape(rest, quote),
+        _ => return Err("invalid escape sequence in string".to_owned()),
+    };
+    Ok((character, 2))
+}
+
+fn unicode_escape(rest: &[u8], quote: &[u8]) -> Result<(char, usize), String> {
+    let first = hex4(rest.get(2..6));
+    let (code, length) = match (first, rest.get(6..8)) {
+        (Some(high @ 0xd800..=0xdbff), Some(b"\\u")) => match hex4(rest.get(8..12)) {
+            Some(low @ 0xdc00..=0xdfff) => {
+                (Some(0x10000 + ((high & 0x3ff) << 10) + (low & 0x3ff)), 12)
+            }
+            _ => (None, 6),
+        },
+        (code, _) => (code, 6),
+    };
+    code.and_then(char::from_u32).filter(|c| !is_noncharacter(*c)).map(|c| (c, length)).ok_or_else(
+        || {
+            let shown = [rest, quote].concat();
+            let shown = String::from_utf8_lossy(&shown[..shown.len().min(length)]).into_owned();
+            format!("{shown} is not a valid Unicode character")
+        },
+    )
+}
+
+fn hex4(digits: Option<&[u8]>) -> Option<u32> {
+    let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// The character at the start of `rest`, in UTF-8 with NUL as C0 80, and its length.
+fn raw(rest: &[u8]) -> Option<(char, usize)> {
+    if rest.starts_with(b"\xc0\x80") {
+        return Some(('\0', 2));
+    }
+    let length = match rest.first()? {
+        0..0x80 => 1,
+        0xc2..0xe0 => 2,
+        0xe0..0xf0 => 3,
+        _ => 4,
+    };
+    let character = std::str::from_utf8(rest.get(..length)?).ok()?.chars().next()?;
+    (!is_noncharacter(character)).then_some((character, length))
+}
+
+/// Code points that Unicode sets aside for good; QEMU takes none of them.
+fn is_noncharacter(character: char) -> bool {
+    let code = u32::from(character);
+    (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
+}
+
+/// Writes a character of a string the way QEMU does: in ASCII.
+pub(super) fn push_escaped(out: &mut String, character: char) {
+    match character {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\u{8}' => out.push_str("\\b"),
+        '\u{c}' => out.push_str("\\f"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        ' '..='~' => out.push(character),
+        other => {
+            for unit in other.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04X}"));
+            }
+        }
+    }
+}

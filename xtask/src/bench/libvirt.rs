@@ -1,0 +1,154 @@
+//! A libvirt of our own, and a machine in it like the testbed's: the same QEMU, kernel and guest.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use qplug_testbed::boot_files::{BootFiles, KERNEL_ARGUMENTS};
+use qplug_testbed::{Error, Qemu, Result};
+use tempfile::TempDir;
+
+use super::daemon::Daemon;
+use super::port::Port;
+use super::rounds::DISK;
+
+/// The machine's name.
+const DOMAIN: &str = "bench";
+/// Where virsh is to put the disk; the guest chooses the name itself.
+const PLACE: &str = "vdb";
+/// How long the guest may take to boot; it takes 2 s when nothing else runs.
+const BOOT_WITHIN: Duration = Duration::from_secs(60);
+/// Root ports, as many as the testbed's machines have.
+const PORTS: usize = 4;
+
+/// A running machine in libvirt. Dropping it ends it, and the daemon.
+#[derive(Debug)]
+pub(super) struct Libvirt {
+    /// The talk with its guest.
+    pub(super) guest: Port,
+    // Fields drop in this order: the daemon has to end before its folder goes.
+    daemon: Daemon,
+    _folder: TempDir,
+}
+
+impl Libvirt {
+    /// Starts the daemon and a machine, and waits until the guest is up.
+    pub(super) fn start(qemu: &Qemu) -> Result<Self> {
+        let files = BootFiles::ready()?;
+        // Sockets lie deep in it, and their paths must be short.
+        let folder = tempfile::Builder::new()
+            .prefix("qplug-libvirt-")
+            .tempdir()
+            .map_err(|error| Error::failed(format!("cannot make a temporary folder: {error}")))?;
+        let daemon = Daemon::start(folder.path())?;
+        let emulator = emulator(qemu, folder.path())?;
+        let port = folder.path().join("guest.sock");
+        let description = folder.path().join("machine.xml");
+        let text = description_of_machine(&files, &emulator, folder.path(), &port);
+        fs::write(&description, text).map_err(Error::file("write", &description))?;
+        daemon.ask(&["create", "--paused", &description.to_string_lossy()])?;
+        let mut guest = Port::connect(&port)?;
+        daemon.ask(&["resume", DOMAIN])?;
+        guest.wait_ready(BOOT_WITHIN)?;
+        Ok(Self { guest, daemon, _folder: folder })
+    }
+
+    /// libvirt's version.
+    pub(super) fn version(&self) -> Result<String> {
+        self.daemon.ask(&["--version"])
+    }
+
+    /// The command that attaches a qcow2 image.
+    pub(super) fn attach(&self, image: &Path) -> Command {
+        let mut command = self.daemon.virsh();
+        command.args(["attach-disk", DOMAIN]).arg(image).args([PLACE, "--live", "--serial", DISK]);
+        command.args(["--driver", "qemu", "--subdriver", "qcow2", "--sourcetype", "file"]);
+        command
+    }
+
+    /// The command that detaches it, and waits until the guest has let go.
+    pub(super) fn detach(&self) -> Command {
+        let mut command = self.daemon.virsh();
+        command.args(["detach-disk", DOMAIN, PLACE, "--live"]);
+        command
+    }
+}
+
+/// A script that runs an unpacked QEMU, as libvirt clears the environment.
+fn emulator(qemu: &Qemu, folder: &Path) -> Result<PathBuf> {
+    let mut script = "#!/bin/sh\n".to_owned();
+    for (name, value) in qemu.environment() {
+        script.push_str(&format!("export {name}={}\n", quoted(&value)));
+    }
+    script.push_str(&format!("exec {}", quoted(&qemu.path.to_string_lossy())));
+    for argument in qemu.firmware_arguments() {
+        script.push_str(&format!(" {}", quoted(&argument)));
+    }
+    script.push_str(" \"$@\"\n");
+    let path = folder.join("qemu");
+    fs::write(&path, script).map_err(Error::file("write", &path))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+        .map_err(Error::file("make executable", &path))?;
+    Ok(path)
+}
+
+fn description_of_machine(
+    files: &BootFiles,
+    emulator: &Path,
+    folder: &Path,
+    port: &Path,
+) -> String {
+    let text = |path: &Path| escaped(&path.to_string_lossy());
+    let ports = "    <controller type='pci' model='pcie-root-port'/>\n".repeat(PORTS);
+    format!(
+        "<domain type='qemu'>
+  <name>{DOMAIN}</name>
+  <memory unit='MiB'>128</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{kernel}</kernel>
+    <initrd>{initramfs}</initrd>
+    <cmdline>{KERNEL_ARGUMENTS}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <devices>
+    <emulator>{emulator}</emulator>
+    <controller type='usb' model='none'/>
+    <controller type='pci' model='pcie-root'/>
+{ports}    <serial type='file'><source path='{console}'/></serial>
+    <serial type='unix'><source mode='bind' path='{port}'/></serial>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+",
+        kernel = text(&files.kernel),
+        initramfs = text(&files.initramfs),
+        emulator = text(emulator),
+        console = text(&folder.join("console.log")),
+        port = text(port),
+    )
+}
+
+/// A text as one word of a shell command.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A text within XML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_paths_stay_whole() {
+        assert_eq!(quoted("/it's"), r"'/it'\''s'");
+        assert_eq!(escaped("/a&b<c'd"), "/a&amp;b&lt;c&apos;d");
+    }
+}

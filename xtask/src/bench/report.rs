@@ -1,0 +1,100 @@
+//! The table at the end: what took how long, against what, and whether that was the aim.
+
+use super::sample::{Milliseconds, Sample};
+
+/// What is aimed at. Never a test: another machine has other times.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target {
+    /// At most so much more than the other, whichever of the two is more.
+    Adds {
+        /// Of the other's time.
+        percent: f64,
+        /// In any case.
+        ms: f64,
+    },
+    /// At most this share of the other's time.
+    Share(f64),
+    /// At most so long.
+    AtMost(f64),
+}
+
+impl Target {
+    fn is_met(self, ours: f64, other: f64) -> bool {
+        match self {
+            Self::Adds { percent, ms } => ours - other <= (other * percent / 100.0).max(ms),
+            Self::Share(share) => ours <= other * share,
+            Self::AtMost(ms) => ours <= ms,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Adds { percent, ms } => format!("+{percent} % or {ms} ms"),
+            Self::Share(share) => format!("ratio {share}"),
+            Self::AtMost(ms) => format!("{ms} ms"),
+        }
+    }
+}
+
+/// One comparison.
+pub(super) struct Row<'a> {
+    pub(super) what: &'static str,
+    pub(super) ours: &'a Sample,
+    pub(super) other: &'static str,
+    pub(super) other_sample: &'a Sample,
+    /// Some comparisons are only worth knowing.
+    pub(super) target: Option<Target>,
+}
+
+/// Prints the table; all times are in milliseconds.
+pub(super) fn print(rows: &[Row<'_>]) {
+    println!(
+        "{:<16} {:>7}  {:<13} {:<20} {:>7}  {:<13} {:>6} {:>7}  at most",
+        "whole command",
+        "median",
+        "middle half",
+        "against",
+        "median",
+        "middle half",
+        "ratio",
+        "more"
+    );
+    for row in rows {
+        let (ours, other) = (row.ours.median(), row.other_sample.median());
+        let verdict = row.target.map_or_else(String::new, |target| {
+            let verdict = if target.is_met(ours.0, other.0) { "met" } else { "missed" };
+            format!("{:<14} {verdict}", target.text())
+        });
+        let line = format!(
+            "{:<16} {ours:>7}  {:<13} {:<20} {other:>7}  {:<13} {:>6.2} {:>7}  {verdict}",
+            row.what,
+            spread(row.ours),
+            row.other,
+            spread(row.other_sample),
+            ours.0 / other.0,
+            Milliseconds(ours.0 - other.0),
+        );
+        println!("{}", line.trim_end());
+    }
+}
+
+fn spread(sample: &Sample) -> String {
+    let (low, high) = sample.middle_half();
+    format!("{low}–{high}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_met_or_missed() {
+        let adds = Target::Adds { percent: 15.0, ms: 3.0 };
+        assert!(adds.is_met(8.0, 5.0) && !adds.is_met(8.1, 5.0));
+        assert!(adds.is_met(115.0, 100.0) && !adds.is_met(116.0, 100.0));
+        assert!(
+            Target::Share(0.25).is_met(25.0, 100.0) && !Target::Share(0.25).is_met(26.0, 100.0)
+        );
+        assert!(Target::AtMost(3.0).is_met(3.0, 1.0) && !Target::AtMost(3.0).is_met(3.1, 9.0));
+    }
+}
