@@ -14,7 +14,7 @@ use crate::operation::{Answer, Operation};
 pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O::Outcome {
     // Before the first command: the event that it causes may come before its reply.
     let mut events = Some(client.events());
-    let mut sent: VecDeque<Submitted> = VecDeque::new();
+    let mut sent: VecDeque<Submitted<'static>> = VecDeque::new();
     loop {
         while let Some(command) = operation.poll_transmit() {
             sent.push_back(client.submit(command.name, command.arguments.as_ref()));
@@ -28,7 +28,10 @@ pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O:
             biased;
             event = next_event(&mut events) => match event {
                 Ok(event) => operation.handle_event(&event, now()),
-                Err(EventsError::Missed(count)) => tracing::warn!(count, "events were missed"),
+                // An operation asks again where an event could have been lost.
+                Err(error @ (EventsError::Missed(_) | EventsError::Reconnected)) => {
+                    tracing::warn!(%error);
+                }
                 Err(EventsError::Closed(closed)) => {
                     events = None;
                     // Who waits for a reply is told by that reply.
@@ -51,7 +54,7 @@ async fn next_event(events: &mut Option<Events>) -> Result<Arc<Event>, EventsErr
 }
 
 /// The answer to the oldest command. QEMU answers in order.
-async fn next_answer(sent: &mut VecDeque<Submitted>) -> Answer {
+async fn next_answer(sent: &mut VecDeque<Submitted<'static>>) -> Answer {
     let Some(oldest) = sent.front_mut() else { return std::future::pending().await };
     let answer = oldest.await;
     sent.pop_front();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use qplug_proto::{Dialect, Greeting, ProtocolError, Traffic};
+use qplug_proto::{CommandId, ExecuteError, Greeting, ProtocolError, Traffic};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -18,23 +18,8 @@ use crate::address::Address;
 use crate::driver::{self, Answer, Shared};
 use crate::error::{Closed, ConnectError, Error};
 use crate::events::Events;
+use crate::options::Options;
 use crate::transport;
-
-/// How long a client waits.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// For the connection to come about, and again for the greeting.
-    pub connect_timeout: Duration,
-    /// For the reply to a command.
-    pub command_timeout: Duration,
-}
-
-impl Default for Options {
-    /// 5 s to connect, 30 s for a reply.
-    fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(5), command_timeout: Duration::from_secs(30) }
-    }
-}
 
 /// A connection to a QMP monitor.
 ///
@@ -76,13 +61,13 @@ impl Client {
     /// See [`ConnectError`].
     pub async fn connect_with(address: &Address, options: Options) -> Result<Self, ConnectError> {
         let limit = options.connect_timeout;
-        let stream = transport::connect(address, limit).await?;
-        let deadline = (Instant::now() + limit).into_std();
+        let stream = transport::connect(address, &options).await?;
         let (greeted, greeting) = oneshot::channel();
-        let shared =
-            Arc::new(Shared::new(qplug_proto::Client::new(Dialect::Qmp, Some(deadline)), greeted));
-        let driver = tokio::spawn(driver::run(stream, Arc::clone(&shared))).abort_handle();
+        let shared = Arc::new(Shared::new(driver::protocol(&options), greeted));
+        let run = driver::run(stream, Arc::clone(&shared), address.clone(), options.clone());
+        let driver = tokio::spawn(run).abort_handle();
         let Ok(greeting) = greeting.await else {
+            driver.abort();
             let address = address.to_string();
             return Err(match shared.closed() {
                 Closed::Protocol(ProtocolError::Silent) => ConnectError::Busy { address, limit },
@@ -117,35 +102,56 @@ impl Client {
     /// Gives a command at once, in the order of the calls, and returns its reply to wait for.
     ///
     /// Dropping the reply cancels the waiting, not the command.
-    pub fn submit(&self, command: &str, arguments: Option<&impl Serialize>) -> Submitted {
+    pub fn submit<'c>(
+        &self,
+        command: &'c str,
+        arguments: Option<&impl Serialize>,
+    ) -> Submitted<'c> {
+        self.give(command, arguments, qplug_proto::Client::execute)
+    }
+
+    /// Gives a command that overtakes those in flight; see [`Options::oob`].
+    ///
+    /// # Errors
+    /// See [`Error`]: the connection may have no out-of-band commands, and QEMU lets few commands
+    /// overtake.
+    pub async fn execute_oob(
+        &self,
+        command: &str,
+        arguments: Option<&impl Serialize>,
+    ) -> Result<Box<RawValue>, Error> {
+        self.give(command, arguments, qplug_proto::Client::execute_oob).await
+    }
+
+    fn give<'c, A: Serialize>(
+        &self,
+        command: &'c str,
+        arguments: Option<&A>,
+        execute: Execute<A>,
+    ) -> Submitted<'c> {
+        log_command(command, arguments);
         let limit = self.0.options.command_timeout;
-        let mut submitted = Submitted { command: command.to_owned(), limit, state: State::Taken };
         let mut inner = self.0.shared.lock();
-        if let Some(closed) = inner.closed.clone() {
-            let command = submitted.command.clone();
-            submitted.state = State::Unsent(Error::NotSent { command, closed });
-            return submitted;
-        }
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            let arguments = arguments.and_then(|it| serde_json::to_string(it).ok());
-            tracing::debug!("-> {command} {}", arguments.unwrap_or_default());
-        }
-        let deadline = (Instant::now() + limit).into_std();
-        submitted.state = match inner.protocol.execute(command, arguments, Some(deadline)) {
-            Ok(id) => {
-                let (answer, receiver) = oneshot::channel();
-                inner.waiters.insert(id, answer);
-                if let Some(driver) = inner.driver.take() {
-                    driver.wake();
+        let state = if let Some(closed) = inner.closed.clone() {
+            State::Unsent(Error::NotSent { command: command.to_owned(), closed })
+        } else {
+            let deadline = (Instant::now() + limit).into_std();
+            match execute(&mut inner.protocol, command, arguments, Some(deadline)) {
+                Ok(id) => {
+                    let (answer, receiver) = oneshot::channel();
+                    inner.waiters.insert(id, answer);
+                    if let Some(driver) = inner.driver.take() {
+                        driver.wake();
+                    }
+                    State::Waiting(receiver)
                 }
-                State::Waiting(receiver)
+                Err(error) => State::Unsent(Error::Unsendable {
+                    command: command.to_owned(),
+                    reason: error.to_string(),
+                }),
             }
-            Err(error) => State::Unsent(Error::Unsendable {
-                command: submitted.command.clone(),
-                reason: error.to_string(),
-            }),
         };
-        submitted
+        Submitted { command, limit, state }
     }
 
     /// Gives a command and waits for what it returns, unparsed.
@@ -173,11 +179,26 @@ impl Client {
     }
 }
 
+/// How the protocol is told to give a command.
+type Execute<A> = fn(
+    &mut qplug_proto::Client,
+    &str,
+    Option<&A>,
+    Option<std::time::Instant>,
+) -> Result<CommandId, ExecuteError>;
+
+fn log_command(command: &str, arguments: Option<&impl Serialize>) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let arguments = arguments.and_then(|it| serde_json::to_string(it).ok());
+        tracing::debug!("-> {command} {}", arguments.unwrap_or_default());
+    }
+}
+
 /// The reply to a command that was given, as a future.
 #[derive(Debug)]
 #[must_use = "the command is given, but what became of it is known only to who awaits this"]
-pub struct Submitted {
-    command: String,
+pub struct Submitted<'c> {
+    command: &'c str,
     limit: Duration,
     state: State,
 }
@@ -189,7 +210,7 @@ enum State {
     Taken,
 }
 
-impl Future for Submitted {
+impl Future for Submitted<'_> {
     type Output = Result<Box<RawValue>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -207,11 +228,11 @@ impl Future for Submitted {
             }
         };
         self.state = State::Taken;
-        let command = std::mem::take(&mut self.command);
+        let command = self.command.to_owned();
         Poll::Ready(match answer {
             Answer::Replied(Ok(value)) => {
-                tracing::debug!("<- {command}: {} bytes", value.get().len());
-                Ok(value)
+                tracing::debug!("<- {}: {} bytes", self.command, value.get().len());
+                return Poll::Ready(Ok(value));
             }
             Answer::Replied(Err(reply)) => {
                 tracing::debug!("<- {command}: {reply}");

@@ -7,15 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use qplug_proto::{CommandId, ErrorReply, Event, Greeting, Incoming, Unanswered};
+use qplug_proto::{CommandId, Dialect, ErrorReply, Greeting, Incoming, Unanswered};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{broadcast, oneshot};
 use tokio::time::Sleep;
 
+use crate::address::Address;
 use crate::error::Closed;
-use crate::events::EVENT_BACKLOG;
-use crate::transport::Stream;
+use crate::events::{EVENT_BACKLOG, Item};
+use crate::options::{Options, Reconnect};
+use crate::transport::{self, Stream};
 
 /// How often a driver reads before others on its thread have their turn.
 const MOVES_IN_A_ROW: usize = 16;
@@ -40,8 +42,8 @@ pub(crate) struct Inner {
     pub(crate) protocol: qplug_proto::Client,
     pub(crate) waiters: HashMap<CommandId, oneshot::Sender<Answer>>,
     greeted: Option<oneshot::Sender<Greeting>>,
-    /// Gone when the connection is, so that subscribers learn of it.
-    events: Option<broadcast::Sender<Arc<Event>>>,
+    subscribers: Subscribers,
+    /// Why nothing can be sent now.
     pub(crate) closed: Option<Closed>,
     /// Wakes the driver when there is something to send.
     pub(crate) driver: Option<Waker>,
@@ -53,7 +55,7 @@ impl Shared {
             protocol,
             waiters: HashMap::new(),
             greeted: Some(greeted),
-            events: Some(broadcast::Sender::new(EVENT_BACKLOG)),
+            subscribers: Subscribers::None,
             closed: None,
             driver: None,
         };
@@ -70,21 +72,56 @@ impl Shared {
         self.lock().reason()
     }
 
-    /// A subscription; one to nothing when the connection is closed.
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.lock()
-            .events
-            .as_ref()
-            .map_or_else(|| broadcast::Sender::new(1).subscribe(), broadcast::Sender::subscribe)
+    /// A subscription; one to nothing when the connection is closed for good.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Item> {
+        let mut inner = self.lock();
+        match &inner.subscribers {
+            Subscribers::Some(sender) => sender.subscribe(),
+            Subscribers::None => {
+                let (sender, receiver) = broadcast::channel(EVENT_BACKLOG);
+                inner.subscribers = Subscribers::Some(sender);
+                receiver
+            }
+            Subscribers::Closed => broadcast::Sender::new(1).subscribe(),
+        }
     }
 
-    fn close(&self, reason: Closed) {
+    /// Ends the connection: every command gets its end.
+    fn lose(&self, reason: Closed) {
+        tracing::debug!(%reason, "connection lost");
         let mut inner = self.lock();
         inner.closed = Some(reason);
         inner.protocol.handle_close();
         inner.dispatch();
-        inner.events = None;
+    }
+
+    /// Nobody comes back any more.
+    fn close(&self) {
+        let mut inner = self.lock();
+        inner.subscribers = Subscribers::Closed;
         inner.greeted = None;
+    }
+
+    /// Begins anew on a fresh connection. Commands are taken again once it is greeted.
+    fn begin_anew(&self, protocol: qplug_proto::Client) {
+        self.lock().protocol = protocol;
+    }
+}
+
+/// Who is told of events. The backlog takes memory, so it is made for the first who asks.
+#[derive(Debug)]
+enum Subscribers {
+    None,
+    Some(broadcast::Sender<Item>),
+    /// Gone with the connection, so that they learn of it.
+    Closed,
+}
+
+impl Subscribers {
+    fn tell(&self, item: Item) {
+        if let Self::Some(sender) = self {
+            let _ = sender.send(item);
+        }
     }
 }
 
@@ -94,9 +131,13 @@ impl Inner {
         while let Some(incoming) = self.protocol.poll_incoming() {
             match incoming {
                 Incoming::Greeting(greeting) => {
-                    if let Some(greeted) = self.greeted.take() {
-                        let _ = greeted.send(greeting);
+                    match self.greeted.take() {
+                        Some(greeted) => {
+                            let _ = greeted.send(greeting);
+                        }
+                        None => self.subscribers.tell(Item::Reconnected),
                     }
+                    self.closed = None;
                 }
                 Incoming::Reply { id, result } => self.answer(id, Answer::Replied(result)),
                 Incoming::Unknown { id, why: Unanswered::Overdue } => {
@@ -111,9 +152,7 @@ impl Inner {
                 Incoming::Event(event) => {
                     let data = event.data.as_deref().map(RawValue::get);
                     tracing::debug!("<- event {} {}", event.name, data.unwrap_or_default());
-                    if let Some(events) = &self.events {
-                        let _ = events.send(Arc::new(event));
-                    }
+                    self.subscribers.tell(Item::Event(Arc::new(event)));
                 }
                 Incoming::Unattributed(error) => tracing::warn!(%error, "error reply with no id"),
             }
@@ -131,12 +170,47 @@ impl Inner {
     }
 }
 
-/// Runs a connection until it closes.
-pub(crate) async fn run(mut stream: Stream, shared: Arc<Shared>) {
-    let mut timer = Timer::default();
-    let reason = poll_fn(|context| poll(&mut stream, &mut timer, &shared, context)).await;
-    tracing::debug!(%reason, "connection closed");
-    shared.close(reason);
+/// Runs a connection until it closes, and comes back as often as the options say.
+pub(crate) async fn run(
+    mut stream: Stream,
+    shared: Arc<Shared>,
+    address: Address,
+    options: Options,
+) {
+    loop {
+        let mut timer = Timer::default();
+        let reason = poll_fn(|context| poll(&mut stream, &mut timer, &shared, context)).await;
+        shared.lose(reason);
+        drop(stream);
+        stream = match connect_again(&address, &options).await {
+            Some(stream) => stream,
+            None => return shared.close(),
+        };
+        shared.begin_anew(protocol(&options));
+    }
+}
+
+/// The protocol's state machine for a connection that is just there.
+pub(crate) fn protocol(options: &Options) -> qplug_proto::Client {
+    let deadline = (tokio::time::Instant::now() + options.connect_timeout).into_std();
+    let dialect = if options.oob { Dialect::QmpWithOob } else { Dialect::Qmp };
+    qplug_proto::Client::new(dialect, Some(deadline))
+}
+
+/// A new connection, unless the options do not want one or it takes too long.
+async fn connect_again(address: &Address, options: &Options) -> Option<Stream> {
+    let Reconnect { first_pause, longest_pause, give_up_after } = options.reconnect?;
+    let give_up_at = tokio::time::Instant::now() + give_up_after;
+    let mut pause = first_pause;
+    while tokio::time::Instant::now() + pause < give_up_at {
+        tokio::time::sleep(pause).await;
+        match transport::connect(address, options).await {
+            Ok(stream) => return Some(stream),
+            Err(error) => tracing::debug!(%error, "not there yet"),
+        }
+        pause = (pause * 2).min(longest_pause);
+    }
+    None
 }
 
 /// Moves bytes until nothing moves. Reads and writes at the same time: a QEMU whose replies nobody

@@ -17,7 +17,7 @@ pub const EVENT_BACKLOG: usize = 1024;
 /// command's own reply.
 #[derive(Debug)]
 pub struct Events {
-    pub(crate) receiver: broadcast::Receiver<Arc<Event>>,
+    pub(crate) receiver: broadcast::Receiver<Item>,
     pub(crate) shared: Arc<crate::driver::Shared>,
 }
 
@@ -28,6 +28,9 @@ pub enum EventsError {
     /// the oldest that is left.
     #[error("{0} events were missed: they came faster than they were taken")]
     Missed(u64),
+    /// The connection was lost and is there again: events may have been missed in between.
+    #[error("the connection was lost and is there again; events may have been missed")]
+    Reconnected,
     /// The connection is closed; no event will come any more.
     #[error(transparent)]
     Closed(#[from] Closed),
@@ -39,9 +42,37 @@ impl Events {
     /// # Errors
     /// See [`EventsError`].
     pub async fn next(&mut self) -> Result<Arc<Event>, EventsError> {
-        self.receiver.recv().await.map_err(|error| match error {
-            broadcast::error::RecvError::Lagged(count) => EventsError::Missed(count),
-            broadcast::error::RecvError::Closed => EventsError::Closed(self.shared.closed()),
-        })
+        match self.receiver.recv().await {
+            Ok(Item::Event(event)) => Ok(event),
+            Ok(Item::Reconnected) => Err(EventsError::Reconnected),
+            Err(broadcast::error::RecvError::Lagged(count)) => Err(EventsError::Missed(count)),
+            Err(broadcast::error::RecvError::Closed) => {
+                Err(EventsError::Closed(self.shared.closed()))
+            }
+        }
     }
+
+    /// Waits for the first event since the subscription, or since the last call, that is wanted.
+    /// Those before it are passed over.
+    ///
+    /// # Errors
+    /// See [`EventsError`]: the event may be among those that were missed.
+    pub async fn first(
+        &mut self,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Arc<Event>, EventsError> {
+        loop {
+            let event = self.next().await?;
+            if wanted(&event) {
+                return Ok(event);
+            }
+        }
+    }
+}
+
+/// What subscribers are told.
+#[derive(Debug, Clone)]
+pub(crate) enum Item {
+    Event(Arc<Event>),
+    Reconnected,
 }

@@ -5,6 +5,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `address.rs` | the forms in which a user names a monitor |
+//! | `options.rs` | how a client connects, waits, and comes back |
 //! | `transport.rs` | connecting, and what each way of failing to connect means |
 //! | `client.rs` | the handle: commands and their replies |
 //! | `driver.rs` | the task that moves bytes between the socket and the state machine |
@@ -16,12 +17,14 @@ mod client;
 mod driver;
 mod error;
 mod events;
+mod options;
 mod transport;
 
 pub use address::{Address, ParseAddressError};
-pub use client::{Client, Options, Submitted};
+pub use client::{Client, Submitted};
 pub use error::{Closed, ConnectError, Error};
 pub use events::{EVENT_BACKLOG, Events, EventsError};
+pub use options::{Options, Reconnect, TlsFolder};
 pub use qplug_proto::{
     ErrorReply, Event, Greeting, ProtocolError, QemuVersion, Timestamp, Traffic,
 };

@@ -1,61 +1,76 @@
 //! Connecting, and what each way of failing to connect means.
+//!
+//! | file | reaches |
+//! |---|---|
+//! | `transport/socket.rs` | unix, TCP and inherited sockets, and those where QEMU connects to us |
+//! | `transport/child.rs` | a command's standard input and output |
+//! | `transport/tls.rs` | a TCP socket behind TLS |
+
+mod child;
+mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::AddressFamily;
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 use crate::address::Address;
 use crate::error::ConnectError;
+use crate::options::Options;
 
-/// A connected socket of any kind.
+/// A connected byte stream of any kind.
 pub(crate) type Stream = Box<dyn Transport>;
 
-/// What the driver needs of a socket.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+/// What the driver needs of a byte stream.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
+    /// The unix socket underneath, if that is what it is: it can carry descriptors.
+    fn unix(&self) -> Option<&UnixStream> {
+        None
+    }
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
-
-/// Connects within `limit`.
-pub(crate) async fn connect(address: &Address, limit: Duration) -> Result<Stream, ConnectError> {
-    match tokio::time::timeout(limit, open(address)).await {
+/// Connects within the time that the options allow.
+pub(crate) async fn connect(address: &Address, options: &Options) -> Result<Stream, ConnectError> {
+    let limit = options.connect_timeout;
+    match tokio::time::timeout(limit, open(address, options)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(explain(address, limit, error)),
         Err(_) => Err(ConnectError::TimedOut { address: address.to_string(), limit }),
     }
 }
 
-async fn open(address: &Address) -> io::Result<Stream> {
+async fn open(address: &Address, options: &Options) -> io::Result<Stream> {
     match address {
-        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Address::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            // Commands are small and wait for replies: gathering them only adds delay.
-            stream.set_nodelay(true)?;
-            Ok(Box::new(stream))
+        Address::Unix(path) => socket::unix(path).await,
+        Address::Abstract(name) => socket::unix_abstract(name).await,
+        Address::Tcp { host, port } => Ok(Box::new(socket::tcp(host, *port).await?)),
+        Address::Tls { host, port } => {
+            #[cfg(feature = "tls")]
+            return tls::connect(host, *port, options.tls.as_ref()).await;
+            #[cfg(not(feature = "tls"))]
+            return Err(without("tls", host, *port, options));
         }
-        Address::Fd(fd) => adopt(*fd),
+        Address::Vsock { cid, port } => {
+            #[cfg(feature = "vsock")]
+            return socket::vsock(*cid, *port).await;
+            #[cfg(not(feature = "vsock"))]
+            return Err(without("vsock", cid, *port, options));
+        }
+        Address::Fd(fd) => socket::adopt(*fd),
+        Address::Exec(command) => child::spawn(command),
+        Address::Listen(address) => socket::accept(address).await,
     }
 }
 
-/// Takes over an inherited socket, through a duplicate: the one way that needs no `unsafe`.
-fn adopt(fd: i32) -> io::Result<Stream> {
-    let this_process = pidfd_open(getpid(), PidfdFlags::empty())?;
-    let socket: OwnedFd = pidfd_getfd(this_process, fd, PidfdGetfdFlags::empty())?;
-    if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
-        let stream = std::os::unix::net::UnixStream::from(socket);
-        stream.set_nonblocking(true)?;
-        Ok(Box::new(UnixStream::from_std(stream)?))
-    } else {
-        let stream = std::net::TcpStream::from(socket);
-        stream.set_nonblocking(true)?;
-        Ok(Box::new(TcpStream::from_std(stream)?))
-    }
+/// The error of a build that lacks a transport.
+#[cfg(not(all(feature = "tls", feature = "vsock")))]
+fn without<T, P>(feature: &str, _place: T, _port: P, _options: &Options) -> io::Error {
+    let text = format!("this build lacks the cargo feature {feature}");
+    io::Error::new(ErrorKind::Unsupported, text)
 }
 
 fn explain(address: &Address, limit: Duration, source: io::Error) -> ConnectError {

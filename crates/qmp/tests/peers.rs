@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qplug_qmp::{Address, Client, ConnectError, Error, Events, EventsError, Options};
+use qplug_qmp::{Address, Client, ConnectError, Error, Events, EventsError, Options, Reconnect};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -54,8 +54,12 @@ async fn hear(stream: &mut BufReader<UnixStream>) -> String {
     line.trim_end().to_owned()
 }
 
+fn patient() -> Options {
+    Options { connect_timeout: PATIENCE, command_timeout: PATIENCE, ..Options::default() }
+}
+
 async fn connect(address: &Address) -> Result<Client, ConnectError> {
-    let options = Options { connect_timeout: PATIENCE, command_timeout: PATIENCE };
+    let options = patient();
     Client::connect_with(address, options).await
 }
 
@@ -73,7 +77,7 @@ async fn connect_to_one_who_says(first: &str) -> ConnectError {
 #[tokio::test]
 async fn a_monitor_that_another_client_holds_is_recognised_by_its_silence() {
     let peer = Peer::new();
-    let options = Options { connect_timeout: Duration::from_millis(50), command_timeout: PATIENCE };
+    let options = Options { connect_timeout: Duration::from_millis(50), ..patient() };
     let client = Client::connect_with(&peer.address, options);
     let (result, _held) = tokio::join!(client, peer.accept());
     let error = result.unwrap_err();
@@ -185,8 +189,7 @@ async fn a_command_that_is_overdue_does_not_disturb_the_next() {
         stream
     };
     let ask = async {
-        let options =
-            Options { connect_timeout: PATIENCE, command_timeout: Duration::from_secs(1) };
+        let options = Options { command_timeout: Duration::from_secs(1), ..patient() };
         let client = Client::connect_with(&peer.address, options).await.unwrap();
         let error = client.execute("slow", NONE).await.unwrap_err();
         assert!(matches!(error, Error::Overdue { .. }), "{error}");
@@ -203,7 +206,7 @@ async fn until(events: &mut Events, name: &str) -> u64 {
             Ok(event) if event.name == name => return missed,
             Ok(_) => {}
             Err(EventsError::Missed(count)) => missed += count,
-            Err(EventsError::Closed(closed)) => panic!("{closed}"),
+            Err(error) => panic!("{error}"),
         }
     }
 }
@@ -255,4 +258,115 @@ async fn an_inherited_descriptor_is_a_way_in() {
 async fn a_path_that_is_too_long_for_a_socket_is_an_error() {
     let error = connect(&Address::Unix(PathBuf::from("/x".repeat(100)))).await.unwrap_err();
     assert!(matches!(error, ConnectError::Io { .. }), "{error}");
+}
+
+/// Ends the conversation, and meets the client again.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_may_comes_back_and_says_that_events_may_have_been_missed() {
+    let peer = Peer::new();
+    let talk = async {
+        let mut stream = peer.meet().await;
+        hear(&mut stream).await;
+        drop(stream);
+        let mut stream = peer.meet().await;
+        say(&mut stream, "{\"event\": \"AFTER\"}").await;
+        assert_eq!(hear(&mut stream).await, "{\"execute\":\"b\",\"id\":0}");
+        say(&mut stream, "{\"return\": {}, \"id\": 0}").await;
+        stream
+    };
+    let ask = async {
+        let options = Options { reconnect: Some(Reconnect::default()), ..patient() };
+        let client = Client::connect_with(&peer.address, options).await.unwrap();
+        let mut events = client.events();
+        let error = client.execute("a", NONE).await.unwrap_err();
+        assert!(error.is_outcome_unknown(), "{error}");
+        let error = client.execute("a", NONE).await.unwrap_err();
+        assert!(matches!(error, Error::NotSent { .. }), "{error}");
+        let error = events.next().await.unwrap_err();
+        assert!(matches!(error, EventsError::Reconnected), "{error}");
+        assert_eq!(events.first(|event| event.name == "AFTER").await.unwrap().name, "AFTER");
+        client.execute("b", NONE).await.unwrap();
+    };
+    tokio::join!(ask, talk);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_may_come_back_gives_up_in_the_end() {
+    let peer = Peer::new();
+    let options = Options { reconnect: Some(Reconnect::default()), ..patient() };
+    let address = peer.address.clone();
+    let (client, stream) = tokio::join!(Client::connect_with(&address, options), peer.meet());
+    let (client, mut events) = (client.as_ref().unwrap(), client.as_ref().unwrap().events());
+    drop((stream, peer));
+    let error = events.next().await.unwrap_err();
+    assert!(matches!(error, EventsError::Closed(_)), "{error}");
+    assert!(matches!(client.execute("a", NONE).await, Err(Error::NotSent { .. })));
+}
+
+#[tokio::test]
+async fn out_of_band_commands_overtake() {
+    let peer = Peer::new();
+    let talk = async {
+        let mut stream = BufReader::new(peer.accept().await);
+        say(&mut stream, GREETING).await;
+        assert!(hear(&mut stream).await.contains("\"enable\":[\"oob\"]"));
+        say(&mut stream, "{\"return\": {}}").await;
+        hear(&mut stream).await;
+        assert_eq!(hear(&mut stream).await, "{\"exec-oob\":\"yank\",\"id\":1}");
+        say(&mut stream, "{\"return\": 1, \"id\": 1}{\"return\": 0, \"id\": 0}").await;
+        stream
+    };
+    let ask = async {
+        let options = Options { oob: true, ..patient() };
+        let client = Client::connect_with(&peer.address, options).await.unwrap();
+        let slow = client.submit("slow", NONE);
+        assert_eq!(client.execute_oob("yank", NONE).await.unwrap().get(), "1");
+        assert_eq!(slow.await.unwrap().get(), "0");
+    };
+    tokio::join!(ask, talk);
+}
+
+#[tokio::test]
+async fn abstract_names_children_and_servers_that_connect_to_us() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("qplug-test-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let listener = UnixListener::from_std(listener).unwrap();
+    let greet = async {
+        let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+        say(&mut stream, GREETING).await;
+        stream
+    };
+    let address = format!("unix:@{name}").parse().unwrap();
+    let (client, _stream) = tokio::join!(connect(&address), greet);
+    assert_eq!(client.unwrap().greeting().version.major, 7);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("qmp");
+    let address: Address = format!("listen:unix:{}", path.display()).parse().unwrap();
+    let come = async {
+        let stream = loop {
+            match UnixStream::connect(&path).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let mut stream = BufReader::new(stream);
+        say(&mut stream, GREETING).await;
+        stream
+    };
+    let (client, _stream) = tokio::join!(connect(&address), come);
+    client.unwrap();
+    assert!(!path.exists(), "the name is free again");
+
+    let greeting = GREETING.replace("\r\n", "");
+    let script = format!(
+        "exec:sh -c 'echo \"$0\"; read a; echo {{\\\"return\\\": {{}}}}; read b; echo {{\\\"return\\\": 5, \\\"id\\\": 0}}' '{greeting}'"
+    );
+    let client = connect(&script.parse().unwrap()).await.unwrap();
+    assert_eq!(client.query::<u8>("five").await.unwrap(), 5);
+    let error = connect(&"exec:exit 3".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Closed { .. }), "{error}");
 }

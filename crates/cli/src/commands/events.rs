@@ -34,8 +34,8 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
         };
         match event {
             Ok(event) => print(&event, output)?,
-            Err(EventsError::Missed(count)) => {
-                output.remark(&format!("{count} events were missed"))
+            Err(error @ (EventsError::Missed(_) | EventsError::Reconnected)) => {
+                output.remark(&error.to_string());
             }
             Err(EventsError::Closed(closed)) => {
                 return Err(Failure { exit: Exit::Connection, message: closed.to_string() });

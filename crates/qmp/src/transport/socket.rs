@@ -1,0 +1,103 @@
+//! Unix, TCP, vsock and inherited sockets, and those where QEMU connects to us.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net as std_unix;
+use std::path::Path;
+
+use rustix::net::AddressFamily;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::{Stream, Transport};
+use crate::address::Address;
+
+impl Transport for TcpStream {}
+
+impl Transport for UnixStream {
+    fn unix(&self) -> Option<&UnixStream> {
+        Some(self)
+    }
+}
+
+pub(super) async fn unix(path: &Path) -> io::Result<Stream> {
+    Ok(Box::new(UnixStream::connect(path).await?))
+}
+
+/// A unix socket is there at once or not at all, so connecting does not block.
+pub(super) async fn unix_abstract(name: &str) -> io::Result<Stream> {
+    let address = std_unix::SocketAddr::from_abstract_name(name)?;
+    adopt_unix(std_unix::UnixStream::connect_addr(&address)?)
+}
+
+pub(super) async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    // Commands are small and wait for replies: gathering them only adds delay.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(feature = "vsock")]
+pub(super) async fn vsock(cid: u32, port: u32) -> io::Result<Stream> {
+    let address = tokio_vsock::VsockAddr::new(cid, port);
+    Ok(Box::new(tokio_vsock::VsockStream::connect(address).await?))
+}
+
+#[cfg(feature = "vsock")]
+impl Transport for tokio_vsock::VsockStream {}
+
+/// Takes over an inherited socket, through a duplicate: the one way that needs no `unsafe`.
+pub(super) fn adopt(fd: i32) -> io::Result<Stream> {
+    let this_process = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let socket: OwnedFd = pidfd_getfd(this_process, fd, PidfdGetfdFlags::empty())?;
+    if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
+        return adopt_unix(socket.into());
+    }
+    let stream = std::net::TcpStream::from(socket);
+    stream.set_nonblocking(true)?;
+    Ok(Box::new(TcpStream::from_std(stream)?))
+}
+
+fn adopt_unix(stream: std_unix::UnixStream) -> io::Result<Stream> {
+    stream.set_nonblocking(true)?;
+    Ok(Box::new(UnixStream::from_std(stream)?))
+}
+
+/// Listens until one QEMU has connected.
+pub(super) async fn accept(address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Unix(path) => {
+            let listener = UnixListener::bind(path)?;
+            // Whoever listens here next must find the name free, also when nobody came.
+            let _name = SocketFile(path);
+            Ok(Box::new(listener.accept().await?.0))
+        }
+        Address::Abstract(name) => {
+            let address = std_unix::SocketAddr::from_abstract_name(name)?;
+            let listener = std_unix::UnixListener::bind_addr(&address)?;
+            listener.set_nonblocking(true)?;
+            Ok(Box::new(UnixListener::from_std(listener)?.accept().await?.0))
+        }
+        Address::Tcp { host, port } => {
+            let listener = TcpListener::bind((host.as_str(), *port)).await?;
+            let stream = listener.accept().await?.0;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream))
+        }
+        other => {
+            let text = format!("one cannot listen at {other}");
+            Err(io::Error::new(io::ErrorKind::Unsupported, text))
+        }
+    }
+}
+
+/// Removes the name of a socket when it is no longer listened at.
+struct SocketFile<'a>(&'a Path);
+
+impl Drop for SocketFile<'_> {
+    fn drop(&mut self) {
+        // Somebody else may have removed it; then there is nothing left to do.
+        let _ = std::fs::remove_file(self.0);
+    }
+}
