@@ -14,7 +14,8 @@ use qplug_qmp::Address;
 #[derive(Debug, Parser)]
 #[command(name = "qplug", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The machine's QMP monitor: PATH, unix:PATH, tcp:HOST:PORT or fd:NUMBER.
+    /// The machine's QMP monitor: PATH, unix:PATH, unix:@ABSTRACT, tcp:HOST:PORT, tls:HOST:PORT,
+    /// vsock:CID:PORT, fd:NUMBER, exec:COMMAND, or listen: before a unix: or tcp: one.
     #[arg(long, short, global = true, env = "QPLUG_SOCKET", value_name = "ADDRESS")]
     pub(crate) socket: Option<Address>,
 
@@ -29,6 +30,11 @@ pub(crate) struct Args {
     /// How long to wait for the monitor to answer, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) connect_timeout: Duration,
+
+    /// The certificates for a tls: address: ca-cert.pem, and client-cert.pem with client-key.pem
+    /// where the server asks for one, as for QEMU's tls-creds-x509.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) tls_creds: Option<PathBuf>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -49,7 +55,8 @@ pub(crate) enum Command {
     /// Run any QMP command, with arguments as key=value or as JSON.
     #[command(after_help = EXEC_HELP)]
     Exec(Exec),
-    /// Run a command of the human monitor.
+    /// Run a command of the human monitor. Its errors are text like any other: exit code 0 says
+    /// only that it was run.
     Hmp(Hmp),
     /// Follow the machine's events until interrupted.
     Events,

@@ -9,7 +9,7 @@ mod ports;
 mod status;
 
 use qplug_hotplug::Machine;
-use qplug_qmp::{Address, Client, Options, Traffic};
+use qplug_qmp::{Address, Client, Options, TlsFolder, Traffic};
 use serde::Serialize;
 
 use crate::args::{Args, Command};
@@ -21,7 +21,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let address = args.socket.ok_or_else(|| {
         Failure::usage("which machine? Give its monitor with --socket, or in QPLUG_SOCKET")
     })?;
-    let monitor = Monitor { address, connect_timeout: args.connect_timeout };
+    let tls = args.tls_creds.map(TlsFolder);
+    let monitor = Monitor { address, connect_timeout: args.connect_timeout, tls };
     match args.command {
         Command::Attach(args) => attach::run(args, &monitor, output).await,
         Command::Detach(args) => detach::run(args, &monitor, output).await,
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
 struct Monitor {
     address: Address,
     connect_timeout: std::time::Duration,
+    tls: Option<TlsFolder>,
 }
 
 impl Monitor {
@@ -47,7 +49,8 @@ impl Monitor {
 
     /// Connects with other waits for replies than the usual ones.
     async fn connect_with(&self, options: Options) -> Result<Client, Failure> {
-        let options = Options { connect_timeout: self.connect_timeout, ..options };
+        let (connect_timeout, tls) = (self.connect_timeout, self.tls.clone());
+        let options = Options { connect_timeout, tls, ..options };
         Ok(Client::connect_with(&self.address, options).await?)
     }
 

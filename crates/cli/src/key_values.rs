@@ -49,7 +49,12 @@ fn value_of(text: &str) -> Result<Value, String> {
     if text.starts_with(['{', '[', '"']) {
         return serde_json::from_str(text).map_err(|error| format!("{text}: {error}"));
     }
-    Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if value.is_f64() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{text} is larger than any integer of QEMU's"));
+    }
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -86,6 +91,7 @@ mod tests {
             (vec!["a=1", "a.b=2"], "a has a value already"),
             (vec!["a..b=1"], "empty part"),
             (vec!["a={"], "EOF"),
+            (vec!["a=18446744073709551616"], "larger than any integer"),
             (vec!["{\"a\""], "EOF"),
         ] {
             let error = parsed(&arguments).unwrap_err();

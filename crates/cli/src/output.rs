@@ -34,7 +34,7 @@ impl Output {
         &self,
         value: &T,
         people: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Reader, Failure> {
         let mut out = anstream::AutoStream::auto(io::stdout()).lock();
         let written = if self.json {
             serde_json::to_writer(&mut out, value)
@@ -43,7 +43,12 @@ impl Output {
         } else {
             people(&mut out)
         };
-        ignore_closed_pipe(written.and_then(|()| out.flush()))
+        match written.and_then(|()| out.flush()) {
+            Ok(()) => Ok(Reader::Listens),
+            // `qplug list | head -1` is no failure.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Left),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A remark for people, next to results.
@@ -63,7 +68,8 @@ impl Output {
             }});
             writeln!(io::stderr(), "{error}")
         } else {
-            writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {}", failure.message)
+            let message: Vec<_> = failure.message.lines().map(printable).collect();
+            writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {}", message.join("\n"))
         };
         exit.into()
     }
@@ -105,7 +111,7 @@ pub(crate) fn table<const N: usize>(
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings);
-    table.add_rows(rows);
+    table.add_rows(rows.into_iter().map(|row| row.map(|cell| printable(&cell))));
     let text = table.to_string();
     for (number, line) in text.lines().enumerate() {
         let style = if number == 0 { BOLD } else { Style::new() };
@@ -133,10 +139,30 @@ pub(crate) fn log_to_stderr() {
     format.with_ansi(colour).with_max_level(tracing::Level::DEBUG).init();
 }
 
-/// `qplug list | head -1` is no failure.
-fn ignore_closed_pipe(written: io::Result<()>) -> Result<(), Failure> {
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::from),
+/// Text from a machine, made safe for a terminal: control characters are written out.
+pub(crate) fn printable(text: &str) -> String {
+    let escape = |character: char| {
+        let escaped = character.is_control().then(|| character.escape_default().to_string());
+        escaped.unwrap_or_else(|| character.to_string())
+    };
+    text.chars().map(escape).collect()
+}
+
+/// Whether somebody still reads what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// As far as can be known.
+    Listens,
+    /// The pipe is closed.
+    Left,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        assert_eq!(printable("a\u{1b}[31mé\n"), "a\\u{1b}[31mé\\n");
     }
 }

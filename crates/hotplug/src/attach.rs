@@ -12,9 +12,9 @@ use crate::command::{self, Command};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::inventory::Port;
-use crate::operation::{Answer, Operation, decode};
+use crate::operation::{Answer, Operation, decode, decode_optional};
 use crate::plan::{self, Observed, Plan};
-use crate::run::{Failure, Run};
+use crate::run::{Ended, Run};
 
 /// A disk that is in the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,8 +45,13 @@ pub struct Attach {
     outbox: VecDeque<Command>,
     looks: VecDeque<Look>,
     run: Option<Run>,
+    /// How often another client was faster.
+    overtaken: u32,
     outcome: Option<Result<Attached, Error>>,
 }
+
+/// How often an attach looks again because another client made something of its name meanwhile.
+const MAX_OVERTAKEN: u32 = 3;
 
 /// A query whose answer is outstanding.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +72,7 @@ impl Attach {
             outbox: VecDeque::new(),
             looks: VecDeque::new(),
             run: None,
+            overtaken: 0,
             outcome: None,
         };
         attach.look(&[Look::Pci, Look::Nodes]);
@@ -96,7 +102,7 @@ impl Attach {
             Look::Nodes => self.observed.nodes = decode(&query, answer)?,
             Look::Blocks => self.observed.blocks = decode(&query, answer)?,
             // A device without a serial, or no device at all, is an answer too.
-            Look::Serial => self.observed.serial = decode(&query, answer).ok(),
+            Look::Serial => self.observed.serial = decode_optional(&query, answer)?,
         }
         if !self.looks.is_empty() {
             return Ok(());
@@ -112,6 +118,24 @@ impl Attach {
             }
         }
         Ok(())
+    }
+
+    fn handle_ended(&mut self, ended: Ended) {
+        self.outcome = Some(match ended {
+            Ended::Attached(port) => Ok(self.attached(Some(&port), false)),
+            Ended::NoRoom(refusal) => Err(plan::all_refused(&self.observed.pci, &refusal)),
+            Ended::Failed(error) => Err(error),
+            Ended::Overtaken if self.overtaken < MAX_OVERTAKEN => {
+                self.overtaken += 1;
+                self.run = None;
+                self.observed = Observed::default();
+                return self.look(&[Look::Pci, Look::Nodes]);
+            }
+            Ended::Overtaken => Err(Error::NameTaken {
+                name: self.disk.name.clone(),
+                holds: "used by other clients of this machine again and again".to_owned(),
+            }),
+        });
     }
 
     fn attached(&self, port: Option<&Port>, already: bool) -> Attached {
@@ -141,11 +165,7 @@ impl Operation for Attach {
                 self.outcome = Some(Err(error));
             }
         } else if let Some(ended) = self.run.as_mut().and_then(|run| run.handle_answer(answer)) {
-            self.outcome = Some(match ended {
-                Ok(port) => Ok(self.attached(Some(&port), false)),
-                Err(Failure::NoRoom) => Err(plan::no_room(&self.observed.pci)),
-                Err(Failure::Error(error)) => Err(error),
-            });
+            self.handle_ended(ended);
         }
     }
 
@@ -277,10 +297,33 @@ mod tests {
         let mut steps = script([look(Q35, NODE), no_device()]);
         steps.push(plug("rp1", Ok("{}")));
         assert!(!attach(disk(), steps).unwrap().already);
-        // Over another image, what is left is cleared away first.
-        let mut steps = script([look(Q35, OTHER_NODE), no_device()]);
-        steps.extend([close(Ok("{}")), open(), plug("rp1", Ok("{}"))]);
-        attach(disk(), steps).unwrap();
+        // What an earlier run left is not undone by this one.
+        let mut steps = script([look(Q35, NODE), no_device()]);
+        steps.push(plug("rp1", Err(LOCKED)));
+        let error = attach(disk(), steps).unwrap_err();
+        assert!(matches!(error, Error::Refused { after: After::AsFound, .. }), "{error}");
+        let steps = script([look(Q35, OTHER_NODE), no_device()]);
+        let error = attach(disk(), steps).unwrap_err();
+        assert!(error.to_string().contains("'qplug detach data' closes it"), "{error}");
+    }
+
+    #[test]
+    fn another_client_that_is_faster_is_looked_at_again() {
+        let again = || script([look(Q35, NODE), closer_look(BLOCK, Ok("\"data\""))]);
+        let duplicate_node = "Duplicate nodes with node-name='data.file'";
+        let overtaken = vec![Answer("blockdev-add", "", Err(duplicate_node))];
+        let steps = script([script([look(Q35, "[]"), overtaken]), again()]);
+        assert!(attach(disk(), steps).unwrap().already);
+        // It plugged our node in: what we opened is theirs now, and stays.
+        let duplicate = plug("rp1", Err("Duplicate device ID 'data'"));
+        let overtaken = vec![open(), duplicate, close(Err("Node data.format is in use"))];
+        let steps = script([script([look(Q35, "[]"), overtaken]), again()]);
+        assert!(attach(disk(), steps).unwrap().already);
+        // It closed our node.
+        let gone = "Failed to find node with node-name='data.format'";
+        let overtaken = vec![open(), plug("rp1", Err(LOCKED)), close(Err(gone))];
+        let error = attach(disk(), script([look(Q35, "[]"), overtaken])).unwrap_err();
+        assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
     }
 
     #[test]

@@ -38,6 +38,21 @@ pub(crate) fn query_block() -> Command {
     Command::plain("query-block")
 }
 
+/// The block jobs that run.
+pub(crate) fn query_jobs() -> Command {
+    Command::plain("query-block-jobs")
+}
+
+/// The exports of nodes.
+pub(crate) fn query_exports() -> Command {
+    Command::plain("query-block-exports")
+}
+
+/// Which node lies on which.
+pub(crate) fn query_graph() -> Command {
+    Command::plain("x-debug-query-block-graph")
+}
+
 /// All nodes, used or not.
 pub(crate) fn query_nodes() -> Command {
     Command::plain("query-named-block-nodes")

@@ -2,37 +2,42 @@
 //!
 //! ```text
 //!  look ──► ask ──► wait ──► close ──► Removed
-//!            ▲  │     │ └──── the guest says no ──► Refused
-//!            └──┴─────┤ ask again
-//!                     └────── the deadline ──────► Pending
+//!   │        ▲  │     │ └──── the guest says no ──► Refused
+//!   │        └──┴─────┤ ask again
+//!   │                 └────── the deadline ──────► Pending
+//!   └── no such disk, not ours, or busy with a job or an export: nothing is sent
 //! ```
 //!
 //! A timeout is neither success nor failure: the guest was asked, and may still let go. The same
 //! command run again goes on with the wait, or finds the device gone and closes the image.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use qplug_proto::Event;
+use qplug_proto::{ErrorReply, Event};
 use serde::Deserialize;
 
 use crate::command::{self, Command};
 use crate::error::{After, Error};
-use crate::inventory::{Blocks, Nodes};
+use crate::inventory::{Blocks, Exports, Graph, Jobs, Nodes};
 use crate::name::DiskName;
-use crate::operation::{Answer, Operation, decode};
+use crate::operation::{Answer, Operation, decode, decode_optional};
 use crate::texts::Meaning;
 
 /// How long after the first asking the guest is asked again. An unplug that comes before the guest
 /// has looked at a new disk is lost, and only asking again helps. The gap between 3 s and 9 s is
 /// there for native hot-plug ports: QEMU refuses a second asking within 5 s, and one that comes
 /// right after, while Linux still blinks (it lets go at 6.2 s), would cancel the first.
-const ASK_AGAIN_AFTER: [Duration; 5] = [
+/// Later on, it is asked every [`ASK_AGAIN_EVERY`].
+const ASK_AGAIN_AFTER: [Duration; 4] = [
     Duration::from_millis(700),
     Duration::from_millis(3000),
     Duration::from_secs(9),
     Duration::from_secs(18),
-    Duration::from_secs(60),
 ];
+
+/// How often a guest is asked that has been silent for long, and may be booting.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// The pause before asking a guest again that was busy with the port.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
@@ -42,6 +47,10 @@ const CLOSE_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often closing is tried: QEMU drops the last use of a node a moment after DEVICE_DELETED.
 const CLOSE_TRIES: u32 = 100;
+
+/// What a detach does.
+const ASK: &str = "ask the guest to let go";
+const CLOSE: &str = "close the image";
 
 /// How a detach ends, unless it is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,9 +72,13 @@ pub struct Detach {
     name: DiskName,
     timeout: Duration,
     state: State,
-    outbox: Option<Command>,
+    outbox: VecDeque<Command>,
+    blocks: Blocks,
+    jobs: Jobs,
     /// Set from the first asking on.
     asked: Option<Asked>,
+    /// QEMU's words when it last refused to ask the guest, because that was busy with the port.
+    busy: Option<ErrorReply>,
     was_gone: bool,
     outcome: Option<Result<Detached, Error>>,
 }
@@ -73,19 +86,26 @@ pub struct Detach {
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     at: Instant,
-    times_again: usize,
+    /// Whether QEMU passed a request on to the guest.
+    passed_on: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// Looking for the device.
     LookForDevice,
-    /// There is no such device; looking for nodes that one left.
+    /// Looking for block jobs.
+    LookForJobs,
+    /// Looking for exports.
+    LookForExports,
+    /// There are jobs; looking for what they work on.
+    LookAtGraph,
+    /// The device is not there, or holds another node than ours; looking for our nodes.
     LookForNodes,
     /// `device_del` is on its way. The event may overtake its reply.
     Asking { gone: bool },
     /// The guest is to answer; `ask_at` is when to ask again.
-    Waiting { ask_at: Option<Instant> },
+    Waiting { ask_at: Instant },
     /// `blockdev-del` is on its way.
     Closing { tries: u32 },
     /// The node still had a user.
@@ -100,80 +120,127 @@ impl Detach {
             name,
             timeout,
             state: State::LookForDevice,
-            outbox: Some(command::query_block()),
+            outbox: [command::query_block(), command::query_jobs(), command::query_exports()]
+                .into(),
+            blocks: Blocks::default(),
+            jobs: Jobs::default(),
             asked: None,
+            busy: None,
             was_gone: false,
             outcome: None,
         }
     }
 
-    /// Reads the machine: is the device there, and is it ours?
-    fn look_for_device(&mut self, answer: Answer) -> Result<(), Error> {
-        let blocks: Blocks = decode(&command::query_block(), answer)?;
-        let Some(device) = blocks.device(self.name.as_str()) else {
-            self.state = State::LookForNodes;
-            self.outbox = Some(command::query_nodes());
-            return Ok(());
-        };
-        let node = device.node.map(|node| node.name.as_str());
-        if node != Some(self.name.format_node().as_str()) {
-            let holds = match node {
-                None | Some("") => "it holds no named node".to_owned(),
-                Some(node) => format!("it holds the node {node}"),
-            };
-            return Err(Error::NotOurs { name: self.name.clone(), holds });
+    fn look_for_exports(&mut self, answer: Answer) -> Result<(), Error> {
+        let exports: Option<Exports> = decode_optional(&command::query_exports(), answer)?;
+        if let Some(by) = exports.unwrap_or_default().of(&self.name) {
+            return Err(Error::Busy { name: self.name.clone(), by });
         }
-        self.ask();
+        if self.jobs.is_empty() {
+            self.decide();
+        } else {
+            self.state = State::LookAtGraph;
+            self.outbox.push_back(command::query_graph());
+        }
         Ok(())
+    }
+
+    fn look_at_graph(&mut self, answer: Answer) -> Result<(), Error> {
+        let graph: Option<Graph> = decode_optional(&command::query_graph(), answer)?;
+        if let Some(by) = self.jobs.on(&self.name, &graph.unwrap_or_default()) {
+            return Err(Error::Busy { name: self.name.clone(), by });
+        }
+        self.decide();
+        Ok(())
+    }
+
+    /// Asks the guest at once where the device holds our node; else the nodes must tell more.
+    fn decide(&mut self) {
+        let node = self.blocks.device(self.name.as_str()).and_then(|device| device.node);
+        if node.is_some_and(|node| node.name == self.name.format_node()) {
+            self.ask();
+        } else {
+            self.state = State::LookForNodes;
+            self.outbox.push_back(command::query_nodes());
+        }
     }
 
     fn look_for_nodes(&mut self, answer: Answer) -> Result<(), Error> {
         let nodes: Nodes = decode(&command::query_nodes(), answer)?;
-        if nodes.format_node(&self.name).is_none() {
-            let known = nodes.disks().map(|(name, _)| name.to_string()).collect();
-            return Err(Error::NoSuchDisk { name: self.name.clone(), known });
+        let ours = nodes.format_node(&self.name).is_some();
+        let name = self.name.clone();
+        match self.blocks.device(self.name.as_str()) {
+            // Our node is under a filter that no job and no export accounts for.
+            Some(_) if ours => Err(Error::Busy { name, by: "a filter node over it".to_owned() }),
+            Some(device) => {
+                let holds = match device.node.map(|node| node.name.as_str()) {
+                    None | Some("") => "it holds no named node".to_owned(),
+                    Some(node) => format!("it holds the node {node}"),
+                };
+                Err(Error::NotOurs { name, holds })
+            }
+            None if ours => {
+                self.was_gone = true;
+                self.close(0);
+                Ok(())
+            }
+            None => {
+                let known = nodes.disks().map(|(name, _)| name.to_string()).collect();
+                Err(Error::NoSuchDisk { name, known })
+            }
         }
-        self.was_gone = true;
-        self.close(0);
-        Ok(())
     }
 
     fn ask(&mut self) {
         self.state = State::Asking { gone: false };
-        self.outbox = Some(command::remove_device(&self.name));
+        self.outbox.push_back(command::remove_device(&self.name));
     }
 
     fn close(&mut self, tries: u32) {
         self.state = State::Closing { tries };
-        self.outbox = Some(command::remove_nodes(&self.name));
+        self.outbox.push_back(command::remove_nodes(&self.name));
     }
 
     fn handle_asked(&mut self, gone: bool, answer: Answer, now: Instant) -> Result<(), Error> {
-        let asked = *self.asked.get_or_insert(Asked { at: now, times_again: 0 });
-        let again = ASK_AGAIN_AFTER.get(asked.times_again).map(|after| asked.at + *after);
-        match answer {
-            _ if gone => self.close(0),
-            Answer::Lost(why) => return Err(self.unknown("ask the guest to let go", why)),
-            Answer::Returned(_) => self.state = State::Waiting { ask_at: again },
-            Answer::Refused(reply) => match Meaning::of(&reply) {
-                Some(Meaning::NoDevice) => self.close(0),
-                Some(Meaning::AlreadyUnplugging) => self.state = State::Waiting { ask_at: again },
-                Some(Meaning::GuestBusy) => {
-                    self.state = State::Waiting { ask_at: Some(now + BUSY_PAUSE) };
-                }
-                meaning => {
-                    let doing = "ask the guest to let go";
-                    return Err(Error::Refused { doing, reply, meaning, after: After::Unchanged });
-                }
-            },
+        let first = Asked { at: now, passed_on: false };
+        let asked = self.asked.get_or_insert(first);
+        let again = ask_again_at(asked.at, now);
+        if gone {
+            self.close(0);
+            return Ok(());
+        }
+        let reply = match answer {
+            Answer::Returned(_) => {
+                asked.passed_on = true;
+                self.state = State::Waiting { ask_at: again };
+                return Ok(());
+            }
+            Answer::Lost(why) => return Err(self.unknown(ASK, why)),
+            Answer::NotSent(why) => return Err(self.not_sent(ASK, why, After::Unchanged)),
+            Answer::Refused(reply) => reply,
+        };
+        match Meaning::of(&reply) {
+            Some(Meaning::NoDevice) => self.close(0),
+            Some(Meaning::AlreadyUnplugging) => {
+                asked.passed_on = true;
+                self.state = State::Waiting { ask_at: again };
+            }
+            Some(Meaning::GuestBusy) => {
+                self.busy = Some(reply);
+                self.state = State::Waiting { ask_at: now + BUSY_PAUSE };
+            }
+            meaning => {
+                let after = After::Unchanged;
+                return Err(Error::Refused { doing: ASK, reply, meaning, after });
+            }
         }
         Ok(())
     }
 
     fn handle_closed(&mut self, tries: u32, answer: Answer, now: Instant) -> Result<(), Error> {
-        let doing = "close the image";
         let reply = match answer {
-            Answer::Lost(why) => return Err(self.unknown(doing, why)),
+            Answer::Lost(why) => return Err(self.unknown(CLOSE, why)),
+            Answer::NotSent(why) => return Err(self.not_sent(CLOSE, why, After::StillOpen)),
             Answer::Returned(_) => {
                 self.outcome = Some(Ok(Detached::Removed { was_gone: self.was_gone }));
                 return Ok(());
@@ -188,9 +255,8 @@ impl Detach {
                 self.state = State::ClosingAgain { tries: tries + 1, at: now + CLOSE_PAUSE };
             }
             meaning => {
-                let why = reply.desc.clone();
-                let after = After::Left { name: self.name.clone(), why };
-                return Err(Error::Refused { doing, reply, meaning, after });
+                let after = After::StillOpen;
+                return Err(Error::Refused { doing: CLOSE, reply, meaning, after });
             }
         }
         Ok(())
@@ -200,8 +266,25 @@ impl Detach {
         Error::Unknown { name: self.name.clone(), doing, why }
     }
 
+    fn not_sent(&self, doing: &'static str, why: String, after: After) -> Error {
+        Error::NotSent { doing, why, after }
+    }
+
+    /// A time that no clock can name is never reached.
     fn deadline(&self) -> Option<Instant> {
-        self.asked.map(|asked| asked.at + self.timeout)
+        self.asked.and_then(|asked| asked.at.checked_add(self.timeout))
+    }
+
+    /// The deadline has come: whether the guest was asked at all makes the difference.
+    fn give_up(&mut self) {
+        let passed_on = self.asked.is_some_and(|asked| asked.passed_on);
+        self.outcome = Some(match self.busy.take() {
+            Some(reply) if !passed_on => {
+                let meaning = Meaning::of(&reply);
+                Err(Error::Refused { doing: ASK, reply, meaning, after: After::Unchanged })
+            }
+            _ => Ok(Detached::Pending),
+        });
     }
 }
 
@@ -209,12 +292,22 @@ impl Operation for Detach {
     type Outcome = Result<Detached, Error>;
 
     fn poll_transmit(&mut self) -> Option<Command> {
-        self.outbox.take()
+        self.outbox.pop_front()
     }
 
     fn handle_answer(&mut self, answer: Answer, now: Instant) {
         let result = match self.state {
-            State::LookForDevice => self.look_for_device(answer),
+            State::LookForDevice => {
+                self.state = State::LookForJobs;
+                decode(&command::query_block(), answer).map(|blocks| self.blocks = blocks)
+            }
+            State::LookForJobs => {
+                self.state = State::LookForExports;
+                let jobs = decode_optional(&command::query_jobs(), answer);
+                jobs.map(|jobs| self.jobs = jobs.unwrap_or_default())
+            }
+            State::LookForExports => self.look_for_exports(answer),
+            State::LookAtGraph => self.look_at_graph(answer),
             State::LookForNodes => self.look_for_nodes(answer),
             State::Asking { gone } => self.handle_asked(gone, answer, now),
             State::Closing { tries } => self.handle_closed(tries, answer, now),
@@ -239,13 +332,20 @@ impl Operation for Detach {
         }
     }
 
+    /// The event that is waited for may be among them: QEMU says so when it is asked again.
+    fn handle_missed(&mut self, _now: Instant) {
+        if let State::Waiting { .. } = self.state {
+            self.ask();
+        }
+    }
+
     fn handle_lost(&mut self, why: String) {
         self.outcome = Some(Err(self.unknown("unplug the device and close the image", why)));
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Waiting { ask_at } => self.deadline().into_iter().chain(ask_at).min(),
+            State::Waiting { ask_at } => self.deadline().into_iter().chain([ask_at]).min(),
             State::ClosingAgain { at, .. } => Some(at),
             _ => None,
         }
@@ -254,15 +354,9 @@ impl Operation for Detach {
     fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::Waiting { .. } if self.deadline().is_some_and(|deadline| deadline <= now) => {
-                self.outcome = Some(Ok(Detached::Pending));
+                self.give_up();
             }
-            State::Waiting { ask_at: Some(at) } if at <= now => {
-                if let Some(asked) = &mut self.asked {
-                    asked.times_again =
-                        ASK_AGAIN_AFTER.partition_point(|after| asked.at + *after <= now);
-                }
-                self.ask();
-            }
+            State::Waiting { ask_at } if ask_at <= now => self.ask(),
             State::ClosingAgain { tries, at } if at <= now => self.close(tries),
             _ => {}
         }
@@ -271,6 +365,12 @@ impl Operation for Detach {
     fn poll_outcome(&mut self) -> Option<Self::Outcome> {
         self.outcome.take()
     }
+}
+
+/// When to ask again, after an asking at `now`.
+fn ask_again_at(first: Instant, now: Instant) -> Instant {
+    let planned = ASK_AGAIN_AFTER.iter().map(|after| first + *after).find(|at| *at > now);
+    planned.unwrap_or_else(|| now + ASK_AGAIN_EVERY)
 }
 
 /// Whether the event names the device itself. A virtio-blk disk first loses its backend, in an
@@ -296,12 +396,23 @@ mod tests {
         {"node-name": "disk0", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
     const OUR_NODE: &str = r#"[{"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"#;
     const GONE: Happens = Event("DEVICE_DELETED", r#"{"device": "data", "path": "/p"}"#);
-    const LOOK: Happens = Answer("query-block", "", Ok(OURS));
+    const NO_JOBS: Happens = Answer("query-block-jobs", "", Ok("[]"));
+    const NO_EXPORTS: Happens = Answer("query-block-exports", "", Ok("[]"));
     const ASK: Happens = Answer("device_del", r#""id":"data""#, Ok("{}"));
     const CLOSE: Happens = Answer("blockdev-del", r#""node-name":"data.format""#, Ok("{}"));
 
+    /// A detach that first looks, and finds our disk used by nothing else.
     fn detach(script: Vec<Happens>) -> Result<Detached, Error> {
-        play(Detach::new(DiskName::new("data").unwrap(), Duration::from_secs(30)), script)
+        look(OURS, script)
+    }
+
+    fn look(blocks: &'static str, script: Vec<Happens>) -> Result<Detached, Error> {
+        play_all([vec![Answer("query-block", "", Ok(blocks)), NO_JOBS, NO_EXPORTS], script])
+    }
+
+    fn play_all(scripts: [Vec<Happens>; 2]) -> Result<Detached, Error> {
+        let detach = Detach::new(DiskName::new("data").unwrap(), Duration::from_secs(30));
+        play(detach, scripts.into_iter().flatten().collect())
     }
 
     fn removed(was_gone: bool) -> Detached {
@@ -310,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_guest_answers_after_the_reply_or_before_it() {
-        assert_eq!(detach(vec![LOOK, ASK, GONE, CLOSE]).unwrap(), removed(false));
+        assert_eq!(detach(vec![ASK, GONE, CLOSE]).unwrap(), removed(false));
         let mut detach = Detach::new(DiskName::new("data").unwrap(), Duration::from_secs(30));
         let now = Instant::now();
         let answer = |text: &str| {
@@ -318,8 +429,10 @@ mod tests {
                 serde_json::value::RawValue::from_string(text.to_owned()).unwrap(),
             )
         };
-        detach.poll_transmit().unwrap();
-        detach.handle_answer(answer(OURS), now);
+        for text in [OURS, "[]", "[]"] {
+            detach.poll_transmit().unwrap();
+            detach.handle_answer(answer(text), now);
+        }
         assert_eq!(detach.poll_transmit().unwrap().name, "device_del");
         let data = serde_json::from_str(r#"{"device": "data"}"#).ok();
         let gone = qplug_proto::Event { name: "DEVICE_DELETED".to_owned(), data, timestamp: None };
@@ -334,76 +447,110 @@ mod tests {
         let backend =
             Event("DEVICE_DELETED", r#"{"path": "/machine/peripheral/data/virtio-backend"}"#);
         let other = Event("DEVICE_DELETED", r#"{"device": "data2", "path": "/p"}"#);
-        assert_eq!(detach(vec![LOOK, ASK, backend, other, GONE, CLOSE]).unwrap(), removed(false));
+        assert_eq!(detach(vec![ASK, backend, other, GONE, CLOSE]).unwrap(), removed(false));
     }
 
     #[test]
     fn a_silent_guest_is_asked_again_and_then_pending() {
         let busy =
             || Answer("device_del", "", Err("Device data is already in the process of unplug"));
-        let script = vec![
-            LOOK,
-            ASK,
-            At(700),
-            ASK,
-            At(3000),
-            busy(),
-            At(9000),
-            ASK,
-            At(18000),
-            ASK,
-            At(30000),
-        ];
+        let script =
+            vec![ASK, At(700), ASK, At(3000), busy(), At(9000), ASK, At(18000), ASK, At(30000)];
         assert_eq!(detach(script).unwrap(), Detached::Pending);
     }
 
     #[test]
     fn a_guest_that_is_busy_with_the_port_is_asked_a_little_later() {
         let busy = "Hot-unplug failed: guest is busy (power indicator blinking)";
-        let script = vec![LOOK, Answer("device_del", "", Err(busy)), At(250), ASK, GONE, CLOSE];
+        let script = vec![Answer("device_del", "", Err(busy)), At(250), ASK, GONE, CLOSE];
         assert_eq!(detach(script).unwrap(), removed(false));
     }
 
     #[test]
     fn a_guest_may_say_no() {
         let no = Event("DEVICE_UNPLUG_GUEST_ERROR", r#"{"device": "data", "path": "/p"}"#);
-        assert_eq!(detach(vec![LOOK, ASK, no]).unwrap(), Detached::Refused);
+        assert_eq!(detach(vec![ASK, no]).unwrap(), Detached::Refused);
     }
 
     #[test]
     fn a_device_that_left_leaves_its_image_to_be_closed() {
-        let look = || Answer("query-block", "", Ok("[]"));
         let nodes = Answer("query-named-block-nodes", "", Ok(OUR_NODE));
-        assert_eq!(detach(vec![look(), nodes, CLOSE]).unwrap(), removed(true));
+        assert_eq!(look("[]", vec![nodes, CLOSE]).unwrap(), removed(true));
         let nodes = Answer("query-named-block-nodes", "", Ok("[]"));
-        assert!(matches!(detach(vec![look(), nodes]), Err(Error::NoSuchDisk { .. })));
+        assert!(matches!(look("[]", vec![nodes]), Err(Error::NoSuchDisk { .. })));
     }
 
     #[test]
     fn a_disk_that_qplug_did_not_make_is_not_touched() {
-        let look = Answer("query-block", "", Ok(FOREIGN));
-        assert!(matches!(detach(vec![look]), Err(Error::NotOurs { .. })));
+        let nodes = || Answer("query-named-block-nodes", "", Ok("[]"));
+        assert!(matches!(look(FOREIGN, vec![nodes()]), Err(Error::NotOurs { .. })));
+        // A filter of somebody's lies over our node.
+        let nodes = Answer("query-named-block-nodes", "", Ok(OUR_NODE));
+        assert!(matches!(look(FOREIGN, vec![nodes]), Err(Error::Busy { .. })));
+    }
+
+    #[test]
+    fn a_disk_that_a_job_or_an_export_uses_is_not_touched() {
+        let blocks = || Answer("query-block", "", Ok(OURS));
+        let jobs = || Answer("query-block-jobs", "", Ok(r#"[{"type": "mirror", "device": "k"}]"#));
+        let on_ours = r#"{"nodes": [{"id": 1, "type": "block-job", "name": "k"}, {"id": 2, "type": "block-driver", "name": "data.format"}], "edges": [{"parent": 1, "child": 2}]}"#;
+        let graph = Answer("x-debug-query-block-graph", "", Ok(on_ours));
+        let error = play_all([vec![blocks(), jobs(), NO_EXPORTS], vec![graph]]).unwrap_err();
+        assert!(error.to_string().contains("the block job k (mirror)"), "{error}");
+        let graph = Answer("x-debug-query-block-graph", "", Ok(r#"{"nodes": [], "edges": []}"#));
+        let script = [vec![blocks(), jobs(), NO_EXPORTS], vec![graph, ASK, GONE, CLOSE]];
+        assert_eq!(play_all(script).unwrap(), removed(false));
+        let exports = r#"[{"id": "e", "type": "nbd", "node-name": "data.file"}]"#;
+        let exports = Answer("query-block-exports", "", Ok(exports));
+        let error = play_all([vec![blocks(), NO_JOBS], vec![exports]]).unwrap_err();
+        assert!(error.to_string().contains("the nbd export e"), "{error}");
+    }
+
+    #[test]
+    fn a_guest_that_was_never_asked_is_not_pending() {
+        let busy = || {
+            Answer(
+                "device_del",
+                "",
+                Err("Hot-unplug failed: guest is busy (power indicator blinking)"),
+            )
+        };
+        let error = detach(vec![busy(), At(250), busy(), At(30000)]).unwrap_err();
+        assert!(
+            matches!(error, Error::Refused { meaning: Some(Meaning::GuestBusy), .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_long_wait_goes_on_asking_and_an_endless_one_is_no_panic() {
+        let asks = [700, 3000, 9000, 18000, 78000, 138_000];
+        let script = asks.into_iter().flat_map(|at| [ASK, At(at)]).chain([ASK, GONE, CLOSE]);
+        let looks = vec![Answer("query-block", "", Ok(OURS)), NO_JOBS, NO_EXPORTS];
+        let endless = Detach::new(DiskName::new("data").unwrap(), Duration::MAX);
+        let script = looks.into_iter().chain(script).collect();
+        assert_eq!(play(endless, script).unwrap(), removed(false));
     }
 
     #[test]
     fn a_node_in_use_is_closed_a_little_later() {
         let busy = || Answer("blockdev-del", "", Err("Node data.format is in use"));
-        let script = vec![LOOK, ASK, GONE, busy(), At(10), busy(), At(20), CLOSE];
+        let script = vec![ASK, GONE, busy(), At(10), busy(), At(20), CLOSE];
         assert_eq!(detach(script).unwrap(), removed(false));
         let gone =
             Answer("blockdev-del", "", Err("Failed to find node with node-name='data.format'"));
-        assert_eq!(detach(vec![LOOK, ASK, GONE, gone]).unwrap(), removed(false));
+        assert_eq!(detach(vec![ASK, GONE, gone]).unwrap(), removed(false));
     }
 
     #[test]
     fn a_lost_connection_is_neither_success_nor_failure() {
-        for script in [
-            vec![LOOK, Lost("device_del")],
-            vec![LOOK, ASK, Closed],
-            vec![LOOK, ASK, GONE, Lost("blockdev-del")],
-        ] {
+        for script in
+            [vec![Lost("device_del")], vec![ASK, Closed], vec![ASK, GONE, Lost("blockdev-del")]]
+        {
             assert!(matches!(detach(script), Err(Error::Unknown { .. })));
         }
-        assert!(matches!(detach(vec![Lost("query-block")]), Err(Error::QueryLost { .. })));
+        let looks =
+            [vec![Answer("query-block", "", Ok(OURS)), NO_JOBS], vec![Lost("query-block-exports")]];
+        assert!(matches!(play_all(looks), Err(Error::QueryLost { .. })));
     }
 }

@@ -28,9 +28,8 @@ pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O:
             biased;
             event = next_event(&mut events) => match event {
                 Ok(event) => operation.handle_event(&event, now()),
-                // An operation asks again where an event could have been lost.
-                Err(error @ (EventsError::Missed(_) | EventsError::Reconnected)) => {
-                    tracing::warn!(%error);
+                Err(EventsError::Missed(_) | EventsError::Reconnected) => {
+                    operation.handle_missed(now());
                 }
                 Err(EventsError::Closed(closed)) => {
                     events = None;
@@ -61,7 +60,8 @@ async fn next_answer(sent: &mut VecDeque<Submitted<'static>>) -> Answer {
     match answer {
         Ok(value) => Answer::Returned(value),
         Err(Error::Refused { reply, .. }) => Answer::Refused(reply),
-        Err(error) => Answer::Lost(error.to_string()),
+        Err(error) if error.is_outcome_unknown() => Answer::Lost(error.to_string()),
+        Err(error) => Answer::NotSent(error.to_string()),
     }
 }
 

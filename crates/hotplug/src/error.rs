@@ -39,6 +39,26 @@ pub enum Error {
         /// The disk or node that has it open.
         by: String,
     },
+    /// Something uses the disk's image besides its device, so that it cannot be closed.
+    #[error(
+        "{name} is in use by {by}. Nothing was changed. End that first, then run the command again"
+    )]
+    Busy {
+        /// The disk.
+        name: DiskName,
+        /// What uses it.
+        by: String,
+    },
+    /// An attach or a detach of another image ended early under this name.
+    #[error(
+        "the name {name} is taken: {image} was left open under it by an attach or a detach that ended early. Nothing was changed. 'qplug detach {name}' closes it; attaching {image} again finishes it"
+    )]
+    NameHalfDone {
+        /// The name.
+        name: DiskName,
+        /// The image that is open.
+        image: String,
+    },
     /// There is no such disk.
     #[error("there is no disk called {name} in this machine{}", list("qplug attached", known))]
     NoSuchDisk {
@@ -48,7 +68,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// All ports are taken.
-    #[error("no free port in this machine ({board}, {places}); nothing was changed. To make room, {}", board.how_to_make_room())]
+    #[error("no free port in this machine ({board}: {places}); nothing was changed. To make room, {}", board.how_to_make_room())]
     NoFreePort {
         /// The kind of machine.
         board: Board,
@@ -83,6 +103,18 @@ pub enum Error {
         reply: ErrorReply,
         /// What they mean, where that is known.
         meaning: Option<Meaning>,
+        /// What state the machine is in.
+        after: After,
+    },
+    /// A step was not sent, because the connection was lost before it.
+    #[error(
+        "the connection was lost before qplug could {doing}: {why}. {after}. Run the same command again"
+    )]
+    NotSent {
+        /// What was to be done.
+        doing: &'static str,
+        /// Why it was not sent.
+        why: String,
         /// What state the machine is in.
         after: After,
     },
@@ -137,6 +169,12 @@ pub enum After {
     /// The steps before it were undone.
     #[error("The machine is as it was: what was done before was undone")]
     Undone,
+    /// The steps of this run were undone; an image that an earlier run had left open still is.
+    #[error("The machine is as it was, with the image left open by an earlier attach or detach")]
+    AsFound,
+    /// The guest has let go, and the image could not be closed.
+    #[error("The guest has let go of the disk, and its image is still open in the machine")]
+    StillOpen,
     /// Something could not be undone.
     #[error(
         "The image is still open in the machine, because closing it failed too ({why}): 'qplug detach {name}' closes it"
@@ -170,6 +208,8 @@ impl Error {
             Self::NameTaken { .. }
             | Self::NotOurs { .. }
             | Self::ImageInUse { .. }
+            | Self::Busy { .. }
+            | Self::NameHalfDone { .. }
             | Self::NoSuchDisk { .. }
             | Self::NoFreePort { .. }
             | Self::NoSuchPort { .. }
@@ -178,7 +218,7 @@ impl Error {
                 Kind::Refused
             }
             Self::Unknown { .. } => Kind::Unknown,
-            Self::QueryLost { .. } => Kind::Connection,
+            Self::QueryLost { .. } | Self::NotSent { .. } => Kind::Connection,
         }
     }
 }

@@ -99,7 +99,17 @@ fn hint(source: &io::Error) -> &'static str {
 /// be one that only QEMU's user can read.
 pub(crate) fn inspect(path: &Path, format: Option<Format>) -> Result<Image, ImageError> {
     let unreadable = |source| ImageError::Unreadable { path: path.to_owned(), source };
-    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
+    let kind = match fs::metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        // QEMU's user may see what ours may not; it is a file then, for all we know.
+        Err(error) => match format {
+            Some(format) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let absolute = std::path::absolute(path).map_err(unreadable)?;
+                return Ok(Image { path: utf8(absolute)?, protocol: Protocol::File, format });
+            }
+            _ => return Err(unreadable(error)),
+        },
+    };
     let protocol = if kind.is_file() {
         Protocol::File
     } else if kind.is_block_device() {

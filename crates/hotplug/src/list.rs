@@ -9,7 +9,7 @@ use crate::command::{self, Command};
 use crate::error::Error;
 use crate::inventory::{Blocks, Node, Nodes, Pci};
 use crate::name::{DiskName, guest_path};
-use crate::operation::{Answer, Operation, decode};
+use crate::operation::{Answer, Operation, decode, decode_optional};
 
 /// A disk of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -93,7 +93,7 @@ impl List {
             }
             // A disk that left in the meantime has none, which is no reason to fail.
             Look::Serial(name) => {
-                if let Ok(serial) = decode(&command::query_serial(&name), answer) {
+                if let Some(serial) = decode_optional(&command::query_serial(&name), answer)? {
                     self.serials.insert(name, serial);
                 }
             }
@@ -105,29 +105,39 @@ impl List {
     }
 
     fn ask_for_serials(&mut self) {
-        for disk in self.blocks.devices() {
-            if let Some(name) = disk.node.and_then(|node| our_disk(disk.id, node)) {
-                self.outbox.push_back(command::query_serial(&name));
-                self.looks.push_back(Look::Serial(name));
-            }
+        let ids = self.blocks.devices().filter_map(|disk| self.our_disk(disk.id));
+        let names: Vec<DiskName> = ids.map(|(name, _)| name).collect();
+        for name in names {
+            self.outbox.push_back(command::query_serial(&name));
+            self.looks.push_back(Look::Serial(name));
         }
     }
 
     fn disks(&self) -> Vec<ListedDisk> {
         let mut listed = Vec::new();
         for disk in self.blocks.devices() {
-            let ours = disk.node.and_then(|node| our_disk(disk.id, node));
-            let state = if ours.is_some() { DiskState::Attached } else { DiskState::Foreign };
-            let serial = ours.and_then(|name| self.serials.get(&name)).cloned();
-            listed.push(self.listed(disk.id, state, serial, disk.node));
+            listed.push(match self.our_disk(disk.id) {
+                Some((name, node)) => {
+                    let serial = self.serials.get(&name).cloned();
+                    self.listed(disk.id, DiskState::Attached, serial, Some(node))
+                }
+                None => self.listed(disk.id, DiskState::Foreign, None, disk.node),
+            });
         }
         for (name, node) in self.nodes.disks() {
-            let used = self.blocks.devices().any(|d| d.node.is_some_and(|n| n.name == node.name));
-            if !used {
+            if self.blocks.device(name.as_str()).is_none() {
                 listed.push(self.listed(name.as_str(), DiskState::HalfDone, None, Some(node)));
             }
         }
         listed
+    }
+
+    /// The disk of this name, if the device has the name and our node is there. The device may hold
+    /// another node: a block job puts a filter over ours.
+    fn our_disk(&self, id: &str) -> Option<(DiskName, &Node)> {
+        let name = DiskName::new(id).ok()?;
+        let node = self.nodes.format_node(&name)?;
+        Some((name, node))
     }
 
     fn listed(
@@ -155,11 +165,6 @@ impl Default for List {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// The name of the disk, if the device of this id holds a node of that disk.
-fn our_disk(id: &str, node: &Node) -> Option<DiskName> {
-    DiskName::of_format_node(&node.name).filter(|name| name.as_str() == id)
 }
 
 impl Operation for List {

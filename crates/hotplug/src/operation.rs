@@ -17,8 +17,10 @@ pub enum Answer {
     Returned(Box<RawValue>),
     /// QEMU refused it.
     Refused(ErrorReply),
-    /// Nobody knows, or it was never sent; the text says why.
+    /// It was sent, and nobody knows; the text says why.
     Lost(String),
+    /// It was never sent; the text says why.
+    NotSent(String),
 }
 
 /// A piece of work on a machine.
@@ -41,6 +43,9 @@ pub trait Operation {
     /// Takes in that it is `now`.
     fn handle_timeout(&mut self, _now: Instant) {}
 
+    /// Takes in that events may have been missed.
+    fn handle_missed(&mut self, _now: Instant) {}
+
     /// Takes in that the connection is lost while no command waits for an answer.
     fn handle_lost(&mut self, _why: String) {}
 
@@ -60,7 +65,19 @@ pub(crate) fn decode<T: DeserializeOwned>(query: &Command, answer: Answer) -> Re
         Answer::Returned(value) => serde_json::from_str(value.get())
             .map_err(|error| Error::NotUnderstood { command, reason: error.to_string() }),
         Answer::Refused(reply) => Err(Error::QueryRefused { command, reply }),
-        Answer::Lost(why) => Err(Error::QueryLost { command, why }),
+        Answer::Lost(why) | Answer::NotSent(why) => Err(Error::QueryLost { command, why }),
+    }
+}
+
+/// The same for a query that QEMU may refuse, because the thing is not there or QEMU is too old to
+/// know of it; then there is no answer.
+pub(crate) fn decode_optional<T: DeserializeOwned>(
+    query: &Command,
+    answer: Answer,
+) -> Result<Option<T>, Error> {
+    match answer {
+        Answer::Refused(_) => Ok(None),
+        answer => decode(query, answer).map(Some),
     }
 }
 

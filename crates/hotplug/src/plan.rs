@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use qplug_proto::ErrorReply;
+
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::inventory::{Blocks, Node, Nodes, Occupancy, Pci, Port};
@@ -39,8 +41,6 @@ pub(crate) enum Found {
     Nothing,
     /// Its nodes: an attach ended before it plugged the device.
     OpenImage,
-    /// Nodes of its name over another image: left by an attach or a detach that ended early.
-    OtherImage,
 }
 
 impl Observed {
@@ -58,14 +58,14 @@ impl Observed {
 pub(crate) fn attach(observed: &Observed, disk: &Disk) -> Result<Plan, Error> {
     let node = observed.nodes.format_node(&disk.name);
     if let Some(device) = observed.blocks.device(disk.name.as_str()) {
-        let ours = device.node.filter(|node| node.name == disk.name.format_node());
-        return match ours {
+        // A block job may have put a filter between the device and our node.
+        return match node {
             Some(node) if is_disk(node, disk, observed.serial.as_deref()) => {
                 Ok(Plan::Already(observed.pci.port_of(disk.name.as_str())))
             }
             _ => Err(Error::NameTaken {
                 name: disk.name.clone(),
-                holds: device.node.map_or_else(|| "a device".to_owned(), describe),
+                holds: node.or(device.node).map_or_else(|| "a device".to_owned(), describe),
             }),
         };
     }
@@ -75,7 +75,11 @@ pub(crate) fn attach(observed: &Observed, disk: &Disk) -> Result<Plan, Error> {
     let found = match node {
         None => Found::Nothing,
         Some(node) if is_image(node, disk) => Found::OpenImage,
-        Some(_) => Found::OtherImage,
+        // Closing it here would be rash: another client may be about to plug it in.
+        Some(node) => {
+            let (name, image) = (disk.name.clone(), node.path.clone());
+            return Err(Error::NameHalfDone { name, image });
+        }
     };
     Ok(Plan::Steps { found, ports: ports(observed, disk)? })
 }
@@ -117,8 +121,14 @@ fn ports(observed: &Observed, disk: &Disk) -> Result<VecDeque<Port>, Error> {
     Ok(candidates)
 }
 
+/// Says that there is no room, because QEMU refused the ports that looked free.
+pub(crate) fn all_refused(pci: &Pci, refusal: &ErrorReply) -> Error {
+    let places = format!("QEMU refuses the ports that looked free: {}", refusal.desc);
+    Error::NoFreePort { board: pci.board(), places }
+}
+
 /// Says that there is no room, and what there is.
-pub(crate) fn no_room(pci: &Pci) -> Error {
+fn no_room(pci: &Pci) -> Error {
     let total = pci.ports().len();
     let mut places = match pci.board() {
         crate::Board::Pc => format!("all {total} slots are taken"),

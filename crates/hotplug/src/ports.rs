@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{self, Command};
 use crate::error::Error;
 use crate::inventory::{Board, Occupancy, Pci, Port, device_of_qom_path};
-use crate::operation::{Answer, Operation, decode};
+use crate::operation::{Answer, Operation, decode, decode_optional};
 
 /// The places of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -125,9 +125,8 @@ impl ListPorts {
         match look {
             Look::Pci => self.handle_pci(answer)?,
             Look::Hotplug(at) => {
-                if let Answer::Returned(value) = answer
-                    && value.get() == "false"
-                {
+                let query = command::query_hotplug(self.ports[at].0.bus());
+                if decode_optional(&query, answer)? == Some(false) {
                     self.ports[at].1 = Occupancy::Fixed;
                 }
             }

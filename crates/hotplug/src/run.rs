@@ -1,11 +1,12 @@
 //! Carries a plan out, step by step, and undoes it when a step is refused.
 //!
 //! ```text
-//!            refused, another port left            refused
-//!           ┌────────┐                        ┌──────────────► undone ──► Refused
-//!  clear ──► open ──► plug ──► attached        close
-//!             │        └───────────────────────┘
-//!             └── refused: nothing to undo
+//!                   this port cannot, another is left
+//!                    ┌──────────┐
+//!  Nothing ──► open ─┴─► plug ──┴──► attached
+//!               │  ▲      │
+//!   OpenImage ──│──┘      ├── refused ──► close what was opened ──► Refused, NoRoom
+//!               └─────────┴── somebody else was faster ──► close it ──► Overtaken: look again
 //! ```
 
 use std::collections::VecDeque;
@@ -20,43 +21,33 @@ use crate::operation::Answer;
 use crate::plan::Found;
 use crate::texts::Meaning;
 
-/// How a run ends well.
-pub(crate) type Ended = Result<Port, Failure>;
-
-/// How a run ends badly.
+/// How a run ends.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum Ended {
+    /// The disk is in this port.
+    Attached(Port),
+    /// Another client made a node or a device of this name meanwhile. What this run had made, if it
+    /// was not taken over, is undone.
+    Overtaken,
+    /// Every port that looked free refused the disk, at last in these words; all was undone.
+    NoRoom(ErrorReply),
     /// As the error says.
-    Error(Error),
-    /// Every port that looked free refused the disk; all was undone.
-    NoRoom,
+    Failed(Error),
 }
 
-/// What a run is there for.
+/// What a run does.
+const OPEN: &str = "open the image";
 const PLUG: &str = "plug the device in";
+const CLOSE: &str = "close the image again";
 
-/// The steps of an attach.
 #[derive(Debug)]
 enum Step {
-    /// Close what an earlier run left open under the same name.
-    Clear,
     /// Open the image.
     Open,
     /// Plug the device into a port.
     Plug(Port),
-    /// Undo `Open`, because `Plug` was refused.
-    Close(Option<ErrorReply>),
-}
-
-impl Step {
-    fn doing(&self) -> &'static str {
-        match self {
-            Self::Clear => "close the image that was left open under this name",
-            Self::Open => "open the image",
-            Self::Plug(_) => PLUG,
-            Self::Close(_) => "close the image again",
-        }
-    }
+    /// Undo `Open`, and end so.
+    Close(Ended),
 }
 
 /// A run under way.
@@ -66,18 +57,18 @@ pub(crate) struct Run {
     ports: VecDeque<Port>,
     step: Step,
     sent: bool,
+    /// Whether this run opened the image: what an earlier one left is not undone.
+    opened: bool,
 }
 
 impl Run {
     /// Starts where the machine is. There must be a port.
     pub(crate) fn new(disk: Disk, found: Found, ports: VecDeque<Port>) -> Self {
-        let mut run = Self { disk, ports, step: Step::Open, sent: false };
-        match found {
-            Found::Nothing => {}
-            Found::OtherImage => run.step = Step::Clear,
-            Found::OpenImage => {
-                run.plug_next(None);
-            }
+        let mut run = Self { disk, ports, step: Step::Open, sent: false, opened: false };
+        if found == Found::OpenImage
+            && let Some(port) = run.ports.pop_front()
+        {
+            run.step = Step::Plug(port);
         }
         run
     }
@@ -88,51 +79,84 @@ impl Run {
             return None;
         }
         Some(match &self.step {
-            Step::Clear | Step::Close(_) => command::remove_nodes(&self.disk.name),
             Step::Open => command::add_nodes(&self.disk),
             Step::Plug(port) => command::add_device(&self.disk, port),
+            Step::Close(_) => command::remove_nodes(&self.disk.name),
         })
     }
 
     /// Takes in the answer to the command; the end, if this is it.
     pub(crate) fn handle_answer(&mut self, answer: Answer) -> Option<Ended> {
-        let reply = match answer {
-            Answer::Lost(why) => return Some(Err(self.lost(why))),
-            Answer::Refused(reply) => Some(reply),
-            Answer::Returned(_) => None,
+        let answer = match answer {
+            Answer::Returned(_) => Ok(()),
+            Answer::Refused(reply) => Err(reply),
+            Answer::Lost(why) => return Some(self.lost(why)),
+            Answer::NotSent(why) => return Some(self.not_sent(why)),
         };
-        let meaning = reply.as_ref().and_then(Meaning::of);
-        match (std::mem::replace(&mut self.step, Step::Open), reply) {
-            (Step::Clear, None) => self.go_to(Step::Open),
-            (Step::Clear, Some(_)) if meaning == Some(Meaning::NoNode) => self.go_to(Step::Open),
-            (Step::Open, None) => self.plug_next(None),
-            (Step::Plug(port), None) => Some(Ok(port)),
-            (Step::Plug(_), Some(reply)) if is_about_port(meaning) => self.plug_next(Some(reply)),
-            (Step::Plug(_), Some(reply)) => self.go_to(Step::Close(Some(reply))),
-            (step @ (Step::Clear | Step::Open), Some(reply)) => {
-                Some(Err(refused(step.doing(), reply, After::Unchanged)))
+        match std::mem::replace(&mut self.step, Step::Open) {
+            Step::Open => self.handle_opened(answer),
+            Step::Plug(port) => self.handle_plugged(port, answer),
+            Step::Close(end) => Some(self.closed(end, answer)),
+        }
+    }
+
+    fn handle_opened(&mut self, answer: Result<(), ErrorReply>) -> Option<Ended> {
+        match answer {
+            Ok(()) => {
+                self.opened = true;
+                match self.ports.pop_front() {
+                    Some(port) => self.go_to(Step::Plug(port)),
+                    None => self.end(Ended::Overtaken),
+                }
             }
-            (Step::Close(None), None) => Some(Err(Failure::NoRoom)),
-            (Step::Close(cause), reply) => {
-                let after = reply.as_ref().map_or(After::Undone, |reply| After::Left {
-                    name: self.disk.name.clone(),
-                    why: reply.desc.clone(),
-                });
-                // Without a cause the undoing itself is all that failed.
-                let cause = cause.or(reply)?;
-                Some(Err(refused(PLUG, cause, after)))
+            Err(reply) if Meaning::of(&reply) == Some(Meaning::DuplicateNode) => {
+                Some(Ended::Overtaken)
+            }
+            Err(reply) => Some(refused(OPEN, reply, After::Unchanged)),
+        }
+    }
+
+    fn handle_plugged(&mut self, port: Port, answer: Result<(), ErrorReply>) -> Option<Ended> {
+        let Err(reply) = answer else { return Some(Ended::Attached(port)) };
+        match Meaning::of(&reply) {
+            Some(Meaning::PortTaken | Meaning::NotHotpluggable | Meaning::NoBus)
+                if self.disk.port.is_none() =>
+            {
+                if Meaning::of(&reply) == Some(Meaning::NotHotpluggable) {
+                    self.ports.retain(|other| other.bus() != port.bus());
+                }
+                match self.ports.pop_front() {
+                    Some(next) => self.go_to(Step::Plug(next)),
+                    None => self.end(Ended::NoRoom(reply)),
+                }
+            }
+            Some(Meaning::DuplicateDevice | Meaning::NoNode) => self.end(Ended::Overtaken),
+            _ => {
+                let after = if self.opened { After::Undone } else { After::AsFound };
+                self.end(refused(PLUG, reply, after))
             }
         }
     }
 
-    /// Goes to the next port. With none left, an only port's refusal is the cause to tell;
-    /// otherwise there was no room.
-    fn plug_next(&mut self, refusal: Option<ErrorReply>) -> Option<Ended> {
-        match self.ports.pop_front() {
-            Some(port) => self.go_to(Step::Plug(port)),
-            None => {
-                let chosen = self.disk.port.is_some();
-                self.go_to(Step::Close(refusal.filter(|_| chosen)))
+    /// Ends so, once what this run opened is closed again.
+    fn end(&mut self, end: Ended) -> Option<Ended> {
+        if self.opened { self.go_to(Step::Close(end)) } else { Some(end) }
+    }
+
+    fn closed(&self, end: Ended, answer: Result<(), ErrorReply>) -> Ended {
+        let Err(reply) = answer else { return end };
+        match (Meaning::of(&reply), end) {
+            // Somebody else closed it, or plugged it in.
+            (Some(Meaning::NoNode), end) => end,
+            (_, Ended::Overtaken) => Ended::Overtaken,
+            (_, Ended::Failed(Error::Refused { doing, reply: cause, meaning, .. })) => {
+                let after = After::Left { name: self.disk.name.clone(), why: reply.desc };
+                Ended::Failed(Error::Refused { doing, reply: cause, meaning, after })
+            }
+            (_, _) => {
+                let name = self.disk.name.clone();
+                let after = After::Left { name, why: reply.desc.clone() };
+                refused(CLOSE, reply, after)
             }
         }
     }
@@ -143,18 +167,30 @@ impl Run {
         None
     }
 
-    fn lost(&self, why: String) -> Failure {
-        let (name, doing) = (self.disk.name.clone(), self.step.doing());
-        Failure::Error(Error::Unknown { name, doing, why })
+    fn doing(&self) -> &'static str {
+        match self.step {
+            Step::Open => OPEN,
+            Step::Plug(_) => PLUG,
+            Step::Close(_) => CLOSE,
+        }
+    }
+
+    fn lost(&self, why: String) -> Ended {
+        let (name, doing) = (self.disk.name.clone(), self.doing());
+        Ended::Failed(Error::Unknown { name, doing, why })
+    }
+
+    fn not_sent(&self, why: String) -> Ended {
+        let after = if self.opened {
+            After::Left { name: self.disk.name.clone(), why: why.clone() }
+        } else {
+            After::Unchanged
+        };
+        Ended::Failed(Error::NotSent { doing: self.doing(), why, after })
     }
 }
 
-fn is_about_port(meaning: Option<Meaning>) -> bool {
-    use Meaning::{NoBus, NotHotpluggable, PortTaken};
-    matches!(meaning, Some(PortTaken | NotHotpluggable | NoBus))
-}
-
-fn refused(doing: &'static str, reply: ErrorReply, after: After) -> Failure {
+fn refused(doing: &'static str, reply: ErrorReply, after: After) -> Ended {
     let meaning = Meaning::of(&reply);
-    Failure::Error(Error::Refused { doing, reply, meaning, after })
+    Ended::Failed(Error::Refused { doing, reply, meaning, after })
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Command};
 use crate::error::Error;
-use crate::operation::{Answer, Operation, decode};
+use crate::operation::{Answer, Operation, decode, decode_optional};
 
 /// A machine, in a few words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,9 +54,12 @@ impl AskStatus {
         match self.answered {
             1 => self.status = Some(decode(&query, answer)?),
             // A machine without a name, or too old to tell its type, has a state all the same.
-            2 => self.name = decode::<NameInfo>(&query, answer).ok().and_then(|info| info.name),
+            2 => {
+                let info = decode_optional::<NameInfo>(&query, answer)?;
+                self.name = info.and_then(|info| info.name);
+            }
             _ => {
-                let machine = decode::<String>(&query, answer).ok();
+                let machine = decode_optional::<String>(&query, answer)?;
                 self.machine = machine.map(|name| name.trim_end_matches("-machine").to_owned());
                 self.outcome = self.status.take().map(|RunState { status, running }| {
                     let (name, machine) = (self.name.take(), self.machine.take());

@@ -63,6 +63,7 @@ const TEXTS: &[Text] = &[
     text(&["Duplicate ID", "for device"], Meaning::DuplicateDevice),
     text(&["Failed to find node with node-name="], Meaning::NoNode),
     text(&["Cannot find device=", "nor node-name="], Meaning::NoNode),
+    text(&["Property '", ".drive' can't find value '"], Meaning::NoNode),
     text(&["Node ", " is in use"], Meaning::NodeInUse),
     text(&["Node '", "' is busy"], Meaning::NodeInUse),
     text(&["PCI: slot ", " in use by "], Meaning::PortTaken),
@@ -147,6 +148,7 @@ mod tests {
         for (desc, expected) in [
             ("Duplicate nodes with node-name='data.file'", Meaning::DuplicateNode),
             ("Node data.format is in use", Meaning::NodeInUse),
+            ("Property 'virtio-blk-device.drive' can't find value 'data.format'", Meaning::NoNode),
             ("Failed to get \"write\" lock", Meaning::ImageLocked),
             (
                 "PCI: slot 0 function 0 not available for virtio-blk-pci, in use by virtio-blk-pci,id=boot",

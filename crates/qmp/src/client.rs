@@ -135,8 +135,9 @@ impl Client {
         let state = if let Some(closed) = inner.closed.clone() {
             State::Unsent(Error::NotSent { command: command.to_owned(), closed })
         } else {
-            let deadline = (Instant::now() + limit).into_std();
-            match execute(&mut inner.protocol, command, arguments, Some(deadline)) {
+            // A time that no clock can name is never reached.
+            let deadline = Instant::now().checked_add(limit).map(Instant::into_std);
+            match execute(&mut inner.protocol, command, arguments, deadline) {
                 Ok(id) => {
                     let (answer, receiver) = oneshot::channel();
                     inner.waiters.insert(id, answer);

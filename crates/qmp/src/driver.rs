@@ -42,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) protocol: qplug_proto::Client,
     pub(crate) waiters: HashMap<CommandId, oneshot::Sender<Answer>>,
     greeted: Option<oneshot::Sender<Greeting>>,
+    just_greeted: bool,
     subscribers: Subscribers,
     /// Why nothing can be sent now.
     pub(crate) closed: Option<Closed>,
@@ -55,6 +56,7 @@ impl Shared {
             protocol,
             waiters: HashMap::new(),
             greeted: Some(greeted),
+            just_greeted: false,
             subscribers: Subscribers::None,
             closed: None,
             driver: None,
@@ -133,6 +135,7 @@ impl Inner {
                 Incoming::Greeting(greeting) => {
                     match self.greeted.take() {
                         Some(greeted) => {
+                            self.just_greeted = true;
                             let _ = greeted.send(greeting);
                         }
                         None => self.subscribers.tell(Item::Reconnected),
@@ -192,9 +195,11 @@ pub(crate) async fn run(
 
 /// The protocol's state machine for a connection that is just there.
 pub(crate) fn protocol(options: &Options) -> qplug_proto::Client {
-    let deadline = (tokio::time::Instant::now() + options.connect_timeout).into_std();
+    // A time that no clock can name is never reached.
+    let deadline = tokio::time::Instant::now().checked_add(options.connect_timeout);
+    let deadline = deadline.map(tokio::time::Instant::into_std);
     let dialect = if options.oob { Dialect::QmpWithOob } else { Dialect::Qmp };
-    qplug_proto::Client::new(dialect, Some(deadline))
+    qplug_proto::Client::new(dialect, deadline)
 }
 
 /// A new connection, unless the options do not want one or it takes too long.
@@ -225,6 +230,11 @@ fn poll(
     let mut stream = Pin::new(stream);
     for _ in 0..MOVES_IN_A_ROW {
         let mut moved = false;
+        if std::mem::take(&mut inner.just_greeted) {
+            // Whoever waited for the greeting has a turn first: the first commands then go out in
+            // the same write as the negotiation.
+            break;
+        }
         while !inner.protocol.poll_transmit().is_empty() {
             match stream.as_mut().poll_write(context, inner.protocol.poll_transmit()) {
                 Poll::Ready(Ok(count)) => inner.protocol.handle_transmitted(count),

@@ -56,7 +56,9 @@ fn name_of_image(image: &Path) -> Result<&str, Failure> {
 
 /// Whether QEMU runs on another machine, so that its files are not here.
 fn is_elsewhere(address: &Address) -> bool {
-    let Address::Tcp { host, .. } = address else { return false };
+    let (Address::Tcp { host, .. } | Address::Tls { host, .. }) = address else {
+        return matches!(address, Address::Vsock { .. });
+    };
     let ip = host.parse::<std::net::IpAddr>();
     host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback())
 }

@@ -1,5 +1,6 @@
 //! `qplug events`
 
+use std::pin::pin;
 use std::time::{Duration, UNIX_EPOCH};
 
 use qplug_qmp::{Event, EventsError, Timestamp};
@@ -9,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Monitor;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, dim};
+use crate::output::{Output, Reader, dim, printable};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -24,16 +25,22 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     let client = monitor.connect().await?;
     let mut events = client.events();
     output.remark("following events; stop with Ctrl-C");
+    // One for the whole run: a signal that comes while something is printed must not be lost.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         let event = tokio::select! {
-            event = events.next() => event,
-            signal = tokio::signal::ctrl_c() => {
+            biased;
+            signal = &mut interrupted => {
                 signal?;
                 return Ok(Exit::Done);
             }
+            event = events.next() => event,
         };
         match event {
-            Ok(event) => print(&event, output)?,
+            Ok(event) => match print(&event, output)? {
+                Reader::Listens => {}
+                Reader::Left => return Ok(Exit::Done),
+            },
             Err(error @ (EventsError::Missed(_) | EventsError::Reconnected)) => {
                 output.remark(&error.to_string());
             }
@@ -44,13 +51,14 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     }
 }
 
-fn print(event: &Event, output: &Output) -> Result<(), Failure> {
+fn print(event: &Event, output: &Output) -> Result<Reader, Failure> {
     let report =
         Report { event: &event.name, data: event.data.as_deref(), timestamp: event.timestamp };
     output.result(&report, |out| {
         let data = event.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
         let data = data.map(|data| words(&data)).unwrap_or_default();
-        writeln!(out, "{} {}{data}", dim(clock(event.timestamp)), event.name)
+        let (name, data) = (printable(&event.name), printable(&data));
+        writeln!(out, "{} {name}{data}", dim(clock(event.timestamp)))
     })
 }
 

@@ -15,7 +15,7 @@ pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Resul
     let arguments = key_values::parse(&args.arguments).map_err(Failure::usage)?;
     let client = connect(monitor, args.timeout).await?;
     let reply = client.execute(&args.command, arguments.as_ref()).await?;
-    // Numbers larger than any machine word, and members in QEMU's order, pass through unparsed.
+    // For programs it passes through as QEMU wrote it.
     output.result(&reply, |out| match serde_json::from_str::<Value>(reply.get()) {
         Ok(value) => writeln!(out, "{value:#}"),
         Err(_) => writeln!(out, "{}", reply.get()),
@@ -39,9 +39,19 @@ pub(super) async fn run_hmp(
     // Empty output is {} up to QEMU 1.0, and "" later.
     let text = serde_json::from_str::<String>(reply.get()).unwrap_or_default();
     let text = text.replace("\r\n", "\n");
+    if let Some(complaint) = human_refusal(&text) {
+        let message = format!("QEMU's human monitor refused it: {}", complaint.trim_end());
+        return Err(Failure { exit: Exit::Refused, message });
+    }
     output.result(&json!({"output": text}), |out| {
         write!(out, "{text}")?;
         if text.is_empty() || text.ends_with('\n') { Ok(()) } else { writeln!(out) }
     })?;
     Ok(Exit::Done)
+}
+
+/// The human monitor's errors are text in a successful reply. This is the one that has a form of its
+/// own; others cannot be told from output.
+fn human_refusal(text: &str) -> Option<&str> {
+    text.starts_with("unknown command: ").then_some(text)
 }

@@ -1,13 +1,16 @@
 //! qplug killed between two steps, and run again: the next run finishes or undoes what is half
 //! done, because all that it must know is in the machine, by name.
 
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use qplug_testbed::Machine;
 use qplug_testbed::image::{Format, Image};
 use qplug_testbed::proxy::{Moment, Proxy, Then};
+use qplug_testbed::{Board, Machine, Qemu};
 
-use crate::run::{GUEST_WITHIN, Running, image, on_every_machine, path, qplug, start, state};
+use crate::run::{
+    GUEST_WITHIN, Ran, Running, image, on_every_machine, path, qplug, start, state, within,
+};
 
 /// Runs qplug through a proxy that kills it at this moment.
 fn killed(machine: &Machine, moment: Moment, arguments: &[&str]) {
@@ -45,11 +48,11 @@ const ATTACH: [(Moment, &str); 7] = [
     (Moment::Executed(5), "device_add done"),
 ];
 const DETACH: [(Moment, &str); 5] = [
-    (Moment::Arrived(3), "device_del not sent"),
-    (Moment::Executed(3), "device_del done"),
-    (Moment::Arrived(4), "blockdev-del not sent"),
-    (Moment::Forwarded(4), "blockdev-del sent"),
-    (Moment::Executed(4), "blockdev-del done"),
+    (Moment::Arrived(5), "device_del not sent"),
+    (Moment::Executed(5), "device_del done"),
+    (Moment::Arrived(6), "blockdev-del not sent"),
+    (Moment::Forwarded(6), "blockdev-del sent"),
+    (Moment::Executed(6), "blockdev-del done"),
 ];
 
 #[test]
@@ -75,27 +78,66 @@ fn finish_attach(machine: &mut Machine, image: &Image) {
 }
 
 #[test]
-fn an_attach_cut_in_the_middle_is_undone_by_a_detach_or_replaced_by_another_image() {
+fn an_attach_cut_in_the_middle_is_undone_by_a_detach_and_keeps_its_name_until_then() {
     on_every_machine("attach killed, then something else", |machine| {
         let before = state(machine);
-        let (data, other) =
-            (image(machine, "data", Format::Qcow2), image(machine, "other", Format::Raw));
+        let data = image(machine, "data", Format::Qcow2);
+        let other = image(machine, "other", Format::Raw);
         killed(machine, Moment::Executed(4), &["attach", path(&data)]);
-        qplug(machine.qmp_path(), &["list"])
-            .exits(0)
-            .says("half-done")
-            .says("run the attach again");
-        qplug(machine.qmp_path(), &["detach", "data"]).exits(0);
+        let qmp = machine.qmp_path();
+        qplug(&qmp, &["list"]).exits(0).says("half-done").says("run the attach again");
+        let taken = qplug(&qmp, &["attach", path(&other), "--name", "data"]).exits(6);
+        taken.says(path(&data)).says("'qplug detach data' closes it");
+        qplug(&qmp, &["detach", "data"]).exits(0);
         assert_eq!(state(machine), before);
-
-        killed(machine, Moment::Executed(4), &["attach", path(&data)]);
-        qplug(machine.qmp_path(), &["attach", path(&other), "--name", "data"]).exits(0);
-        machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
-        qplug(machine.qmp_path(), &["list"]).exits(0).says(path(&other));
         drop(data.lock().unwrap());
-        qplug(machine.qmp_path(), &["detach", "data"]).exits(0);
-        assert_eq!(state(machine), before);
     });
+}
+
+/// Runs an attach of `data`, and another qplug, on a second monitor, at this moment of it.
+fn interrupted_by(machine: &Machine, data: &Image, moment: Moment, arguments: &[&str]) -> [Ran; 2] {
+    let proxy = Proxy::start(&machine.folder().join("proxy"), &machine.qmp_path()).unwrap();
+    let second = machine.folder().join("second");
+    let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    let (ran, when_ran) = channel();
+    proxy.at(moment, move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        ran.send(qplug(&second, &arguments)).unwrap();
+        Then::GoOn
+    });
+    let first = qplug(proxy.path(), &["attach", path(data), "--json"]);
+    [first, when_ran.recv_timeout(GUEST_WITHIN).unwrap()]
+}
+
+#[test]
+fn two_clients_at_once_agree_on_one_disk_and_do_not_mix_two() {
+    for qemu in Qemu::under_test("two clients") {
+        let second = ["-qmp", "unix:second,server=on,wait=off"];
+        let mut machine = Machine::builder(&qemu, Board::Q35).arguments(second).restored().unwrap();
+        within(&mut machine, &format!("QEMU {}, two monitors", qemu.version), |machine| {
+            let before = state(machine);
+            let data = image(machine, "data", Format::Qcow2);
+            let other = image(machine, "other", Format::Raw);
+            let (same, taken) = (path(&data), path(&other));
+            for (moment, arguments, second_exits) in [
+                (Moment::Arrived(4), vec!["attach", same], 0),
+                (Moment::Arrived(5), vec!["attach", same], 0),
+                (Moment::Arrived(5), vec!["attach", taken, "--name", "data"], 6),
+                (Moment::Arrived(5), vec!["detach", "data"], 0),
+            ] {
+                let [first, second] = interrupted_by(machine, &data, moment, &arguments);
+                second.exits(second_exits);
+                assert_eq!(first.exits(0).json()["image"], same);
+                machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
+                let listed = qplug(machine.qmp_path(), &["list", "--json"]).exits(0).json();
+                assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+                assert_eq!(listed[0]["image"], same, "{arguments:?}");
+                qplug(machine.qmp_path(), &["detach", "data"]).exits(0);
+                machine.guest.wait_removed("data", GUEST_WITHIN).unwrap();
+                assert_eq!(state(machine), before);
+            }
+        });
+    }
 }
 
 #[test]

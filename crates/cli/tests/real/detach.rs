@@ -1,12 +1,16 @@
 //! Guests that are quick, slow, paused, or not there.
 
-use std::time::Duration;
+use std::sync::mpsc::channel;
 
 use qplug_testbed::image::Format;
+use qplug_testbed::proxy::{Moment, Proxy, Then};
 use qplug_testbed::{Board, Machine, Qemu};
 use serde_json::json;
 
 use crate::run::{GUEST_WITHIN, image, on_every_machine, path, qplug, start, state, within};
+
+/// The number of `device_del` among the commands of a detach, from the negotiation on.
+const ASKED: usize = 5;
 
 #[test]
 fn attach_then_detach_at_once_before_the_guest_has_looked() {
@@ -34,10 +38,17 @@ fn a_paused_guest_makes_it_pending_and_the_same_command_completes_it() {
         let pending = qplug(&qmp, &["detach", "data", "--timeout", "0.5", "--json"]).exits(5);
         assert_eq!(pending.json()["result"], "pending");
         qplug(&qmp, &["list"]).exits(0).says("attached");
-        let again = start(&qmp, &["detach", "data"]);
-        std::thread::sleep(Duration::from_millis(300));
+        // The guest goes on once the second detach has asked again.
+        let proxy = Proxy::start(&machine.folder().join("proxy"), &qmp).unwrap();
+        let (asked, when_asked) = channel();
+        proxy.at(Moment::Answered(ASKED), move || {
+            asked.send(()).unwrap();
+            Then::GoOn
+        });
+        let again = start(proxy.path(), &["detach", "data", "--json"]);
+        when_asked.recv_timeout(GUEST_WITHIN).unwrap();
         machine.oracle.demand("cont", json!({})).unwrap();
-        again.finish().exits(0);
+        assert_eq!(again.finish().exits(0).json()["was_gone"], false);
         assert_eq!(state(machine), before);
     });
 }
@@ -73,8 +84,14 @@ fn an_interrupted_wait_says_that_it_goes_on() {
         qplug(&qmp, &["attach", path(&image)]).exits(0);
         machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
         machine.oracle.demand("stop", json!({})).unwrap();
-        let waiting = start(&qmp, &["detach", "data"]);
-        std::thread::sleep(Duration::from_millis(500));
+        let proxy = Proxy::start(&machine.folder().join("proxy"), &qmp).unwrap();
+        let (asked, when_asked) = channel();
+        proxy.at(Moment::Answered(ASKED), move || {
+            asked.send(()).unwrap();
+            Then::GoOn
+        });
+        let waiting = start(proxy.path(), &["detach", "data"]);
+        when_asked.recv_timeout(GUEST_WITHIN).unwrap();
         waiting.interrupt();
         waiting.finish().exits(130).says("the same command goes on");
         machine.oracle.demand("cont", json!({})).unwrap();
@@ -114,10 +131,81 @@ fn a_native_port_takes_its_time_and_is_waited_for() {
             machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
             qplug(&qmp, &["detach", "data", "--timeout", "0.5"]).exits(5);
             qplug(&qmp, &["detach", "data"]).exits(0);
-            // At once: the port's indicator still blinks, and QEMU says that the guest is busy.
+            // At once: the guest is still busy with the new disk, and is asked until it is not.
             qplug(&qmp, &["attach", path(&image)]).exits(0);
             qplug(&qmp, &["detach", "data"]).exits(0);
             assert_eq!(state(machine), before);
         });
     }
+}
+
+#[test]
+fn a_qemu_that_ends_while_it_is_waited_for_is_an_unknown_outcome() {
+    on_every_machine("killed", |machine| {
+        let image = image(machine, "data", Format::Qcow2);
+        qplug(machine.qmp_path(), &["attach", path(&image)]).exits(0);
+        machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
+        machine.oracle.demand("stop", json!({})).unwrap();
+        let proxy = Proxy::start(&machine.folder().join("proxy"), &machine.qmp_path()).unwrap();
+        let (asked, when_asked) = channel();
+        proxy.at(Moment::Answered(ASKED), move || {
+            asked.send(()).unwrap();
+            Then::GoOn
+        });
+        let waiting = start(proxy.path(), &["detach", "data"]);
+        when_asked.recv_timeout(GUEST_WITHIN).unwrap();
+        machine.kill();
+        waiting.finish().exits(7).says("closed the connection");
+        qplug(machine.qmp_path(), &["detach", "data"]).exits(3);
+    });
+}
+
+/// A disk that a block job copies, or an export serves, stays where it is.
+#[test]
+fn a_disk_in_use_by_a_job_or_an_export_is_busy() {
+    on_every_machine("busy", |machine| {
+        let (data, target) =
+            (image(machine, "data", Format::Qcow2), image(machine, "t", Format::Qcow2));
+        let qmp = machine.qmp_path();
+        qplug(&qmp, &["attach", path(&data)]).exits(0);
+        machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
+        machine.guest.write("data", 0, &"x".repeat(64)).unwrap();
+        let node = json!({"driver": "qcow2", "node-name": "t",
+                          "file": {"driver": "file", "filename": path(&target)}});
+        machine.oracle.demand("blockdev-add", node).unwrap();
+        for (job, arguments) in [
+            (
+                "blockdev-backup",
+                json!({"job-id": "k", "device": "data.format", "target": "t", "sync": "full", "speed": 1}),
+            ),
+            (
+                "blockdev-mirror",
+                json!({"job-id": "k", "device": "data.format", "target": "t", "sync": "full", "speed": 1}),
+            ),
+        ] {
+            machine.oracle.demand(job, arguments).unwrap();
+            qplug(&qmp, &["detach", "data"])
+                .exits(6)
+                .says("the block job k")
+                .says("Nothing was changed");
+            let listed = qplug(&qmp, &["list", "--json"]).exits(0).json();
+            assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+            assert_eq!(listed[0]["state"], "attached");
+            qplug(&qmp, &["attach", path(&data)]).exits(0).says("already");
+            machine
+                .oracle
+                .demand("block-job-cancel", json!({"device": "k", "force": true}))
+                .unwrap();
+            machine.oracle.wait_event("BLOCK_JOB_CANCELLED", GUEST_WITHIN).unwrap();
+        }
+        let socket = machine.folder().join("nbd");
+        let address = json!({"addr": {"type": "unix", "data": {"path": socket.to_str().unwrap()}}});
+        machine.oracle.demand("nbd-server-start", address).unwrap();
+        let export = json!({"type": "nbd", "id": "e", "node-name": "data.format"});
+        machine.oracle.demand("block-export-add", export).unwrap();
+        qplug(&qmp, &["detach", "data"]).exits(6).says("the nbd export e");
+        machine.oracle.demand("block-export-del", json!({"id": "e"})).unwrap();
+        machine.oracle.wait_event("BLOCK_EXPORT_DELETED", GUEST_WITHIN).unwrap();
+        qplug(&qmp, &["detach", "data"]).exits(0);
+    });
 }

@@ -1,13 +1,12 @@
 //! Addresses, monitors of all kinds, and the commands that look and do not plug.
 
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
 
 use qplug_testbed::image::Format;
 use qplug_testbed::{Board, Machine, Qemu};
 use serde_json::{Value, json};
 
-use crate::run::{GUEST_WITHIN, image, path, qplug, start, within};
+use crate::run::{GUEST_WITHIN, image, path, qplug, start, start_unread, within};
 
 /// Machines that need no guest.
 fn on_every_qemu(test: &str, arguments: &[&str], run: impl Fn(&mut Machine)) {
@@ -132,6 +131,20 @@ fn tcp_and_a_missing_address() {
         let image = image(machine, "data", Format::Qcow2);
         qplug(&address, &["attach", path(&image)]).exits(0);
     });
-    std::thread::sleep(Duration::from_millis(10));
     qplug(&address, &["status"]).exits(3).says("nobody listens");
+}
+
+/// Whoever follows events into a pipe must not hold the monitor when the pipe's reader has left.
+#[test]
+fn events_end_when_nobody_reads_them() {
+    on_every_qemu("events into a pipe", &[], |machine| {
+        let mut following = start_unread(machine.qmp_path(), &["events", "--json"]);
+        let deadline = std::time::Instant::now() + GUEST_WITHIN;
+        while !following.has_ended() {
+            assert!(std::time::Instant::now() < deadline, "it goes on with nobody reading");
+            machine.oracle.demand("cont", json!({})).unwrap();
+            machine.oracle.demand("stop", json!({})).unwrap();
+        }
+        following.finish().exits(0);
+    });
 }

@@ -87,13 +87,25 @@ pub(crate) struct Running {
 
 /// Starts qplug on the monitor at this address.
 pub(crate) fn start(socket: impl AsRef<Path>, arguments: &[&str]) -> Running {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
-    command.args(arguments).env("QPLUG_SOCKET", socket.as_ref());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = spawn(socket, arguments);
     let stdout = drain(child.stdout.take().unwrap());
     let stderr = drain(child.stderr.take().unwrap());
     Running { child, stdout, stderr }
+}
+
+/// Starts qplug with a standard output that nobody reads any more.
+pub(crate) fn start_unread(socket: impl AsRef<Path>, arguments: &[&str]) -> Running {
+    let mut child = spawn(socket, arguments);
+    drop(child.stdout.take());
+    let stderr = drain(child.stderr.take().unwrap());
+    Running { child, stdout: drain(std::io::empty()), stderr }
+}
+
+fn spawn(socket: impl AsRef<Path>, arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
+    command.args(arguments).env("QPLUG_SOCKET", socket.as_ref());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
 }
 
 /// Runs qplug on the monitor at this address, to its end.

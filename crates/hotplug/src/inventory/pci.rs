@@ -234,7 +234,8 @@ impl Pci {
             .collect()
     }
 
-    /// Root ports without an id are left out: QEMU gives their buses no name to plug into.
+    /// Root ports without an id are left out: QEMU names their buses itself, the first one just like
+    /// the root bus (`pcie.0`), so that a name does not tell which port is meant.
     fn root_ports(&self) -> Vec<(Port, Occupancy)> {
         let mut ports = Vec::new();
         let mut open = vec![self.root().iter()];
