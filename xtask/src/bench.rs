@@ -12,6 +12,7 @@
 //! | `bench/daemon.rs` | libvirt's daemon, kept apart from the system's |
 //! | `bench/bounded.rs` | running commands that must end |
 //! | `bench/port.rs` | the guest of that machine |
+//! | `bench/protocol.rs` | the protocol's clients, beside a bare loop and other clients |
 //! | `bench/sample.rs` | times, medians and quartiles |
 //! | `bench/report.rs` | the table, and the targets |
 
@@ -19,6 +20,7 @@ mod bounded;
 mod daemon;
 mod libvirt;
 mod port;
+mod protocol;
 mod report;
 mod rounds;
 mod sample;
@@ -53,6 +55,9 @@ pub(crate) struct Args {
     /// How often each command is timed.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// With `protocol`: hold what was won, by counts that no noise touches.
+    #[arg(long)]
+    check: bool,
 }
 
 /// What can be measured.
@@ -60,12 +65,16 @@ pub(crate) struct Args {
 enum What {
     /// Attaching and detaching a disk, and starting the program.
     Attach,
+    /// The protocol's clients: round trips, events, large replies, memory.
+    Protocol,
 }
 
 /// Measures, and prints a table for each QEMU.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let What::Protocol = args.what {
+        return if args.check { protocol::check() } else { protocol::run(args.rounds) };
+    }
     setup::run()?;
-    let What::Attach = args.what;
     let chosen: Vec<Qemu> = Qemu::installed()?
         .into_iter()
         .filter(|qemu| {
@@ -74,6 +83,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .collect();
     if chosen.is_empty() {
         return Err(Error::not_set_up(format!("no QEMU {} is set up", args.qemu)));
+    }
+    // Without it virsh is not measured, and that is said further down.
+    if let Err(error) = setup::libvirt() {
+        println!("libvirt  {error}");
     }
     let qplug = build_release("qplug", "qplug")?;
     let bare = build_release("qplug-testbed", "bare")?;

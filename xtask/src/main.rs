@@ -7,12 +7,16 @@
 //! | `test.rs` | everything that must hold before a change is kept |
 //! | `check.rs` | which file may touch the outside world, and which crate may use which |
 //! | `bench.rs` | what qplug costs beside what QEMU and the guest take anyway |
+//! | `conformance.rs` | whether the tests that docs/conformance.md names exist |
+//! | `fuzz.rs` | bytes that nobody thought of, for the protocol |
 //! | `cargo.rs` | running cargo |
 
 mod bench;
 mod cargo;
 mod check;
+mod conformance;
 mod demo;
+mod fuzz;
 mod setup;
 mod test;
 
@@ -44,6 +48,12 @@ enum Task {
     Check,
     /// Measure how long qplug takes, against a bare script and against virsh.
     Bench(bench::Args),
+    /// Fuzz the protocol, for so many seconds in all.
+    Fuzz {
+        /// Seconds; each of the targets has an equal part of them.
+        #[arg(default_value_t = 60)]
+        seconds: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -53,6 +63,7 @@ fn main() -> ExitCode {
         Task::Test { qemu } => test::run(&qemu),
         Task::Check => check::run(),
         Task::Bench(args) => bench::run(&args),
+        Task::Fuzz { seconds } => fuzz::run(seconds),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

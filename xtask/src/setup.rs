@@ -6,7 +6,9 @@
 mod apt;
 mod guest;
 mod kernel;
+mod libvirt;
 mod lz4;
+mod python;
 mod qemu;
 mod sources;
 mod tool;
@@ -19,6 +21,7 @@ use qplug_testbed::cache::{self, Lock};
 use qplug_testbed::{Error, Qemu, Result};
 
 use apt::Packages;
+pub(crate) use libvirt::set_up as libvirt;
 
 /// Prepares everything that is missing and prints a line about each thing. What can be had is kept
 /// even when something else cannot.
@@ -37,6 +40,10 @@ pub(crate) fn run() -> Result<()> {
     }
     match boot_files(&mut packages) {
         Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+        Err(error) => missing.push(error.to_string()),
+    }
+    match python::set_up() {
+        Ok(program) => println!("python   {}", program.display()),
         Err(error) => missing.push(error.to_string()),
     }
     // One network that is down is one thing to say, whatever it was needed for.

@@ -286,6 +286,12 @@ impl Client {
         deadlines.chain(self.state.deadline()).min()
     }
 
+    /// Whether an in-band command given now goes out at once, and not only after others' replies.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.in_flight() < self.state.in_flight_limit()
+    }
+
     /// What was sent so far, or waits to be.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
@@ -400,10 +406,14 @@ impl Client {
         Ok(())
     }
 
-    /// A reply whose id is not pending is nobody's, and is dropped.
+    /// A reply whose id is not pending is nobody's, and is dropped; so is one to a command that
+    /// was not sent yet.
     fn handle_reply(&mut self, id: Option<CommandId>, result: Result<&RawValue, ErrorReply>) {
         let Some(id) = id else { return };
         let Some(at) = self.pending.iter().position(|pending| pending.id == id) else { return };
+        if self.is_waiting(at) {
+            return;
+        }
         let Some(pending) = self.pending.remove(at) else { return };
         self.in_band -= usize::from(pending.in_band);
         if !pending.given_up {
@@ -411,6 +421,13 @@ impl Client {
             self.incoming.push_back(Incoming::Reply { id, result });
         }
         self.release();
+    }
+
+    /// Whether the pending command in this place was not sent yet.
+    fn is_waiting(&self, at: usize) -> bool {
+        self.outbox.waiting() > 0
+            && self.pending[at].in_band
+            && self.pending.iter().take(at).filter(|it| it.in_band).count() >= self.in_flight()
     }
 
     /// How many in-band commands were sent and not answered.

@@ -33,7 +33,7 @@ pub struct Framer {
     start: usize,
     scanned: usize,
     filled: usize,
-    /// Brackets are counted for the frame at `start`, whose line was no whole object.
+    /// Brackets are counted up to the end of the line: it was no whole object.
     counting: bool,
     depth: u32,
     in_string: bool,
@@ -103,6 +103,9 @@ impl Framer {
     /// # Errors
     /// When the bytes cannot be QMP. The stream has no way back then: close the connection.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        if !self.skip_to_object()? {
+            return Ok(None);
+        }
         let end = if self.counting { self.count()? } else { self.line()? };
         if let Some(end) = end {
             self.last = (self.start, end);
@@ -134,7 +137,6 @@ impl Framer {
 
     /// Takes in that the message given out last was a good one.
     pub fn accept(&mut self) {
-        self.counting = false;
         let small = self.last.1 - self.last.0 <= IDLE_BYTES;
         self.small_in_a_row = if small { self.small_in_a_row.saturating_add(1) } else { 0 };
     }
@@ -157,9 +159,6 @@ impl Framer {
 
     /// The end of a line that looks like an object.
     fn line(&mut self) -> Result<Option<usize>, FrameError> {
-        if !self.skip_to_object()? {
-            return Ok(None);
-        }
         let unseen = &self.buffer[self.scanned..self.filled];
         let Some(at) = memchr::memchr(b'\n', unseen) else {
             self.scanned = self.filled;
@@ -192,6 +191,7 @@ impl Framer {
         // 0xFF: a guest agent's mark, which begins its answer to a synchronization.
         let is_between = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0xff;
         let Some(skip) = rest.iter().position(|byte| !is_between(byte)) else {
+            self.counting &= !rest.contains(&b'\n');
             self.start = self.filled;
             self.scanned = self.filled;
             return Ok(false);
@@ -203,6 +203,9 @@ impl Framer {
                 found: String::from_utf8_lossy(shown).into_owned(),
             });
         }
+        // Lines are believed in again where one ends, and no sooner: were each of many messages in
+        // one line to look for its end, a long line would take for ever.
+        self.counting &= !rest[..skip].contains(&b'\n');
         self.start += skip;
         self.scanned = self.start;
         Ok(true)
@@ -349,6 +352,16 @@ mod tests {
             result = framer.next_frame().map(|frame| frame.is_some());
         }
         assert_eq!(result, Err(FrameError::TooLarge));
+    }
+
+    #[test]
+    fn a_line_of_many_messages_is_looked_through_once() {
+        const MESSAGES: usize = 1 << 20;
+        let mut framer = Framer::default();
+        framer.push("{}".repeat(MESSAGES).as_bytes());
+        framer.push(b"\n{\"a\":1}\n");
+        assert_eq!(frames(&mut framer).len(), MESSAGES + 1);
+        assert!(!framer.counting);
     }
 
     #[test]

@@ -42,8 +42,20 @@ pub(crate) type Input = Result<String, String>;
 impl Reader {
     /// Takes a byte in, and gives the messages that it ends: one, or, after a number or a word, two.
     pub(crate) fn push(&mut self, byte: u8) -> [Option<Input>; 2] {
-        let [first, second] = self.lexer.push(byte, &mut self.text);
-        [first.and_then(|token| self.take(token)), second.and_then(|token| self.take(token))]
+        let Some((token, is_its_last)) = self.lexer.step(byte, &mut self.text) else {
+            // A token that never ends is given up as well.
+            if self.text.len() > MAX_TOKEN_BYTES {
+                self.lexer.clear();
+                return [Some(self.give_up("token size")), None];
+            }
+            return [None, None];
+        };
+        let first = self.take(token);
+        if is_its_last {
+            return [first, None];
+        }
+        let second = self.lexer.step(byte, &mut self.text);
+        [first, second.and_then(|(token, _)| self.take(token))]
     }
 
     fn take(&mut self, token: Token) -> Option<Input> {
@@ -68,10 +80,12 @@ impl Reader {
             self.clear();
             return Some(message.map_err(|error| format!("JSON parse error, {error}")));
         }
-        self.exceeded().map(|what| {
-            self.clear();
-            Err(format!("JSON {what} limit exceeded"))
-        })
+        self.exceeded().map(|what| self.give_up(what))
+    }
+
+    fn give_up(&mut self, limit: &str) -> Input {
+        self.clear();
+        Err(format!("JSON {limit} limit exceeded"))
     }
 
     fn exceeded(&self) -> Option<&'static str> {
@@ -182,7 +196,19 @@ mod tests {
         assert_eq!(read(b"{\"id\":True}"), [stray("T"), expecting()]);
         assert_eq!(read(b"{\"a\":01}"), [stray("01"), expecting()]);
         assert_eq!(read(b"{\"a\":\"b\x01c\"}"), [stray("\"b\u{1}"), expecting()]);
+        assert_eq!(read(b"@ x\nnull "), [stray("@"), Ok("null".to_owned())]);
         assert_eq!(read(b"\"abc\xff{}"), [stray("\"abc\u{fffd}"), Ok("{}".to_owned())]);
+    }
+
+    #[test]
+    fn a_token_that_the_next_one_ends_leaves_that_one_whole() {
+        let ok = |text: &str| Ok(text.to_owned());
+        assert_eq!(read(b"true\"x\""), [ok("true"), ok("\"x\"")]);
+        assert_eq!(read(b"1{\"a\":2}"), [ok("1"), ok("{\"a\":2}")]);
+        assert_eq!(
+            read(b"0e1 "),
+            [ok("0"), Err("JSON parse error, invalid keyword 'e'".to_owned()), ok("1")]
+        );
     }
 
     #[test]
@@ -192,6 +218,23 @@ mod tests {
         let all = read(&nested(MAX_NESTING as usize + 1));
         assert_eq!(all[0], Err("JSON nesting depth limit exceeded".to_owned()));
         assert_eq!(all.len(), MAX_NESTING as usize + 2);
+    }
+
+    #[test]
+    fn a_token_without_end_is_given_up_at_the_bound() {
+        let mut reader = Reader::default();
+        assert_eq!(reader.push(b'"'), [None, None]);
+        let mut bytes = 1;
+        let error = loop {
+            bytes += 1;
+            if let [Some(error), None] = reader.push(b'x') {
+                break error;
+            }
+        };
+        assert_eq!(error, Err("JSON token size limit exceeded".to_owned()));
+        assert_eq!(bytes, MAX_TOKEN_BYTES + 1);
+        assert!(reader.text.capacity() <= IDLE_BYTES);
+        assert_eq!(reader.push(b'{').into_iter().chain(reader.push(b'}')).flatten().count(), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! [`Server::poll_transmit`] (bytes to send) and [`Server::poll_timeout`]. While
 //! [`Server::wants_input`] is false, they leave the peer's bytes where they are.
 
+mod agent;
 mod envelope;
 mod throttle;
 
@@ -60,10 +61,19 @@ struct Running {
     out_of_band: bool,
 }
 
+/// What the server speaks.
+#[derive(Debug, PartialEq, Eq)]
+enum Dialect {
+    /// QMP, with the capabilities that the greeting offered.
+    Qmp { capabilities: Vec<String> },
+    /// The guest agent's.
+    Agent,
+}
+
 /// The state machine of a QMP server, for one client.
 #[derive(Debug)]
 pub struct Server {
-    greeting: Greeting,
+    dialect: Dialect,
     reader: Reader,
     /// Bytes that came while the queue was full.
     unread: VecDeque<u8>,
@@ -76,6 +86,7 @@ pub struct Server {
     running: Vec<Running>,
     next_id: u64,
     transmit: Vec<u8>,
+    is_overrun: bool,
     throttle: Throttle,
 }
 
@@ -84,8 +95,22 @@ impl Server {
     /// greeting names it.
     #[must_use]
     pub fn new(greeting: Greeting) -> Self {
-        let mut server = Self {
-            greeting,
+        let text = envelope::greeting(&greeting);
+        let mut server = Self::speaking(Dialect::Qmp { capabilities: greeting.capabilities });
+        server.send(&text);
+        server
+    }
+
+    /// A guest agent's server: no greeting, no negotiation, no events, and lines that end in LF.
+    /// It answers `guest-sync` and `guest-sync-delimited` by itself, the latter behind a byte 0xFF.
+    #[must_use]
+    pub fn agent() -> Self {
+        Self { negotiated: true, ..Self::speaking(Dialect::Agent) }
+    }
+
+    fn speaking(dialect: Dialect) -> Self {
+        Self {
+            dialect,
             reader: Reader::default(),
             unread: VecDeque::new(),
             negotiated: false,
@@ -95,11 +120,9 @@ impl Server {
             running: Vec::new(),
             next_id: 0,
             transmit: Vec::new(),
+            is_overrun: false,
             throttle: Throttle::default(),
-        };
-        let greeting = envelope::greeting(&server.greeting);
-        server.send(&greeting);
-        server
+        }
     }
 
     /// Takes in bytes as they came from the peer. Whatever they are, they are answered.
@@ -123,10 +146,11 @@ impl Server {
         self.read();
     }
 
-    /// Tells the client of an event. Before the negotiation it is lost, as in QEMU. Some events are
+    /// Tells the client of an event. Before the negotiation it is lost, as in QEMU, and an agent's
+    /// client is told of none. Some events are
     /// limited to one a second: the latest of those that come sooner is sent when the second is over.
     pub fn emit(&mut self, event: &Event, now: Instant) {
-        if !self.negotiated {
+        if !self.negotiated || self.dialect == Dialect::Agent {
             return;
         }
         let text = envelope::event(event);
@@ -186,10 +210,11 @@ impl Server {
         self.negotiated
     }
 
-    /// Whether the peer left more than [`OUTPUT_LIMIT`] bytes unread, and should be disconnected.
+    /// Whether the peer left more than [`OUTPUT_LIMIT`] bytes unread, and should be disconnected:
+    /// what is to be sent from then on is dropped.
     #[must_use]
     pub fn is_overrun(&self) -> bool {
-        self.transmit.len() > OUTPUT_LIMIT
+        self.is_overrun
     }
 
     /// How many in-band messages may wait behind the one that runs.
@@ -211,8 +236,10 @@ impl Server {
     }
 
     fn has_room(&self) -> bool {
-        let in_band = self.running.iter().filter(|running| !running.out_of_band).count();
-        self.queue.len() + in_band < self.queue_limit() && self.overtaking.len() < OOB_QUEUE_LIMIT
+        let out_of_band = self.running.iter().filter(|running| running.out_of_band).count();
+        let in_band = self.running.len() - out_of_band;
+        self.queue.len() + in_band < self.queue_limit()
+            && self.overtaking.len() + out_of_band < OOB_QUEUE_LIMIT
     }
 
     /// Makes a request of a message, or answers it here: errors of the envelope, and negotiation.
@@ -225,7 +252,15 @@ impl Server {
             }
             Ok(command) => command.clone(),
         };
-        if let Some(result) = self.negotiate(&command, &envelope) {
+        if self.dialect == Dialect::Agent {
+            if let Some(answer) = agent::synchronize(&command, envelope.arguments.as_deref()) {
+                if answer.is_ok() && agent::is_delimited(&command) {
+                    self.transmit.push(agent::MARK);
+                }
+                self.send(&envelope::reply(envelope.id.as_deref(), &answer));
+                return None;
+            }
+        } else if let Some(result) = self.negotiate(&command, &envelope) {
             self.send(&envelope::reply(envelope.id.as_deref(), &result));
             return None;
         }
@@ -242,18 +277,20 @@ impl Server {
         command: &str,
         envelope: &Envelope,
     ) -> Option<Result<Box<RawValue>, ErrorReply>> {
+        let enabled = || envelope::enabled(envelope.arguments.as_deref());
         match (self.negotiated, command) {
             (true, "qmp_capabilities") if envelope.out_of_band => {
                 Some(Err(ErrorReply::no_oob(command)))
             }
-            (true, "qmp_capabilities") => Some(Err(ErrorReply::new(
-                "CommandNotFound",
-                "Capabilities negotiation is already complete, command ignored",
-            ))),
+            (true, "qmp_capabilities") => Some(enabled().and_then(|_| {
+                Err(ErrorReply::new(
+                    "CommandNotFound",
+                    "Capabilities negotiation is already complete, command ignored",
+                ))
+            })),
             (true, _) => None,
             (false, "qmp_capabilities") => {
-                let enabled = envelope::enabled(envelope.arguments.as_deref());
-                Some(enabled.and_then(|enabled| self.enable(&enabled)))
+                Some(enabled().and_then(|enabled| self.enable(&enabled)))
             }
             (false, _) => Some(Err(ErrorReply::new(
                 "CommandNotFound",
@@ -263,15 +300,12 @@ impl Server {
     }
 
     fn enable(&mut self, capabilities: &[String]) -> Result<Box<RawValue>, ErrorReply> {
-        for name in capabilities {
-            if name != "oob" {
-                let text = format!("Parameter 'null' does not accept value '{name}'");
-                return Err(ErrorReply::new("GenericError", text));
-            }
-            if !self.greeting.capabilities.contains(name) {
-                let text = "Capability 'oob' is not available".to_owned();
-                return Err(ErrorReply::new("GenericError", text));
-            }
+        let Dialect::Qmp { capabilities: offered } = &self.dialect else {
+            return Ok(envelope::empty());
+        };
+        if let Some(name) = capabilities.iter().find(|name| !offered.contains(name)) {
+            let text = format!("Capability '{name}' is not available");
+            return Err(ErrorReply::new("GenericError", text));
         }
         self.oob_enabled = !capabilities.is_empty();
         self.negotiated = true;
@@ -279,7 +313,12 @@ impl Server {
     }
 
     fn send(&mut self, text: &str) {
+        if self.is_overrun {
+            return;
+        }
         self.transmit.extend_from_slice(text.as_bytes());
-        self.transmit.extend_from_slice(b"\r\n");
+        let line_end: &[u8] = if self.dialect == Dialect::Agent { b"\n" } else { b"\r\n" };
+        self.transmit.extend_from_slice(line_end);
+        self.is_overrun = self.transmit.len() > OUTPUT_LIMIT;
     }
 }

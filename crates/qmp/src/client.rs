@@ -1,6 +1,7 @@
 //! The handle of a connection: commands and their replies.
 
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,10 +16,12 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::address::Address;
-use crate::driver::{self, Answer, Shared};
+use crate::driver;
 use crate::error::{Closed, ConnectError, Error};
 use crate::events::Events;
+use crate::fds::MAX_PASSED_FDS;
 use crate::options::Options;
+use crate::shared::{Answer, Inner, Shared};
 use crate::transport;
 
 /// A connection to a QMP monitor.
@@ -123,15 +126,56 @@ impl Client {
         self.give(command, arguments, qplug_proto::Client::execute_oob).await
     }
 
+    /// Gives a command with descriptors beside it, for `getfd` and `add-fd`, over a unix socket. The
+    /// server gets duplicates; these are closed once they are sent.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Unsendable`] over any other transport, and with out-of-band enabled
+    /// while as many commands are in flight as may be.
+    pub async fn execute_with_fds(
+        &self,
+        command: &str,
+        arguments: Option<&impl Serialize>,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Box<RawValue>, Error> {
+        let unsendable = |reason: &str| {
+            Err(Error::Unsendable { command: command.to_owned(), reason: reason.to_owned() })
+        };
+        if fds.is_empty() || fds.len() > MAX_PASSED_FDS {
+            return unsendable("one to 16 descriptors can go with a command");
+        }
+        let submitted = {
+            let mut inner = self.0.shared.lock();
+            if !inner.carries_fds {
+                return unsendable("only a unix socket carries descriptors");
+            }
+            if !inner.protocol.has_room() {
+                return unsendable("it would wait for others, and its descriptors cannot");
+            }
+            inner.pass(fds);
+            self.give_in(&mut inner, command, arguments, qplug_proto::Client::execute)
+        };
+        submitted.await
+    }
+
     fn give<'c, A: Serialize>(
         &self,
         command: &'c str,
         arguments: Option<&A>,
         execute: Execute<A>,
     ) -> Submitted<'c> {
+        self.give_in(&mut self.0.shared.lock(), command, arguments, execute)
+    }
+
+    fn give_in<'c, A: Serialize>(
+        &self,
+        inner: &mut Inner,
+        command: &'c str,
+        arguments: Option<&A>,
+        execute: Execute<A>,
+    ) -> Submitted<'c> {
         log_command(command, arguments);
         let limit = self.0.options.command_timeout;
-        let mut inner = self.0.shared.lock();
         let state = if let Some(closed) = inner.closed.clone() {
             State::Unsent(Error::NotSent { command: command.to_owned(), closed })
         } else {

@@ -1,174 +1,43 @@
-//! The task that moves bytes between the socket and the state machine, and wakes callers.
+//! The task that moves bytes between the socket and the state machine.
 
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use qplug_proto::{CommandId, Dialect, ErrorReply, Greeting, Incoming, Unanswered};
-use serde_json::value::RawValue;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{broadcast, oneshot};
+use qplug_proto::Dialect;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::address::Address;
 use crate::error::Closed;
-use crate::events::{EVENT_BACKLOG, Item};
+use crate::fds;
 use crate::options::{Options, Reconnect};
+use crate::shared::Shared;
 use crate::transport::{self, Stream};
 
 /// How often a driver reads before others on its thread have their turn.
 const MOVES_IN_A_ROW: usize = 16;
 
-/// How a command ended.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Replied(Result<Box<RawValue>, ErrorReply>),
-    Overdue,
-    NotSent(Closed),
-    Closed(Closed),
-}
-
-/// What the driver and the handles share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) protocol: qplug_proto::Client,
-    pub(crate) waiters: HashMap<CommandId, oneshot::Sender<Answer>>,
-    greeted: Option<oneshot::Sender<Greeting>>,
-    just_greeted: bool,
-    subscribers: Subscribers,
-    /// Why nothing can be sent now.
-    pub(crate) closed: Option<Closed>,
-    /// Wakes the driver when there is something to send.
-    pub(crate) driver: Option<Waker>,
-}
-
-impl Shared {
-    pub(crate) fn new(protocol: qplug_proto::Client, greeted: oneshot::Sender<Greeting>) -> Self {
-        let inner = Inner {
-            protocol,
-            waiters: HashMap::new(),
-            greeted: Some(greeted),
-            just_greeted: false,
-            subscribers: Subscribers::None,
-            closed: None,
-            driver: None,
-        };
-        Self { inner: Mutex::new(inner) }
-    }
-
-    /// No code panics while it holds the lock, so a poisoned one still guards sound data.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Why the connection is closed.
-    pub(crate) fn closed(&self) -> Closed {
-        self.lock().reason()
-    }
-
-    /// A subscription; one to nothing when the connection is closed for good.
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Item> {
-        let mut inner = self.lock();
-        match &inner.subscribers {
-            Subscribers::Some(sender) => sender.subscribe(),
-            Subscribers::None => {
-                let (sender, receiver) = broadcast::channel(EVENT_BACKLOG);
-                inner.subscribers = Subscribers::Some(sender);
-                receiver
-            }
-            Subscribers::Closed => broadcast::Sender::new(1).subscribe(),
-        }
-    }
-
-    /// Ends the connection: every command gets its end.
-    fn lose(&self, reason: Closed) {
-        tracing::debug!(%reason, "connection lost");
-        let mut inner = self.lock();
-        inner.closed = Some(reason);
-        inner.protocol.handle_close();
-        inner.dispatch();
-    }
-
-    /// Nobody comes back any more.
-    fn close(&self) {
-        let mut inner = self.lock();
-        inner.subscribers = Subscribers::Closed;
-        inner.greeted = None;
-    }
-
-    /// Begins anew on a fresh connection. Commands are taken again once it is greeted.
-    fn begin_anew(&self, protocol: qplug_proto::Client) {
-        self.lock().protocol = protocol;
-    }
-}
-
-/// Who is told of events. The backlog takes memory, so it is made for the first who asks.
-#[derive(Debug)]
-enum Subscribers {
-    None,
-    Some(broadcast::Sender<Item>),
-    /// Gone with the connection, so that they learn of it.
-    Closed,
-}
-
-impl Subscribers {
-    fn tell(&self, item: Item) {
-        if let Self::Some(sender) = self {
-            let _ = sender.send(item);
-        }
-    }
-}
-
-impl Inner {
-    /// Hands on what the protocol learned. Whoever gave up waiting is passed over.
-    fn dispatch(&mut self) {
-        while let Some(incoming) = self.protocol.poll_incoming() {
-            match incoming {
-                Incoming::Greeting(greeting) => {
-                    match self.greeted.take() {
-                        Some(greeted) => {
-                            self.just_greeted = true;
-                            let _ = greeted.send(greeting);
-                        }
-                        None => self.subscribers.tell(Item::Reconnected),
-                    }
-                    self.closed = None;
-                }
-                Incoming::Reply { id, result } => self.answer(id, Answer::Replied(result)),
-                Incoming::Unknown { id, why: Unanswered::Overdue } => {
-                    self.answer(id, Answer::Overdue);
-                }
-                Incoming::Unknown { id, why: Unanswered::Closed } => {
-                    self.answer(id, Answer::Closed(self.reason()));
-                }
-                Incoming::NotSent(id) => self.answer(id, Answer::NotSent(self.reason())),
-                // Only an agent says so, and this client speaks to none.
-                Incoming::Synchronized => {}
-                Incoming::Event(event) => {
-                    let data = event.data.as_deref().map(RawValue::get);
-                    tracing::debug!("<- event {} {}", event.name, data.unwrap_or_default());
-                    self.subscribers.tell(Item::Event(Arc::new(event)));
-                }
-                Incoming::Unattributed(error) => tracing::warn!(%error, "error reply with no id"),
-            }
-        }
-    }
-
-    fn reason(&self) -> Closed {
-        self.closed.clone().unwrap_or(Closed::ByPeer)
-    }
-
-    fn answer(&mut self, id: CommandId, answer: Answer) {
-        if let Some(waiter) = self.waiters.remove(&id) {
-            let _ = waiter.send(answer);
+/// Sends bytes with descriptors beside them.
+fn poll_send(
+    stream: &Pin<&mut Stream>,
+    bytes: &[u8],
+    fds: &[OwnedFd],
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let Some(unix) = stream.unix() else {
+        return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+    };
+    let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+    loop {
+        ready!(unix.poll_write_ready(context))?;
+        match unix.try_io(Interest::WRITABLE, || fds::send(unix, bytes, &borrowed)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return Poll::Ready(outcome),
         }
     }
 }
@@ -181,6 +50,7 @@ pub(crate) async fn run(
     options: Options,
 ) {
     loop {
+        shared.lock().carries_fds = stream.unix().is_some();
         let mut timer = Timer::default();
         let reason = poll_fn(|context| poll(&mut stream, &mut timer, &shared, context)).await;
         shared.lose(reason);
@@ -236,11 +106,23 @@ fn poll(
             break;
         }
         while !inner.protocol.poll_transmit().is_empty() {
-            match stream.as_mut().poll_write(context, inner.protocol.poll_transmit()) {
-                Poll::Ready(Ok(count)) => inner.protocol.handle_transmitted(count),
+            let (bytes, fds) = inner.outgoing();
+            let written = match fds {
+                Some(fds) => poll_send(&stream, bytes, fds, context),
+                None => {
+                    let count = bytes.len().min(stream.write_limit());
+                    stream.as_mut().poll_write(context, &bytes[..count])
+                }
+            };
+            match written {
+                Poll::Ready(Ok(count)) => inner.handle_written(count),
                 Poll::Ready(Err(error)) => return Poll::Ready(Closed::Io(error.to_string())),
                 Poll::Pending => break,
             }
+        }
+        // TLS keeps back what it could not write yet; a bare socket has nothing to flush.
+        if let Poll::Ready(Err(error)) = stream.as_mut().poll_flush(context) {
+            return Poll::Ready(Closed::Io(error.to_string()));
         }
         let mut space = ReadBuf::new(inner.protocol.space());
         match stream.as_mut().poll_read(context, &mut space) {

@@ -18,7 +18,7 @@ pub const EVENT_BACKLOG: usize = 1024;
 #[derive(Debug)]
 pub struct Events {
     pub(crate) receiver: broadcast::Receiver<Item>,
-    pub(crate) shared: Arc<crate::driver::Shared>,
+    pub(crate) shared: Arc<crate::shared::Shared>,
 }
 
 /// Why there is no next event.

@@ -9,15 +9,23 @@
 //! | `transport.rs` | connecting, and what each way of failing to connect means |
 //! | `client.rs` | the handle: commands and their replies |
 //! | `driver.rs` | the task that moves bytes between the socket and the state machine |
+//! | `shared.rs` | what that task and the handles share |
 //! | `events.rs` | subscriptions |
+//! | `blocking.rs` | a client with no runtime |
+//! | `server.rs` | a server, which runs a handler |
+//! | `fds.rs` | descriptors that travel beside bytes |
 //! | `error.rs` | what can go wrong, by blame |
 
 mod address;
+pub mod blocking;
 mod client;
 mod driver;
 mod error;
 mod events;
+pub mod fds;
 mod options;
+pub mod server;
+mod shared;
 mod transport;
 
 pub use address::{Address, ParseAddressError};

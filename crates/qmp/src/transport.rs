@@ -27,6 +27,11 @@ pub(crate) type Stream = Box<dyn Transport>;
 
 /// What the driver needs of a byte stream.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
+    /// How many bytes to write at a time.
+    fn write_limit(&self) -> usize {
+        usize::MAX
+    }
+
     /// The unix socket underneath, if that is what it is: it can carry descriptors.
     fn unix(&self) -> Option<&UnixStream> {
         None

@@ -29,6 +29,7 @@ mod lines;
 pub mod machine;
 pub mod monitor;
 pub mod proxy;
+pub mod python;
 pub mod qemu;
 
 pub use error::{Error, Result};

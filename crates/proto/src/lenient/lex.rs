@@ -67,19 +67,10 @@ pub(super) struct Lexer {
 }
 
 impl Lexer {
-    /// Takes a byte in, appends it to the text if it belongs to a token, and gives the tokens that
-    /// end at it or just before it.
-    pub(super) fn push(&mut self, byte: u8, text: &mut Vec<u8>) -> [Option<Token>; 2] {
-        let first = self.step(byte, text);
-        match first {
-            Some((token, false)) => [Some(token), self.step(byte, text).map(|(token, _)| token)],
-            Some((token, true)) => [Some(token), None],
-            None => [None, None],
-        }
-    }
-
-    /// The token that ends here, and whether the byte was part of it.
-    fn step(&mut self, byte: u8, text: &mut Vec<u8>) -> Option<(Token, bool)> {
+    /// Takes a byte in, and appends it to the text if it belongs to a token. Gives the token that
+    /// ends at it, or just before it (false): then the byte is to be given once more, after the
+    /// token was dealt with, for the text may be another by then.
+    pub(super) fn step(&mut self, byte: u8, text: &mut Vec<u8>) -> Option<(Token, bool)> {
         if self.state == State::Recovering {
             if !begins_anew(byte) {
                 return None;
@@ -110,18 +101,21 @@ impl Lexer {
         }
     }
 
+    /// Forgets the token under way.
+    pub(super) fn clear(&mut self) {
+        self.state = State::Between;
+    }
+
     fn end(&mut self, kind: Kind, state: State, text: &[u8]) -> Token {
         self.state = state;
         Token { kind, start: self.start, end: text.len() }
     }
 }
 
-/// Structural characters and control bytes, and the two bytes that UTF-8 never has. White space is
-/// not among them, though it is control bytes in part.
+/// Structural characters, control bytes, line ends among them, and the two bytes that UTF-8 never has.
 fn begins_anew(byte: u8) -> bool {
     let structural = matches!(byte, b'{' | b'}' | b'[' | b']' | b':' | b',');
-    let space = matches!(byte, b'\t' | b'\r' | b'\n');
-    structural || (byte < 0x20 && !space) || byte >= 0xfe
+    structural || byte < 0x20 || byte >= 0xfe
 }
 
 fn next(state: State, byte: u8) -> Step {
@@ -143,7 +137,8 @@ fn next(state: State, byte: u8) -> Step {
         (Minus, b'1'..=b'9') | (Digits, b'0'..=b'9') => Step::Grow(Digits),
         (Zero, b'0'..=b'9') => Step::Stray,
         (Zero | Digits, b'.') => Step::Grow(Point),
-        (Zero | Digits | Fraction, b'e' | b'E') => Step::Grow(Exponent),
+        // Not after a lone zero: in QEMU `0e1` is a number and a word.
+        (Digits | Fraction, b'e' | b'E') => Step::Grow(Exponent),
         (Point | Fraction, b'0'..=b'9') => Step::Grow(Fraction),
         (Exponent, b'+' | b'-') => Step::Grow(ExponentSign),
         (Exponent | ExponentSign | ExponentDigits, b'0'..=b'9') => Step::Grow(ExponentDigits),

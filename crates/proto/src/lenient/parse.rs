@@ -6,14 +6,43 @@ use super::lex::{Kind, Token};
 
 /// Turns the tokens of a message into strict JSON. The first mistake is the error.
 pub(super) fn parse(tokens: &[Token], text: &[u8]) -> Result<String, String> {
-    let mut parser = Parser { tokens: tokens.iter(), text, out: String::with_capacity(text.len()) };
-    parser.value().map(|_| parser.out)
+    let out = String::with_capacity(text.len());
+    let mut parser = Parser { tokens: tokens.iter(), text, out, open: Vec::new() };
+    parser.message()?;
+    Ok(parser.out)
 }
 
+/// Keeps what is open in a list of its own, not on the stack: a peer chooses how deep it goes, and
+/// the thread that serves it how much stack there is.
 struct Parser<'a> {
     tokens: std::slice::Iter<'a, Token>,
     text: &'a [u8],
     out: String,
+    /// As many as the reader's nesting limit allows.
+    open: Vec<Open>,
+}
+
+/// An object or an array whose end has not come.
+enum Open {
+    Object { keys: HashSet<String>, member: Member },
+    Array,
+}
+
+/// Where an object stands.
+enum Member {
+    /// At the key, which begins here in the text that is written.
+    Key(usize),
+    /// At the value of this key.
+    Value(String),
+}
+
+impl Open {
+    fn closing(&self) -> u8 {
+        match self {
+            Self::Object { .. } => b'}',
+            Self::Array => b']',
+        }
+    }
 }
 
 impl<'a> Parser<'a> {
@@ -25,20 +54,92 @@ impl<'a> Parser<'a> {
         &self.text[token.start..token.end]
     }
 
-    /// A value, and whether it is a string. The recursion is bounded by the reader's nesting limit.
-    fn value(&mut self) -> Result<bool, String> {
-        let token = self.next()?;
-        self.value_at(token)
+    fn message(&mut self) -> Result<(), String> {
+        loop {
+            let token = self.next()?;
+            let mut ended = match token.kind {
+                Kind::Open(bracket) => {
+                    self.begin(bracket);
+                    self.end_if_empty()
+                }
+                _ => Some(self.scalar(token)?),
+            };
+            // A value may be the last of what it is in, and that of what that is in.
+            while let Some(is_string) = ended {
+                if self.open.is_empty() {
+                    return Ok(());
+                }
+                ended = self.follow(is_string)?;
+            }
+        }
     }
 
-    fn value_at(&mut self, token: Token) -> Result<bool, String> {
-        match token.kind {
-            Kind::Open(b'{') => self.object()?,
-            Kind::Open(_) => self.array()?,
-            Kind::String => {
-                self.string(token)?;
-                return Ok(true);
+    fn begin(&mut self, bracket: u8) {
+        self.out.push(char::from(bracket));
+        self.open.push(match bracket {
+            b'{' => Open::Object { keys: HashSet::new(), member: Member::Key(self.out.len()) },
+            _ => Open::Array,
+        });
+    }
+
+    /// Ends what is open if its closing bracket is next; what has ended is no string.
+    fn end_if_empty(&mut self) -> Option<bool> {
+        let closing = self.open.last().map(Open::closing)?;
+        let next = self.tokens.as_slice().first()?;
+        (next.kind == Kind::Close(closing)).then(|| {
+            self.tokens.next();
+            self.end(closing)
+        })
+    }
+
+    fn end(&mut self, closing: u8) -> bool {
+        self.out.push(char::from(closing));
+        self.open.pop();
+        false
+    }
+
+    /// What follows a value, or a key: says whether what it was in has ended with it.
+    fn follow(&mut self, is_string: bool) -> Result<Option<bool>, String> {
+        let place = match self.open.last_mut() {
+            Some(Open::Object { keys, member }) => match member {
+                Member::Key(_) if !is_string => {
+                    return Err("key is not a string in object".to_owned());
+                }
+                Member::Key(start) => {
+                    *member = Member::Value(self.out[*start..].to_owned());
+                    if self.next()?.kind != Kind::Colon {
+                        return Err("missing : in object pair".to_owned());
+                    }
+                    self.out.push(':');
+                    return Ok(None);
+                }
+                Member::Value(key) => {
+                    // QEMU too notices after the value, so a mistake in it goes first.
+                    if !keys.insert(std::mem::take(key)) {
+                        return Err("duplicate key".to_owned());
+                    }
+                    *member = Member::Key(self.out.len() + ",".len());
+                    "dict"
+                }
+            },
+            _ => "list",
+        };
+        match self.next()?.kind {
+            Kind::Comma => {
+                self.out.push(',');
+                Ok(None)
             }
+            Kind::Close(bracket) if self.open.last().map(Open::closing) == Some(bracket) => {
+                Ok(Some(self.end(bracket)))
+            }
+            _ => Err(format!("expected separator in {place}")),
+        }
+    }
+
+    /// A value that is no object and no array, and whether it is a string.
+    fn scalar(&mut self, token: Token) -> Result<bool, String> {
+        match token.kind {
+            Kind::String => self.string(token)?,
             Kind::Number => self.out.push_str(&String::from_utf8_lossy(self.bytes(token))),
             Kind::Keyword => match self.bytes(token) {
                 word @ (b"true" | b"false" | b"null") => {
@@ -49,63 +150,9 @@ impl<'a> Parser<'a> {
                     return Err(format!("invalid keyword '{other}'"));
                 }
             },
-            Kind::Close(_) | Kind::Colon | Kind::Comma | Kind::Error => {
-                return Err("expecting value".to_owned());
-            }
+            _ => return Err("expecting value".to_owned()),
         }
-        Ok(false)
-    }
-
-    fn object(&mut self) -> Result<(), String> {
-        self.out.push('{');
-        let mut keys = HashSet::new();
-        let mut token = self.next()?;
-        if token.kind != Kind::Close(b'}') {
-            loop {
-                self.pair(token, &mut keys)?;
-                match self.next()?.kind {
-                    Kind::Close(b'}') => break,
-                    Kind::Comma => self.out.push(','),
-                    _ => return Err("expected separator in dict".to_owned()),
-                }
-                token = self.next()?;
-            }
-        }
-        self.out.push('}');
-        Ok(())
-    }
-
-    fn pair(&mut self, key: Token, keys: &mut HashSet<String>) -> Result<(), String> {
-        let start = self.out.len();
-        if !self.value_at(key)? {
-            return Err("key is not a string in object".to_owned());
-        }
-        let key = self.out[start..].to_owned();
-        if self.next()?.kind != Kind::Colon {
-            return Err("missing : in object pair".to_owned());
-        }
-        self.out.push(':');
-        self.value()?;
-        // QEMU too notices after the value, so a mistake in it goes first.
-        if keys.insert(key) { Ok(()) } else { Err("duplicate key".to_owned()) }
-    }
-
-    fn array(&mut self) -> Result<(), String> {
-        self.out.push('[');
-        let mut token = self.next()?;
-        if token.kind != Kind::Close(b']') {
-            loop {
-                self.value_at(token)?;
-                match self.next()?.kind {
-                    Kind::Close(b']') => break,
-                    Kind::Comma => self.out.push(','),
-                    _ => return Err("expected separator in list".to_owned()),
-                }
-                token = self.next()?;
-            }
-        }
-        self.out.push(']');
-        Ok(())
+        Ok(token.kind == Kind::String)
     }
 
     fn string(&mut self, token: Token) -> Result<(), String> {

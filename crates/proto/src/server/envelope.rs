@@ -31,7 +31,7 @@ impl Envelope {
             Self { id: None, command: Ok(String::new()), arguments: None, out_of_band: false };
         let mut named: Option<(String, String)> = None;
         let mut wrong: Option<String> = None;
-        for (key, value) in members.0 {
+        for (key, value) in in_qemus_order(members.0) {
             let complaint = match key.as_str() {
                 "id" => {
                     envelope.id = Some(value.get().to_owned());
@@ -40,12 +40,12 @@ impl Envelope {
                 "exec-oob" if !oob_enabled => {
                     Some(format!("QMP input member '{key}' is unexpected"))
                 }
-                "execute" | "exec-oob" => match (&named, serde_json::from_str(value.get())) {
-                    (Some((other, _)), _) => {
-                        Some(format!("QMP input member '{other}' clashes with '{key}'"))
+                "execute" | "exec-oob" => match (serde_json::from_str(value.get()), &named) {
+                    (Err(_), _) => Some(format!("QMP input member '{key}' must be a string")),
+                    (Ok(_), Some((other, _))) => {
+                        Some(format!("QMP input member '{key}' clashes with '{other}'"))
                     }
-                    (None, Err(_)) => Some(format!("QMP input member '{key}' must be a string")),
-                    (None, Ok(command)) => {
+                    (Ok(command), None) => {
                         envelope.out_of_band = key == "exec-oob";
                         named = Some((key, command));
                         None
@@ -73,8 +73,32 @@ impl Envelope {
     }
 }
 
+/// Of several mistakes QEMU names the one that it meets first, and it meets members in the order of
+/// its hash table: 512 buckets, the member that came last at the head of its bucket.
+fn in_qemus_order<T>(mut members: Vec<(String, T)>) -> Vec<(String, T)> {
+    const BUCKETS: u32 = 512;
+    let bucket = |key: &str| {
+        let seed = 0x238f_13af_u32.wrapping_mul(u32::try_from(key.len()).unwrap_or(u32::MAX));
+        let sum = key
+            .bytes()
+            .enumerate()
+            .fold(seed, |sum, (at, byte)| sum.wrapping_add(u32::from(byte) << (at % 24 * 5 % 24)));
+        sum.wrapping_mul(1_103_515_243).wrapping_add(12_345) % BUCKETS
+    };
+    members.reverse();
+    members.sort_by_key(|(key, _)| bucket(key));
+    members
+}
+
 /// The members of an object, in their order and unparsed.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// Those of an object; anything else has none.
+    pub(super) fn of(object: &'a RawValue) -> Vec<(String, &'a RawValue)> {
+        serde_json::from_str::<Self>(object.get()).map(|members| members.0).unwrap_or_default()
+    }
+}
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -101,22 +125,34 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// The capabilities that a negotiation enables.
+/// The capabilities that a negotiation enables: `oob` is the only one there is.
 pub(super) fn enabled(arguments: Option<&RawValue>) -> Result<Vec<String>, ErrorReply> {
-    #[derive(Deserialize)]
-    struct Arguments {
-        #[serde(default)]
-        enable: Vec<String>,
-    }
+    let generic = |text: String| Err(ErrorReply::new("GenericError", text));
     let Some(arguments) = arguments else { return Ok(Vec::new()) };
-    let members: Members<'_> = serde_json::from_str(arguments.get()).unwrap_or(Members(Vec::new()));
-    if let Some((other, _)) = members.0.iter().find(|(key, _)| key != "enable") {
-        let text = format!("Parameter '{other}' is unexpected");
-        return Err(ErrorReply::new("GenericError", text));
+    let members = Members::of(arguments);
+    let mut names = Vec::new();
+    if let Some((_, value)) = members.iter().find(|(key, _)| key == "enable") {
+        let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
+            return generic("Invalid parameter type for 'enable', expected: array".to_owned());
+        };
+        for (at, element) in elements.iter().enumerate() {
+            match serde_json::from_str::<String>(element.get()) {
+                Err(_) => {
+                    let text = "Invalid parameter type for";
+                    return generic(format!("{text} 'enable[{at}]', expected: string"));
+                }
+                // 'null' is what QEMU calls an element of a list here.
+                Ok(name) if name != "oob" => {
+                    return generic(format!("Parameter 'null' does not accept value '{name}'"));
+                }
+                Ok(name) => names.push(name),
+            }
+        }
     }
-    serde_json::from_str::<Arguments>(arguments.get()).map(|arguments| arguments.enable).map_err(
-        |_| ErrorReply::new("GenericError", "Invalid parameter type for 'enable', expected: array"),
-    )
+    match members.iter().find(|(key, _)| key != "enable") {
+        Some((other, _)) => generic(format!("Parameter '{other}' is unexpected")),
+        None => Ok(names),
+    }
 }
 
 pub(super) fn greeting(greeting: &Greeting) -> String {

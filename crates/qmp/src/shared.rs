@@ -1,0 +1,199 @@
+//! What the driver and the handles of a connection share.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use qplug_proto::{CommandId, ErrorReply, Greeting, Incoming, Unanswered};
+use serde_json::value::RawValue;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::error::Closed;
+use crate::events::{EVENT_BACKLOG, Item};
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Replied(Result<Box<RawValue>, ErrorReply>),
+    Overdue,
+    NotSent(Closed),
+    Closed(Closed),
+}
+
+/// What the driver and the handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) protocol: qplug_proto::Client,
+    pub(crate) waiters: HashMap<CommandId, oneshot::Sender<Answer>>,
+    greeted: Option<oneshot::Sender<Greeting>>,
+    pub(crate) just_greeted: bool,
+    subscribers: Subscribers,
+    /// Why nothing can be sent now.
+    pub(crate) closed: Option<Closed>,
+    /// Wakes the driver when there is something to send.
+    pub(crate) driver: Option<Waker>,
+    /// Descriptors that go with a command, and how many bytes go before it. In order.
+    fds: VecDeque<(usize, Vec<OwnedFd>)>,
+    /// Whether the transport can carry them.
+    pub(crate) carries_fds: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(protocol: qplug_proto::Client, greeted: oneshot::Sender<Greeting>) -> Self {
+        let inner = Inner {
+            protocol,
+            waiters: HashMap::new(),
+            greeted: Some(greeted),
+            just_greeted: false,
+            subscribers: Subscribers::None,
+            closed: None,
+            driver: None,
+            fds: VecDeque::new(),
+            carries_fds: false,
+        };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    /// No code panics while it holds the lock, so a poisoned one still guards sound data.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the connection is closed.
+    pub(crate) fn closed(&self) -> Closed {
+        self.lock().reason()
+    }
+
+    /// A subscription; one to nothing when the connection is closed for good.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Item> {
+        let mut inner = self.lock();
+        match &inner.subscribers {
+            Subscribers::Some(sender) => sender.subscribe(),
+            Subscribers::None => {
+                let (sender, receiver) = broadcast::channel(EVENT_BACKLOG);
+                inner.subscribers = Subscribers::Some(sender);
+                receiver
+            }
+            Subscribers::Closed => broadcast::Sender::new(1).subscribe(),
+        }
+    }
+
+    /// Ends the connection: every command gets its end.
+    pub(crate) fn lose(&self, reason: Closed) {
+        tracing::debug!(%reason, "connection lost");
+        let mut inner = self.lock();
+        inner.closed = Some(reason);
+        inner.protocol.handle_close();
+        inner.fds.clear();
+        inner.dispatch();
+    }
+
+    /// Nobody comes back any more.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock();
+        inner.subscribers = Subscribers::Closed;
+        inner.greeted = None;
+    }
+
+    /// Begins anew on a fresh connection. Commands are taken again once it is greeted.
+    pub(crate) fn begin_anew(&self, protocol: qplug_proto::Client) {
+        self.lock().protocol = protocol;
+    }
+}
+
+/// Who is told of events. The backlog takes memory, so it is made for the first who asks.
+#[derive(Debug)]
+enum Subscribers {
+    None,
+    Some(broadcast::Sender<Item>),
+    /// Gone with the connection, so that they learn of it.
+    Closed,
+}
+
+impl Subscribers {
+    fn tell(&self, item: Item) {
+        if let Self::Some(sender) = self {
+            let _ = sender.send(item);
+        }
+    }
+}
+
+impl Inner {
+    /// Hands on what the protocol learned. Whoever gave up waiting is passed over.
+    pub(crate) fn dispatch(&mut self) {
+        while let Some(incoming) = self.protocol.poll_incoming() {
+            match incoming {
+                Incoming::Greeting(greeting) => {
+                    match self.greeted.take() {
+                        Some(greeted) => {
+                            self.just_greeted = true;
+                            let _ = greeted.send(greeting);
+                        }
+                        None => self.subscribers.tell(Item::Reconnected),
+                    }
+                    self.closed = None;
+                }
+                Incoming::Reply { id, result } => self.answer(id, Answer::Replied(result)),
+                Incoming::Unknown { id, why: Unanswered::Overdue } => {
+                    self.answer(id, Answer::Overdue);
+                }
+                Incoming::Unknown { id, why: Unanswered::Closed } => {
+                    self.answer(id, Answer::Closed(self.reason()));
+                }
+                Incoming::NotSent(id) => self.answer(id, Answer::NotSent(self.reason())),
+                // Only an agent says so, and this client speaks to none.
+                Incoming::Synchronized => {}
+                Incoming::Event(event) => {
+                    let data = event.data.as_deref().map(RawValue::get);
+                    tracing::debug!("<- event {} {}", event.name, data.unwrap_or_default());
+                    self.subscribers.tell(Item::Event(Arc::new(event)));
+                }
+                Incoming::Unattributed(error) => tracing::warn!(%error, "error reply with no id"),
+            }
+        }
+    }
+
+    /// Sends descriptors with the command that is given next, which must have room.
+    pub(crate) fn pass(&mut self, fds: Vec<OwnedFd>) {
+        let before = self.protocol.poll_transmit().len();
+        self.fds.push_back((before, fds));
+    }
+
+    /// The bytes to write next, and the descriptors that go beside the first of them: up to the
+    /// next command that has some.
+    pub(crate) fn outgoing(&self) -> (&[u8], Option<&[OwnedFd]>) {
+        let bytes = self.protocol.poll_transmit();
+        match self.fds.front() {
+            Some((0, fds)) => (bytes, Some(fds)),
+            Some((before, _)) => (&bytes[..bytes.len().min(*before)], None),
+            None => (bytes, None),
+        }
+    }
+
+    /// Takes in that so many of them were written, and their descriptors with them.
+    pub(crate) fn handle_written(&mut self, count: usize) {
+        if self.fds.front().is_some_and(|(before, _)| *before == 0) {
+            self.fds.pop_front();
+        }
+        for (before, _) in &mut self.fds {
+            *before = before.saturating_sub(count);
+        }
+        self.protocol.handle_transmitted(count);
+    }
+
+    fn reason(&self) -> Closed {
+        self.closed.clone().unwrap_or(Closed::ByPeer)
+    }
+
+    fn answer(&mut self, id: CommandId, answer: Answer) {
+        if let Some(waiter) = self.waiters.remove(&id) {
+            let _ = waiter.send(answer);
+        }
+    }
+}
