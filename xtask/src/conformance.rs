@@ -72,6 +72,11 @@ mod tests {
     }
 
     #[test]
+    fn the_page_holds() {
+        run().unwrap();
+    }
+
+    #[test]
     fn a_row_with_a_test_that_exists_is_kept() {
         assert!(found("| it | `a.rs::it_holds` |").is_empty());
     }

@@ -4,6 +4,9 @@
 //! message. So a frame ends where its JSON object ends, and line ends mean nothing but this: a line
 //! that looks like an object is most likely a whole one, and handing it to the parser at once saves
 //! a pass over its bytes. Where the parser disagrees, [`Framer::recheck`] counts the brackets.
+//!
+//! A peer that ends no lines is understood as well. Only where a read ends in the middle of its
+//! message, a whole one before it may wait for the rest.
 
 /// The largest message a peer may send, in bytes. Replies of several hundred KiB are ordinary
 /// (`query-qmp-schema` is 236 KB in QEMU 10.0); QEMU itself limits its input to the same 64 MiB.

@@ -1,5 +1,7 @@
 //! What a message means: greeting, reply, error or event.
 
+mod usual;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -114,7 +116,15 @@ impl<'a> Message<'a> {
     /// # Errors
     /// When the frame is not JSON, or is an object that no QMP server sends.
     pub fn parse(frame: &'a [u8]) -> Result<Self, serde_json::Error> {
-        let wire: Wire<'a> = serde_json::from_slice(frame)?;
+        // Checked once here, and not again for each part.
+        let Ok(text) = std::str::from_utf8(frame) else {
+            let text = "not UTF-8";
+            return Err(<serde_json::Error as serde::de::Error>::custom(text));
+        };
+        if let Some(message) = usual::reply(text).or_else(|| usual::event(text)) {
+            return Ok(message);
+        }
+        let wire: Wire<'a> = serde_json::from_str(text)?;
         if let Some(name) = wire.event {
             return Ok(Self::Event { name, data: wire.data, timestamp: wire.timestamp });
         }

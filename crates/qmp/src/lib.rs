@@ -7,6 +7,7 @@
 //! | `address.rs` | the forms in which a user names a monitor |
 //! | `options.rs` | how a client connects, waits, and comes back |
 //! | `transport.rs` | connecting, and what each way of failing to connect means |
+//! | `endpoint.rs` | what both clients share of reaching a socket |
 //! | `client.rs` | the handle: commands and their replies |
 //! | `driver.rs` | the task that moves bytes between the socket and the state machine |
 //! | `shared.rs` | what that task and the handles share |
@@ -20,6 +21,7 @@ mod address;
 pub mod blocking;
 mod client;
 mod driver;
+mod endpoint;
 mod error;
 mod events;
 pub mod fds;

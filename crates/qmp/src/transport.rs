@@ -11,14 +11,13 @@ mod socket;
 #[cfg(feature = "tls")]
 mod tls;
 
-use std::io::{self, ErrorKind};
-use std::path::Path;
-use std::time::Duration;
+use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 use crate::address::Address;
+use crate::endpoint::explain;
 use crate::error::ConnectError;
 use crate::options::Options;
 
@@ -75,25 +74,5 @@ async fn open(address: &Address, options: &Options) -> io::Result<Stream> {
 #[cfg(not(all(feature = "tls", feature = "vsock")))]
 fn without<T, P>(feature: &str, _place: T, _port: P, _options: &Options) -> io::Error {
     let text = format!("this build lacks the cargo feature {feature}");
-    io::Error::new(ErrorKind::Unsupported, text)
-}
-
-fn explain(address: &Address, limit: Duration, source: io::Error) -> ConnectError {
-    let text = address.to_string();
-    match (source.kind(), address) {
-        (ErrorKind::NotFound, Address::Unix(path)) => ConnectError::NoSocket { path: path.clone() },
-        (ErrorKind::ConnectionRefused, Address::Unix(path)) if !is_socket(path) => {
-            ConnectError::NotASocket { path: path.clone() }
-        }
-        (ErrorKind::ConnectionRefused, _) => ConnectError::NoListener { address: text },
-        (ErrorKind::PermissionDenied, _) => ConnectError::Denied { address: text },
-        // The queue of waiting clients is full: QEMU accepts none while it serves one.
-        (ErrorKind::WouldBlock, Address::Unix(_)) => ConnectError::Busy { address: text, limit },
-        _ => ConnectError::Io { address: text, source },
-    }
-}
-
-fn is_socket(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }

@@ -367,6 +367,6 @@ async fn abstract_names_children_and_servers_that_connect_to_us() {
     );
     let client = connect(&script.parse().unwrap()).await.unwrap();
     assert_eq!(client.query::<u8>("five").await.unwrap(), 5);
-    let error = connect(&"exec:exit 3".parse().unwrap()).await.unwrap_err();
+    let error = connect(&"exec:false".parse().unwrap()).await.unwrap_err();
     assert!(matches!(error, ConnectError::Closed { .. }), "{error}");
 }

@@ -201,3 +201,29 @@ fn the_end_of_a_qemu_is_the_end_of_the_connection() {
         assert!(matches!(error, Error::NotSent { .. }), "{error}");
     }
 }
+
+#[tokio::test]
+async fn descriptors_arrive_from_the_asynchronous_client_too() {
+    use std::os::fd::OwnedFd;
+    for qemu in Qemu::under_test("descriptors, asynchronous") {
+        let machine = halted(&qemu);
+        let address = Address::Unix(machine.qmp_path());
+        let client = Client::connect_with(&address, options()).await.unwrap();
+        let file = || -> Vec<OwnedFd> { vec![tempfile::tempfile().unwrap().into()] };
+        let name = serde_json::json!({"fdname": "a"});
+        // Among others in flight, each with the right one.
+        let (before, passed, after) = tokio::join!(
+            client.execute("query-status", None::<&()>),
+            client.execute_with_fds("getfd", Some(&name), file()),
+            client.execute("query-status", None::<&()>),
+        );
+        assert!(before.is_ok() && passed.is_ok() && after.is_ok(), "{passed:?}");
+        client.execute("closefd", Some(&name)).await.unwrap();
+        let none = client.execute("getfd", Some(&name)).await.unwrap_err();
+        assert!(none.refusal().is_some(), "{none}");
+        let set = client.execute_with_fds("add-fd", None::<&()>, file()).await.unwrap();
+        assert!(set.get().contains("fdset-id"), "{set}");
+        let error = client.execute_with_fds("getfd", Some(&name), Vec::new()).await.unwrap_err();
+        assert!(!error.is_outcome_unknown(), "{error}");
+    }
+}

@@ -27,7 +27,8 @@ fn learned(oob: bool, bytes: &[u8], piece: usize) -> (Vec<String>, bool) {
     client.cancel(given[3]);
     let mut learned = Vec::new();
     let mut is_broken = false;
-    for piece in bytes.chunks(piece) {
+    // Until its line ends, a message with a part of another behind it may wait for the rest.
+    for piece in bytes.chunks(piece).chain([&b"\n"[..]]) {
         is_broken = client.handle_input(piece).is_err();
         learned.extend(std::iter::from_fn(|| client.poll_incoming()));
         if is_broken {

@@ -115,7 +115,7 @@ impl Lexer {
 /// Structural characters, control bytes, line ends among them, and the two bytes that UTF-8 never has.
 fn begins_anew(byte: u8) -> bool {
     let structural = matches!(byte, b'{' | b'}' | b'[' | b']' | b':' | b',');
-    structural || byte < 0x20 || byte >= 0xfe
+    structural || !(0x20..0xfe).contains(&byte)
 }
 
 fn next(state: State, byte: u8) -> Step {

@@ -4,18 +4,16 @@ use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 use super::socket::{LONGEST_WAIT, wait};
 use crate::address::Address;
+use crate::endpoint::{SocketFile, adopt, explain};
 use crate::error::ConnectError;
 
 /// Connects within `limit`.
@@ -73,12 +71,6 @@ fn prompt(stream: TcpStream) -> io::Result<OwnedFd> {
     Ok(stream.into())
 }
 
-/// Takes over an inherited socket, through a duplicate: the one way that needs no `unsafe`.
-fn adopt(fd: i32) -> io::Result<OwnedFd> {
-    let this_process = pidfd_open(getpid(), PidfdFlags::empty())?;
-    Ok(pidfd_getfd(this_process, fd, PidfdGetfdFlags::empty())?)
-}
-
 /// Listens until one QEMU has connected, or `limit` is over.
 fn accept(address: &Address, limit: Duration) -> io::Result<OwnedFd> {
     let deadline = Instant::now() + limit;
@@ -111,34 +103,4 @@ fn await_client(listener: BorrowedFd<'_>, deadline: Instant) -> io::Result<()> {
         return Ok(());
     }
     Err(ErrorKind::TimedOut.into())
-}
-
-/// Removes the name of a socket when it is no longer listened at.
-struct SocketFile<'a>(&'a Path);
-
-impl Drop for SocketFile<'_> {
-    fn drop(&mut self) {
-        // Somebody else may have removed it; then there is nothing left to do.
-        let _ = std::fs::remove_file(self.0);
-    }
-}
-
-fn explain(address: &Address, limit: Duration, source: io::Error) -> ConnectError {
-    let text = address.to_string();
-    match (source.kind(), address) {
-        (ErrorKind::NotFound, Address::Unix(path)) => ConnectError::NoSocket { path: path.clone() },
-        (ErrorKind::ConnectionRefused, Address::Unix(path)) if !is_socket(path) => {
-            ConnectError::NotASocket { path: path.clone() }
-        }
-        (ErrorKind::ConnectionRefused, _) => ConnectError::NoListener { address: text },
-        (ErrorKind::PermissionDenied, _) => ConnectError::Denied { address: text },
-        (ErrorKind::TimedOut, _) => ConnectError::TimedOut { address: text, limit },
-        // The queue of waiting clients is full: QEMU accepts none while it serves one.
-        (ErrorKind::WouldBlock, _) => ConnectError::Busy { address: text, limit },
-        _ => ConnectError::Io { address: text, source },
-    }
-}
-
-fn is_socket(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }

@@ -1,17 +1,16 @@
 //! Unix, TCP, vsock and inherited sockets, and those where QEMU connects to us.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net as std_unix;
 use std::path::Path;
 
 use rustix::net::AddressFamily;
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::{Stream, Transport};
 use crate::address::Address;
+use crate::endpoint::{self, SocketFile};
 
 impl Transport for TcpStream {}
 
@@ -25,10 +24,9 @@ pub(super) async fn unix(path: &Path) -> io::Result<Stream> {
     Ok(Box::new(UnixStream::connect(path).await?))
 }
 
-/// A unix socket is there at once or not at all, so connecting does not block.
+/// A path that begins with NUL is an abstract name.
 pub(super) async fn unix_abstract(name: &str) -> io::Result<Stream> {
-    let address = std_unix::SocketAddr::from_abstract_name(name)?;
-    adopt_unix(std_unix::UnixStream::connect_addr(&address)?)
+    unix(Path::new(&format!("\0{name}"))).await
 }
 
 pub(super) async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
@@ -47,10 +45,8 @@ pub(super) async fn vsock(cid: u32, port: u32) -> io::Result<Stream> {
 #[cfg(feature = "vsock")]
 impl Transport for tokio_vsock::VsockStream {}
 
-/// Takes over an inherited socket, through a duplicate: the one way that needs no `unsafe`.
 pub(super) fn adopt(fd: i32) -> io::Result<Stream> {
-    let this_process = pidfd_open(getpid(), PidfdFlags::empty())?;
-    let socket: OwnedFd = pidfd_getfd(this_process, fd, PidfdGetfdFlags::empty())?;
+    let socket = endpoint::adopt(fd)?;
     if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
         return adopt_unix(socket.into());
     }
@@ -89,15 +85,5 @@ pub(super) async fn accept(address: &Address) -> io::Result<Stream> {
             let text = format!("one cannot listen at {other}");
             Err(io::Error::new(io::ErrorKind::Unsupported, text))
         }
-    }
-}
-
-/// Removes the name of a socket when it is no longer listened at.
-struct SocketFile<'a>(&'a Path);
-
-impl Drop for SocketFile<'_> {
-    fn drop(&mut self) {
-        // Somebody else may have removed it; then there is nothing left to do.
-        let _ = std::fs::remove_file(self.0);
     }
 }

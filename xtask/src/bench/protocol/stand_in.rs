@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use qplug_testbed::{Error, Result};
+use qplug_testbed::{Error, Result, python};
 use tempfile::TempDir;
 
 use crate::bench::bounded;
@@ -17,7 +17,7 @@ const LISTEN_WITHIN: Duration = Duration::from_secs(10);
 /// Time between two looks whether it listens.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Names the Python that has the package `qemu.qmp`.
+/// Tells the programs which Python has the package `qemu.qmp`.
 const PYTHON: &str = "QPLUG_BENCH_PYTHON";
 
 /// The stand-in server while it runs, and the programs that speak to it.
@@ -46,7 +46,9 @@ impl StandIn {
             .stdin(Stdio::null())
             .spawn()
             .map_err(|error| Error::failed(format!("cannot start the server: {error}")))?;
-        let python = env::var_os(PYTHON).map(PathBuf::from);
+        let python =
+            python::chosen().or_else(|| python::place().ok().map(|it| it.join("bin/python")));
+        let python = python.filter(|python| python.is_file());
         let stand_in = Self { server, folder, socket, programs, cpu, python };
         let deadline = Instant::now() + LISTEN_WITHIN;
         while !stand_in.socket.exists() {
@@ -75,7 +77,7 @@ impl StandIn {
     pub(super) fn has(&self, who: &str) -> bool {
         let has = who != "python" || self.python.is_some();
         if !has {
-            println!("Python's qemu.qmp is not installed ({PYTHON} names an interpreter with it)");
+            println!("not measured: Python's qemu.qmp is not installed (cargo xtask setup)");
         }
         has
     }
