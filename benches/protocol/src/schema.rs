@@ -67,15 +67,15 @@ pub(crate) struct Variant {
 
 /// Keeps `"default": null` apart from no default.
 mod optional {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde::{Deserialize, Deserializer, Serializer};
 
     // The signature is serde's.
     #[allow(clippy::ref_option)]
     pub(super) fn serialize<S: Serializer>(
-        value: &Option<()>,
+        _: &Option<()>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        value.unwrap_or_default().serialize(serializer)
+        serializer.serialize_unit()
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(

@@ -114,11 +114,11 @@ mod tests {
     fn a_request_ends_where_its_object_ends() {
         let bytes = b"{\"a\":{\"b\":\"}\\\"{\"}} \r\n{}{";
         let mut requests = Requests::default();
-        for end in 0..19 {
+        for end in 0..18 {
             assert_eq!(requests.next_end(&bytes[..end]), None);
         }
-        assert_eq!(requests.next_end(bytes), Some(19));
-        assert_eq!(requests.next_end(&bytes[19..]), Some(5));
-        assert_eq!(requests.next_end(&bytes[24..]), None);
+        assert_eq!(requests.next_end(bytes), Some(18));
+        assert_eq!(requests.next_end(&bytes[18..]), Some(5));
+        assert_eq!(requests.next_end(&bytes[23..]), None);
     }
 }

@@ -72,7 +72,7 @@ impl Format {
         &self.0
     }
 
-    /// Reads the format off the first [`HEADER_BYTES`] of an image (all of a shorter one).
+    /// Reads the format off the first 512 bytes of an image (all of a shorter one).
     ///
     /// # Errors
     /// When the header may not be believed.

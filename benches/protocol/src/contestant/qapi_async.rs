@@ -51,7 +51,9 @@ async fn run(
 ) -> Result<(), Failure> {
     for _ in 0..count {
         match work {
-            Work::Single => drop(reply(events, service.execute(query_status {})).await?.0),
+            Work::Single => {
+                reply(events, service.execute(query_status {})).await?;
+            }
             Work::InFlight => {
                 let commands = (0..IN_FLIGHT).map(|_| service.execute(query_status {}));
                 drop(reply(events, try_join_all(commands)).await?.0);

@@ -59,7 +59,9 @@ where
         let client = &mut self.0;
         for _ in 0..count {
             match work {
-                Work::Single => drop(client.execute(&query_status {})?),
+                Work::Single => {
+                    client.execute(&query_status {})?;
+                }
                 // There is no call for it; this is how it can be done by hand.
                 Work::InFlight => {
                     for _ in 0..IN_FLIGHT {

@@ -46,9 +46,7 @@ impl StandIn {
             .stdin(Stdio::null())
             .spawn()
             .map_err(|error| Error::failed(format!("cannot start the server: {error}")))?;
-        let python =
-            python::chosen().or_else(|| python::place().ok().map(|it| it.join("bin/python")));
-        let python = python.filter(|python| python.is_file());
+        let python = python::program().ok().flatten();
         let stand_in = Self { server, folder, socket, programs, cpu, python };
         let deadline = Instant::now() + LISTEN_WITHIN;
         while !stand_in.socket.exists() {
