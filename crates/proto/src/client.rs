@@ -165,6 +165,13 @@ impl Client {
         client
     }
 
+    /// Begins anew on another connection, after [`Client::handle_close`]. Ids go on from where they
+    /// were, so that an answer kept from before cannot be taken for a later one's.
+    pub fn begin_anew(&mut self, dialect: Dialect, deadline: Option<Instant>) {
+        let (next_id, incoming) = (self.next_id, std::mem::take(&mut self.incoming));
+        *self = Self { next_id, incoming, ..Self::new(dialect, deadline) };
+    }
+
     /// Gives a command. Its reply, or [`Incoming::Unknown`] at `deadline`, will name the id.
     ///
     /// # Errors
@@ -396,7 +403,7 @@ impl Client {
                 self.handle_reply(self.pending.front().map(|pending| pending.id), result);
             }
             (Message::Reply { id: Some(id), result }, _) => {
-                self.handle_reply(id.get().parse().ok().map(CommandId), result);
+                self.handle_reply(id.parse().ok().map(CommandId), result);
             }
             (Message::Reply { id: None, result: Err(error) }, _) => {
                 self.incoming.push_back(Incoming::Unattributed(error));

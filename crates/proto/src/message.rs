@@ -94,8 +94,8 @@ pub enum Message<'a> {
     Greeting(Greeting),
     /// The answer to a command.
     Reply {
-        /// The command's id. Absent when the server could not parse what it was sent.
-        id: Option<&'a RawValue>,
+        /// The command's id, in JSON. Absent when the server could not parse what it was sent.
+        id: Option<&'a str>,
         /// What the command returned, unparsed, or why the server refused it.
         result: Result<&'a RawValue, ErrorReply>,
     },
@@ -129,10 +129,10 @@ impl<'a> Message<'a> {
             return Ok(Self::Event { name, data: wire.data, timestamp: wire.timestamp });
         }
         if let Some(payload) = wire.payload {
-            return Ok(Self::Reply { id: wire.id, result: Ok(payload) });
+            return Ok(Self::Reply { id: wire.id.map(RawValue::get), result: Ok(payload) });
         }
         if let Some(error) = wire.error {
-            return Ok(Self::Reply { id: wire.id, result: Err(error) });
+            return Ok(Self::Reply { id: wire.id.map(RawValue::get), result: Err(error) });
         }
         if let Some(WireGreeting { version, capabilities }) = wire.greeting {
             return Ok(Self::Greeting(Greeting {
@@ -241,7 +241,7 @@ mod tests {
         let Message::Reply { id, result } = parse(r#"{"return": {"a":  1.50}, "id": [7]}"#) else {
             panic!()
         };
-        assert_eq!(id.unwrap().get(), "[7]");
+        assert_eq!(id, Some("[7]"));
         assert_eq!(result.unwrap().get(), r#"{"a":  1.50}"#);
         let Message::Reply { result, .. } = parse(r#"{"return": null}"#) else { panic!() };
         assert_eq!(result.unwrap().get(), "null");

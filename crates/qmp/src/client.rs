@@ -4,7 +4,7 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use qplug_proto::{CommandId, ExecuteError, Greeting, ProtocolError, Traffic};
@@ -21,8 +21,9 @@ use crate::error::{Closed, ConnectError, Error};
 use crate::events::Events;
 use crate::fds::MAX_PASSED_FDS;
 use crate::options::Options;
-use crate::shared::{Answer, Inner, Shared};
+use crate::shared::{Inner, Shared};
 use crate::transport;
+use crate::waiters::{Answer, Unanswered};
 
 /// A connection to a QMP monitor.
 ///
@@ -66,7 +67,9 @@ impl Client {
         let limit = options.connect_timeout;
         let stream = transport::connect(address, &options).await?;
         let (greeted, greeting) = oneshot::channel();
-        let shared = Arc::new(Shared::new(driver::protocol(&options), greeted));
+        let (dialect, deadline) = driver::beginning(&options);
+        let protocol = qplug_proto::Client::new(dialect, deadline);
+        let shared = Arc::new(Shared::new(protocol, greeted));
         let run = driver::run(stream, Arc::clone(&shared), address.clone(), options.clone());
         let driver = tokio::spawn(run).abort_handle();
         let Ok(greeting) = greeting.await else {
@@ -75,7 +78,7 @@ impl Client {
             return Err(match shared.closed() {
                 Closed::Protocol(ProtocolError::Silent) => ConnectError::Busy { address, limit },
                 Closed::Protocol(error) => ConnectError::NotQmp { address, error },
-                Closed::ByPeer => ConnectError::Closed { address },
+                Closed::ByPeer | Closed::ByUs => ConnectError::Closed { address },
                 Closed::Io(text) => {
                     ConnectError::Io { address, source: std::io::Error::other(text) }
                 }
@@ -183,12 +186,11 @@ impl Client {
             let deadline = Instant::now().checked_add(limit).map(Instant::into_std);
             match execute(&mut inner.protocol, command, arguments, deadline) {
                 Ok(id) => {
-                    let (answer, receiver) = oneshot::channel();
-                    inner.waiters.insert(id, answer);
+                    inner.waiters.add(id);
                     if let Some(driver) = inner.driver.take() {
                         driver.wake();
                     }
-                    State::Waiting(receiver)
+                    State::Waiting(id, Arc::clone(&self.0.shared))
                 }
                 Err(error) => State::Unsent(Error::Unsendable {
                     command: command.to_owned(),
@@ -250,42 +252,53 @@ pub struct Submitted<'c> {
 
 #[derive(Debug)]
 enum State {
-    Waiting(oneshot::Receiver<Answer>),
+    Waiting(CommandId, Arc<Shared>),
     Unsent(Error),
     Taken,
+}
+
+impl Drop for Submitted<'_> {
+    fn drop(&mut self) {
+        if let State::Waiting(id, shared) = &self.state {
+            shared.lock().waiters.forget(*id);
+        }
+    }
 }
 
 impl Future for Submitted<'_> {
     type Output = Result<Box<RawValue>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match &mut self.state {
-            State::Waiting(receiver) => match Pin::new(receiver).poll(context) {
-                Poll::Pending => return Poll::Pending,
-                // The driver was stopped with the runtime, before it could say why.
-                Poll::Ready(answer) => answer.unwrap_or(Answer::Closed(Closed::ByPeer)),
-            },
+        let answer = match &self.state {
+            State::Waiting(id, shared) => {
+                let answer = ready!(shared.lock().waiters.poll(*id, context));
+                answer.unwrap_or(Answer::Unanswered(Unanswered::Closed(Closed::ByUs)))
+            }
             State::Unsent(_) | State::Taken => {
                 return match std::mem::replace(&mut self.state, State::Taken) {
                     State::Unsent(error) => Poll::Ready(Err(error)),
-                    State::Waiting(_) | State::Taken => Poll::Pending,
+                    State::Waiting(..) | State::Taken => Poll::Pending,
                 };
             }
         };
         self.state = State::Taken;
-        let command = self.command.to_owned();
-        Poll::Ready(match answer {
+        let answer = match answer {
             Answer::Replied(Ok(value)) => {
                 tracing::debug!("<- {}: {} bytes", self.command, value.get().len());
                 return Poll::Ready(Ok(value));
             }
             Answer::Replied(Err(reply)) => {
-                tracing::debug!("<- {command}: {reply}");
-                Err(Error::Refused { command, reply })
+                tracing::debug!("<- {}: {reply}", self.command);
+                let command = self.command.to_owned();
+                return Poll::Ready(Err(Error::Refused { command, reply }));
             }
-            Answer::Overdue => Err(Error::Overdue { command, limit: self.limit }),
-            Answer::NotSent(closed) => Err(Error::NotSent { command, closed }),
-            Answer::Closed(closed) => Err(Error::Unknown { command, closed }),
-        })
+            Answer::Unanswered(answer) => answer,
+        };
+        let command = self.command.to_owned();
+        Poll::Ready(Err(match answer {
+            Unanswered::Overdue => Error::Overdue { command, limit: self.limit },
+            Unanswered::NotSent(closed) => Error::NotSent { command, closed },
+            Unanswered::Closed(closed) => Error::Unknown { command, closed },
+        }))
     }
 }

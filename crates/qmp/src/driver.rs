@@ -22,6 +22,12 @@ use crate::transport::{self, Stream};
 /// How often a driver reads before others on its thread have their turn.
 const MOVES_IN_A_ROW: usize = 16;
 
+/// How much is read at once: fewer events than a subscriber may be behind.
+const READ_BYTES: usize = 64 << 10;
+
+/// With so many events told, subscribers have their turn before more is read.
+const EVENTS_IN_A_ROW: usize = 128;
+
 /// Sends bytes with descriptors beside them.
 fn poll_send(
     stream: &Pin<&mut Stream>,
@@ -49,6 +55,7 @@ pub(crate) async fn run(
     address: Address,
     options: Options,
 ) {
+    let _end = End(Arc::clone(&shared));
     loop {
         shared.lock().carries_fds = stream.unix().is_some();
         let mut timer = Timer::default();
@@ -57,19 +64,28 @@ pub(crate) async fn run(
         drop(stream);
         stream = match connect_again(&address, &options).await {
             Some(stream) => stream,
-            None => return shared.close(),
+            None => return,
         };
-        shared.begin_anew(protocol(&options));
+        let (dialect, deadline) = beginning(&options);
+        shared.begin_anew(dialect, deadline);
     }
 }
 
-/// The protocol's state machine for a connection that is just there.
-pub(crate) fn protocol(options: &Options) -> qplug_proto::Client {
+/// Tells everybody that the connection has ended, also when its task is cancelled.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What is spoken on a connection that is just there, and by when it must have been greeted.
+pub(crate) fn beginning(options: &Options) -> (Dialect, Option<Instant>) {
     // A time that no clock can name is never reached.
     let deadline = tokio::time::Instant::now().checked_add(options.connect_timeout);
-    let deadline = deadline.map(tokio::time::Instant::into_std);
     let dialect = if options.oob { Dialect::QmpWithOob } else { Dialect::Qmp };
-    qplug_proto::Client::new(dialect, deadline)
+    (dialect, deadline.map(tokio::time::Instant::into_std))
 }
 
 /// A new connection, unless the options do not want one or it takes too long.
@@ -124,7 +140,9 @@ fn poll(
         if let Poll::Ready(Err(error)) = stream.as_mut().poll_flush(context) {
             return Poll::Ready(Closed::Io(error.to_string()));
         }
-        let mut space = ReadBuf::new(inner.protocol.space());
+        let space = inner.protocol.space();
+        let room = space.len().min(READ_BYTES);
+        let mut space = ReadBuf::new(&mut space[..room]);
         match stream.as_mut().poll_read(context, &mut space) {
             Poll::Ready(Ok(())) => {
                 let count = space.filled().len();
@@ -137,6 +155,9 @@ fn poll(
                     return Poll::Ready(Closed::Protocol(error));
                 }
                 moved = true;
+                if std::mem::take(&mut inner.told) >= EVENTS_IN_A_ROW {
+                    break;
+                }
             }
             Poll::Ready(Err(error)) => return Poll::Ready(Closed::Io(error.to_string())),
             Poll::Pending => {}

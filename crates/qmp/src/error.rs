@@ -82,6 +82,9 @@ pub enum Closed {
     /// The peer closed it: QEMU ended, or dropped this client.
     #[error("QEMU closed the connection")]
     ByPeer,
+    /// The last handle of this client was dropped, or its runtime ended.
+    #[error("the connection was dropped on this side")]
+    ByUs,
     /// The operating system reported an error.
     #[error("the connection failed: {0}")]
     Io(String),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use qplug_proto::Event;
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::error::Closed;
 
@@ -42,13 +43,18 @@ impl Events {
     /// # Errors
     /// See [`EventsError`].
     pub async fn next(&mut self) -> Result<Arc<Event>, EventsError> {
-        match self.receiver.recv().await {
+        // What is there is taken without giving way to the driver, which would only bring more.
+        let received = match self.receiver.try_recv() {
+            Ok(item) => Ok(item),
+            Err(TryRecvError::Lagged(count)) => Err(RecvError::Lagged(count)),
+            Err(TryRecvError::Closed) => Err(RecvError::Closed),
+            Err(TryRecvError::Empty) => self.receiver.recv().await,
+        };
+        match received {
             Ok(Item::Event(event)) => Ok(event),
             Ok(Item::Reconnected) => Err(EventsError::Reconnected),
-            Err(broadcast::error::RecvError::Lagged(count)) => Err(EventsError::Missed(count)),
-            Err(broadcast::error::RecvError::Closed) => {
-                Err(EventsError::Closed(self.shared.closed()))
-            }
+            Err(RecvError::Lagged(count)) => Err(EventsError::Missed(count)),
+            Err(RecvError::Closed) => Err(EventsError::Closed(self.shared.closed())),
         }
     }
 

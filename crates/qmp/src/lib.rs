@@ -11,6 +11,7 @@
 //! | `client.rs` | the handle: commands and their replies |
 //! | `driver.rs` | the task that moves bytes between the socket and the state machine |
 //! | `shared.rs` | what that task and the handles share |
+//! | `waiters.rs` | who waits for which command |
 //! | `events.rs` | subscriptions |
 //! | `blocking.rs` | a client with no runtime |
 //! | `server.rs` | a server, which runs a handler |
@@ -29,6 +30,7 @@ mod options;
 pub mod server;
 mod shared;
 mod transport;
+mod waiters;
 
 pub use address::{Address, ParseAddressError};
 pub use client::{Client, Submitted};

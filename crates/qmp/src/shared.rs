@@ -1,25 +1,18 @@
 //! What the driver and the handles of a connection share.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Instant;
 
-use qplug_proto::{CommandId, ErrorReply, Greeting, Incoming, Unanswered};
+use qplug_proto::{Dialect, Greeting, Incoming, Unanswered as Why};
 use serde_json::value::RawValue;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::error::Closed;
 use crate::events::{EVENT_BACKLOG, Item};
-
-/// How a command ended.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Replied(Result<Box<RawValue>, ErrorReply>),
-    Overdue,
-    NotSent(Closed),
-    Closed(Closed),
-}
+use crate::waiters::{Answer, Unanswered, Waiters};
 
 /// What the driver and the handles share.
 #[derive(Debug)]
@@ -30,10 +23,12 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) protocol: qplug_proto::Client,
-    pub(crate) waiters: HashMap<CommandId, oneshot::Sender<Answer>>,
+    pub(crate) waiters: Waiters,
     greeted: Option<oneshot::Sender<Greeting>>,
     pub(crate) just_greeted: bool,
     subscribers: Subscribers,
+    /// How many events were told since the driver last looked.
+    pub(crate) told: usize,
     /// Why nothing can be sent now.
     pub(crate) closed: Option<Closed>,
     /// Wakes the driver when there is something to send.
@@ -48,10 +43,11 @@ impl Shared {
     pub(crate) fn new(protocol: qplug_proto::Client, greeted: oneshot::Sender<Greeting>) -> Self {
         let inner = Inner {
             protocol,
-            waiters: HashMap::new(),
+            waiters: Waiters::default(),
             greeted: Some(greeted),
             just_greeted: false,
             subscribers: Subscribers::None,
+            told: 0,
             closed: None,
             driver: None,
             fds: VecDeque::new(),
@@ -97,13 +93,16 @@ impl Shared {
     /// Nobody comes back any more.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
+        inner.closed.get_or_insert(Closed::ByUs);
+        inner.protocol.handle_close();
+        inner.dispatch();
         inner.subscribers = Subscribers::Closed;
         inner.greeted = None;
     }
 
     /// Begins anew on a fresh connection. Commands are taken again once it is greeted.
-    pub(crate) fn begin_anew(&self, protocol: qplug_proto::Client) {
-        self.lock().protocol = protocol;
+    pub(crate) fn begin_anew(&self, dialect: Dialect, deadline: Option<Instant>) {
+        self.lock().protocol.begin_anew(dialect, deadline);
     }
 }
 
@@ -139,19 +138,24 @@ impl Inner {
                     }
                     self.closed = None;
                 }
-                Incoming::Reply { id, result } => self.answer(id, Answer::Replied(result)),
-                Incoming::Unknown { id, why: Unanswered::Overdue } => {
-                    self.answer(id, Answer::Overdue);
+                Incoming::Reply { id, result } => self.waiters.answer(id, Answer::Replied(result)),
+                Incoming::Unknown { id, why: Why::Overdue } => {
+                    self.waiters.answer(id, Answer::Unanswered(Unanswered::Overdue));
                 }
-                Incoming::Unknown { id, why: Unanswered::Closed } => {
-                    self.answer(id, Answer::Closed(self.reason()));
+                Incoming::Unknown { id, why: Why::Closed } => {
+                    let why = Unanswered::Closed(self.reason());
+                    self.waiters.answer(id, Answer::Unanswered(why));
                 }
-                Incoming::NotSent(id) => self.answer(id, Answer::NotSent(self.reason())),
+                Incoming::NotSent(id) => {
+                    let why = Unanswered::NotSent(self.reason());
+                    self.waiters.answer(id, Answer::Unanswered(why));
+                }
                 // Only an agent says so, and this client speaks to none.
                 Incoming::Synchronized => {}
                 Incoming::Event(event) => {
                     let data = event.data.as_deref().map(RawValue::get);
                     tracing::debug!("<- event {} {}", event.name, data.unwrap_or_default());
+                    self.told += 1;
                     self.subscribers.tell(Item::Event(Arc::new(event)));
                 }
                 Incoming::Unattributed(error) => tracing::warn!(%error, "error reply with no id"),
@@ -189,11 +193,5 @@ impl Inner {
 
     fn reason(&self) -> Closed {
         self.closed.clone().unwrap_or(Closed::ByPeer)
-    }
-
-    fn answer(&mut self, id: CommandId, answer: Answer) {
-        if let Some(waiter) = self.waiters.remove(&id) {
-            let _ = waiter.send(answer);
-        }
     }
 }

@@ -270,8 +270,8 @@ async fn a_client_that_may_comes_back_and_says_that_events_may_have_been_missed(
         drop(stream);
         let mut stream = peer.meet().await;
         say(&mut stream, "{\"event\": \"AFTER\"}").await;
-        assert_eq!(hear(&mut stream).await, "{\"execute\":\"b\",\"id\":0}");
-        say(&mut stream, "{\"return\": {}, \"id\": 0}").await;
+        assert_eq!(hear(&mut stream).await, "{\"execute\":\"b\",\"id\":1}");
+        say(&mut stream, "{\"return\": {}, \"id\": 1}").await;
         stream
     };
     let ask = async {
@@ -369,4 +369,24 @@ async fn abstract_names_children_and_servers_that_connect_to_us() {
     assert_eq!(client.query::<u8>("five").await.unwrap(), 5);
     let error = connect(&"exec:false".parse().unwrap()).await.unwrap_err();
     assert!(matches!(error, ConnectError::Closed { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_reply_that_outlives_its_client_ends_all_the_same() {
+    let peer = Peer::new();
+    let talk = async {
+        let mut stream = peer.meet().await;
+        hear(&mut stream).await;
+        stream
+    };
+    let ask = async {
+        let client = connect(&peer.address).await.unwrap();
+        let waiting = client.submit("slow", NONE);
+        let forgotten = client.submit("slow", NONE);
+        tokio::task::yield_now().await;
+        drop((forgotten, client));
+        let error = waiting.await.unwrap_err();
+        assert!(error.is_outcome_unknown(), "{error}");
+    };
+    tokio::join!(ask, talk);
 }

@@ -65,7 +65,7 @@ fn not_met(closed: Closed, address: String, limit: Duration) -> ConnectError {
     match closed {
         Closed::Protocol(ProtocolError::Silent) => ConnectError::Busy { address, limit },
         Closed::Protocol(error) => ConnectError::NotQmp { address, error },
-        Closed::ByPeer => ConnectError::Closed { address },
+        Closed::ByPeer | Closed::ByUs => ConnectError::Closed { address },
         Closed::Io(text) => ConnectError::Io { address, source: io::Error::other(text) },
     }
 }
