@@ -26,6 +26,7 @@ const TOUCHES: &[Touch] = &[
             "qmp/src/transport.rs",
             "qmp/src/transport/socket.rs",
             "qmp/src/transport/tls.rs",
+            "qmp/src/transport/unix.rs",
             "qmp/src/fds.rs",
             "qmp/src/blocking/connect.rs",
             "qmp/src/blocking/socket.rs",

@@ -1,20 +1,18 @@
 //! The task that moves bytes between the socket and the state machine.
 
 use std::future::{Future, poll_fn};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use qplug_proto::Dialect;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::address::Address;
 use crate::error::Closed;
-use crate::fds;
 use crate::options::{Options, Reconnect};
 use crate::shared::Shared;
 use crate::transport::{self, Stream};
@@ -28,26 +26,6 @@ const READ_BYTES: usize = 64 << 10;
 /// With so many events told, subscribers have their turn before more is read.
 const EVENTS_IN_A_ROW: usize = 128;
 
-/// Sends bytes with descriptors beside them.
-fn poll_send(
-    stream: &Pin<&mut Stream>,
-    bytes: &[u8],
-    fds: &[OwnedFd],
-    context: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    let Some(unix) = stream.unix() else {
-        return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
-    };
-    let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-    loop {
-        ready!(unix.poll_write_ready(context))?;
-        match unix.try_io(Interest::WRITABLE, || fds::send(unix, bytes, &borrowed)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            outcome => return Poll::Ready(outcome),
-        }
-    }
-}
-
 /// Runs a connection until it closes, and comes back as often as the options say.
 pub(crate) async fn run(
     mut stream: Stream,
@@ -57,7 +35,7 @@ pub(crate) async fn run(
 ) {
     let _end = End(Arc::clone(&shared));
     loop {
-        shared.lock().carries_fds = stream.unix().is_some();
+        shared.lock().carries_fds = stream.carries_fds();
         let mut timer = Timer::default();
         let reason = poll_fn(|context| poll(&mut stream, &mut timer, &shared, context)).await;
         shared.lose(reason);
@@ -124,7 +102,10 @@ fn poll(
         while !inner.protocol.poll_transmit().is_empty() {
             let (bytes, fds) = inner.outgoing();
             let written = match fds {
-                Some(fds) => poll_send(&stream, bytes, fds, context),
+                Some(fds) => {
+                    let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+                    stream.poll_send(context, bytes, &fds)
+                }
                 None => {
                     let count = bytes.len().min(stream.write_limit());
                     stream.as_mut().poll_write(context, &bytes[..count])

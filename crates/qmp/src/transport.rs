@@ -3,6 +3,7 @@
 //! | file | reaches |
 //! |---|---|
 //! | `transport/socket.rs` | unix, TCP and inherited sockets, and those where QEMU connects to us |
+//! | `transport/unix.rs` | unix sockets, once they are connected |
 //! | `transport/child.rs` | a command's standard input and output |
 //! | `transport/tls.rs` | a TCP socket behind TLS |
 
@@ -10,11 +11,13 @@ mod child;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
+mod unix;
 
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
 
 use crate::address::Address;
 use crate::endpoint::explain;
@@ -31,9 +34,19 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
         usize::MAX
     }
 
-    /// The unix socket underneath, if that is what it is: it can carry descriptors.
-    fn unix(&self) -> Option<&UnixStream> {
-        None
+    /// Whether descriptors can travel beside bytes.
+    fn carries_fds(&self) -> bool {
+        false
+    }
+
+    /// Writes bytes with descriptors beside the first of them, where that can be done.
+    fn poll_send(
+        &mut self,
+        _context: &mut Context<'_>,
+        _bytes: &[u8],
+        _fds: &[BorrowedFd<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 }
 

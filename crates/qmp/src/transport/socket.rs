@@ -8,20 +8,20 @@ use std::path::Path;
 use rustix::net::AddressFamily;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::unix::Unix;
 use super::{Stream, Transport};
 use crate::address::Address;
 use crate::endpoint::{self, SocketFile};
 
 impl Transport for TcpStream {}
 
-impl Transport for UnixStream {
-    fn unix(&self) -> Option<&UnixStream> {
-        Some(self)
-    }
+pub(super) async fn unix(path: &Path) -> io::Result<Stream> {
+    over_unix(UnixStream::connect(path).await?)
 }
 
-pub(super) async fn unix(path: &Path) -> io::Result<Stream> {
-    Ok(Box::new(UnixStream::connect(path).await?))
+/// Takes a socket over from tokio.
+fn over_unix(stream: UnixStream) -> io::Result<Stream> {
+    Ok(Box::new(Unix::new(stream.into_std()?.into())?))
 }
 
 /// A path that begins with NUL is an abstract name.
@@ -57,7 +57,7 @@ pub(super) fn adopt(fd: i32) -> io::Result<Stream> {
 
 fn adopt_unix(stream: std_unix::UnixStream) -> io::Result<Stream> {
     stream.set_nonblocking(true)?;
-    Ok(Box::new(UnixStream::from_std(stream)?))
+    Ok(Box::new(Unix::new(stream.into())?))
 }
 
 /// Listens until one QEMU has connected.
@@ -67,13 +67,13 @@ pub(super) async fn accept(address: &Address) -> io::Result<Stream> {
             let listener = UnixListener::bind(path)?;
             // Whoever listens here next must find the name free, also when nobody came.
             let _name = SocketFile(path);
-            Ok(Box::new(listener.accept().await?.0))
+            over_unix(listener.accept().await?.0)
         }
         Address::Abstract(name) => {
             let address = std_unix::SocketAddr::from_abstract_name(name)?;
             let listener = std_unix::UnixListener::bind_addr(&address)?;
             listener.set_nonblocking(true)?;
-            Ok(Box::new(UnixListener::from_std(listener)?.accept().await?.0))
+            over_unix(UnixListener::from_std(listener)?.accept().await?.0)
         }
         Address::Tcp { host, port } => {
             let listener = TcpListener::bind((host.as_str(), *port)).await?;
