@@ -293,6 +293,12 @@ impl Client {
         deadlines.chain(self.state.deadline()).min()
     }
 
+    /// Whether no command waits for its answer, and nothing waits to be sent.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.outbox.bytes().is_empty()
+    }
+
     /// Whether an in-band command given now goes out at once, and not only after others' replies.
     #[must_use]
     pub fn has_room(&self) -> bool {

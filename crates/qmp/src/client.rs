@@ -184,12 +184,11 @@ impl Client {
         } else {
             // A time that no clock can name is never reached.
             let deadline = Instant::now().checked_add(limit).map(Instant::into_std);
+            let was_idle = inner.protocol.is_idle();
             match execute(&mut inner.protocol, command, arguments, deadline) {
                 Ok(id) => {
                     inner.waiters.add(id);
-                    if let Some(driver) = inner.driver.take() {
-                        driver.wake();
-                    }
+                    inner.send(was_idle);
                     State::Waiting(id, Arc::clone(&self.0.shared))
                 }
                 Err(error) => State::Unsent(Error::Unsendable {

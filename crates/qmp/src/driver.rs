@@ -1,6 +1,7 @@
 //! The task that moves bytes between the socket and the state machine.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::time::Sleep;
 use crate::address::Address;
 use crate::error::Closed;
 use crate::options::{Options, Reconnect};
-use crate::shared::Shared;
+use crate::shared::{Inner, Shared};
 use crate::transport::{self, Stream};
 
 /// How often a driver reads before others on its thread have their turn.
@@ -35,15 +36,12 @@ pub(crate) async fn run(
 ) {
     let _end = End(Arc::clone(&shared));
     loop {
-        shared.lock().carries_fds = stream.carries_fds();
+        shared.take_over(stream);
         let mut timer = Timer::default();
-        let reason = poll_fn(|context| poll(&mut stream, &mut timer, &shared, context)).await;
+        let reason = poll_fn(|context| poll(&mut timer, &shared, context)).await;
         shared.lose(reason);
-        drop(stream);
-        stream = match connect_again(&address, &options).await {
-            Some(stream) => stream,
-            None => return,
-        };
+        let Some(again) = connect_again(&address, &options).await else { return };
+        stream = again;
         let (dialect, deadline) = beginning(&options);
         shared.begin_anew(dialect, deadline);
     }
@@ -69,9 +67,9 @@ pub(crate) fn beginning(options: &Options) -> (Dialect, Option<Instant>) {
 /// A new connection, unless the options do not want one or it takes too long.
 async fn connect_again(address: &Address, options: &Options) -> Option<Stream> {
     let Reconnect { first_pause, longest_pause, give_up_after } = options.reconnect?;
-    let give_up_at = tokio::time::Instant::now() + give_up_after;
+    let began = tokio::time::Instant::now();
     let mut pause = first_pause;
-    while tokio::time::Instant::now() + pause < give_up_at {
+    while began.elapsed() + pause < give_up_after {
         tokio::time::sleep(pause).await;
         match transport::connect(address, options).await {
             Ok(stream) => return Some(stream),
@@ -82,83 +80,111 @@ async fn connect_again(address: &Address, options: &Options) -> Option<Stream> {
     None
 }
 
-/// Moves bytes until nothing moves. Reads and writes at the same time: a QEMU whose replies nobody
-/// reads stops reading, and one of the old ones stops its guest.
-fn poll(
-    stream: &mut Stream,
-    timer: &mut Timer,
-    shared: &Shared,
-    context: &mut Context<'_>,
-) -> Poll<Closed> {
+/// Moves bytes until nothing moves, with the stream in hand.
+fn poll(timer: &mut Timer, shared: &Shared, context: &mut Context<'_>) -> Poll<Closed> {
     let mut inner = shared.lock();
-    let mut stream = Pin::new(stream);
+    let Some(mut stream) = inner.stream.take() else { return Poll::Ready(Closed::ByUs) };
+    let outcome = move_bytes(&mut stream, &mut inner, timer, context);
+    match outcome {
+        Ok(Moved::AsFarAsItGoes) => {
+            inner.wakes_at = timer.wakes_at();
+            inner.driver = Some(context.waker().clone());
+        }
+        // Others on this thread have their turn now.
+        Ok(Moved::ForNow) => context.waker().wake_by_ref(),
+        Err(closed) => return Poll::Ready(closed),
+    }
+    inner.stream = Some(stream);
+    Poll::Pending
+}
+
+/// How far the driver came.
+enum Moved {
+    AsFarAsItGoes,
+    ForNow,
+}
+
+/// Reads and writes at the same time: a QEMU whose replies nobody reads stops reading, and one of
+/// the old ones stops its guest.
+fn move_bytes(
+    stream: &mut Stream,
+    inner: &mut Inner,
+    timer: &mut Timer,
+    context: &mut Context<'_>,
+) -> Result<Moved, Closed> {
     for _ in 0..MOVES_IN_A_ROW {
-        let mut moved = false;
         if std::mem::take(&mut inner.just_greeted) {
             // Whoever waited for the greeting has a turn first: the first commands then go out in
             // the same write as the negotiation.
-            break;
+            return Ok(Moved::ForNow);
         }
-        while !inner.protocol.poll_transmit().is_empty() {
-            let (bytes, fds) = inner.outgoing();
-            let written = match fds {
-                Some(fds) => {
-                    let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-                    stream.poll_send(context, bytes, &fds)
-                }
-                None => {
-                    let count = bytes.len().min(stream.write_limit());
-                    stream.as_mut().poll_write(context, &bytes[..count])
-                }
-            };
-            match written {
-                Poll::Ready(Ok(count)) => inner.handle_written(count),
-                Poll::Ready(Err(error)) => return Poll::Ready(Closed::Io(error.to_string())),
-                Poll::Pending => break,
-            }
-        }
-        // TLS keeps back what it could not write yet; a bare socket has nothing to flush.
-        if let Poll::Ready(Err(error)) = stream.as_mut().poll_flush(context) {
-            return Poll::Ready(Closed::Io(error.to_string()));
-        }
-        let space = inner.protocol.space();
-        let room = space.len().min(READ_BYTES);
-        let mut space = ReadBuf::new(&mut space[..room]);
-        match stream.as_mut().poll_read(context, &mut space) {
-            Poll::Ready(Ok(())) => {
-                let count = space.filled().len();
-                if count == 0 {
-                    return Poll::Ready(Closed::ByPeer);
-                }
-                let outcome = inner.protocol.handle_filled(count);
-                inner.dispatch();
-                if let Err(error) = outcome {
-                    return Poll::Ready(Closed::Protocol(error));
-                }
-                moved = true;
-                if std::mem::take(&mut inner.told) >= EVENTS_IN_A_ROW {
-                    break;
-                }
-            }
-            Poll::Ready(Err(error)) => return Poll::Ready(Closed::Io(error.to_string())),
-            Poll::Pending => {}
+        write(stream, inner, context)?;
+        let mut moved = read(stream, inner, context)?;
+        if std::mem::take(&mut inner.told) >= EVENTS_IN_A_ROW {
+            return Ok(Moved::ForNow);
         }
         if let Poll::Ready(now) = timer.poll(inner.protocol.poll_timeout(), context) {
             let outcome = inner.protocol.handle_timeout(now);
             inner.dispatch();
-            if let Err(error) = outcome {
-                return Poll::Ready(Closed::Protocol(error));
-            }
+            outcome?;
             moved = true;
         }
         if !moved {
-            inner.driver = Some(context.waker().clone());
-            return Poll::Pending;
+            return Ok(Moved::AsFarAsItGoes);
         }
     }
-    // Others on this thread have their turn now.
-    context.waker().wake_by_ref();
-    Poll::Pending
+    Ok(Moved::ForNow)
+}
+
+/// Writes what there is, as far as there is room.
+fn write(stream: &mut Stream, inner: &mut Inner, context: &mut Context<'_>) -> Result<(), Closed> {
+    while !inner.protocol.poll_transmit().is_empty() {
+        let (bytes, fds) = inner.outgoing();
+        let written = match fds {
+            Some(fds) => {
+                let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+                stream.poll_send(context, bytes, &fds)
+            }
+            None => {
+                let count = bytes.len().min(stream.write_limit());
+                Pin::new(&mut *stream).poll_write(context, &bytes[..count])
+            }
+        };
+        match written.map_err(broken)? {
+            Poll::Ready(0) => return Err(Closed::ByPeer),
+            Poll::Ready(count) => inner.handle_written(count),
+            Poll::Pending => break,
+        }
+    }
+    // TLS keeps back what it could not write yet; a bare socket has nothing to flush.
+    match Pin::new(stream).poll_flush(context) {
+        Poll::Ready(Err(error)) => Err(broken(error)),
+        Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+    }
+}
+
+/// Reads once; whether anything came.
+fn read(stream: &mut Stream, inner: &mut Inner, context: &mut Context<'_>) -> Result<bool, Closed> {
+    let space = inner.protocol.space();
+    let room = space.len().min(READ_BYTES);
+    let mut space = ReadBuf::new(&mut space[..room]);
+    match Pin::new(stream).poll_read(context, &mut space).map_err(broken)? {
+        Poll::Pending => Ok(false),
+        Poll::Ready(()) => {
+            let count = space.filled().len();
+            if count == 0 {
+                return Err(Closed::ByPeer);
+            }
+            let outcome = inner.protocol.handle_filled(count);
+            inner.dispatch();
+            outcome?;
+            Ok(true)
+        }
+    }
+}
+
+fn broken(error: io::Error) -> Closed {
+    Closed::Io(error.to_string())
 }
 
 /// Wakes the driver at the protocol's next deadline.
@@ -168,6 +194,12 @@ struct Timer {
 }
 
 impl Timer {
+    /// When the driver is woken by it.
+    fn wakes_at(&self) -> Option<Instant> {
+        let sleep = self.sleep.as_ref().filter(|sleep| !sleep.is_elapsed())?;
+        Some(sleep.deadline().into_std())
+    }
+
     /// Ready with the time when it is due. A sleep that is set too early is left to end, and then
     /// set anew: deadlines mostly move away, as commands are answered.
     fn poll(&mut self, due: Option<Instant>, context: &mut Context<'_>) -> Poll<Instant> {

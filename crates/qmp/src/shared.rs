@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::error::Closed;
 use crate::events::{EVENT_BACKLOG, Item};
+use crate::transport::Stream;
 use crate::waiters::{Answer, Unanswered, Waiters};
 
 /// What the driver and the handles share.
@@ -23,6 +24,11 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) protocol: qplug_proto::Client,
+    /// Here and not with the driver, so that whoever gives a command on an idle connection can send
+    /// it at once.
+    pub(crate) stream: Option<Stream>,
+    /// When the driver wakes by itself.
+    pub(crate) wakes_at: Option<Instant>,
     pub(crate) waiters: Waiters,
     greeted: Option<oneshot::Sender<Greeting>>,
     pub(crate) just_greeted: bool,
@@ -43,6 +49,8 @@ impl Shared {
     pub(crate) fn new(protocol: qplug_proto::Client, greeted: oneshot::Sender<Greeting>) -> Self {
         let inner = Inner {
             protocol,
+            stream: None,
+            wakes_at: None,
             waiters: Waiters::default(),
             greeted: Some(greeted),
             just_greeted: false,
@@ -80,11 +88,20 @@ impl Shared {
         }
     }
 
+    /// Begins with a stream that is connected.
+    pub(crate) fn take_over(&self, stream: Stream) {
+        let mut inner = self.lock();
+        inner.carries_fds = stream.carries_fds();
+        inner.wakes_at = None;
+        inner.stream = Some(stream);
+    }
+
     /// Ends the connection: every command gets its end.
     pub(crate) fn lose(&self, reason: Closed) {
         tracing::debug!(%reason, "connection lost");
         let mut inner = self.lock();
         inner.closed = Some(reason);
+        inner.stream = None;
         inner.protocol.handle_close();
         inner.fds.clear();
         inner.dispatch();
@@ -94,6 +111,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed.get_or_insert(Closed::ByUs);
+        inner.stream = None;
         inner.protocol.handle_close();
         inner.dispatch();
         inner.subscribers = Subscribers::Closed;
@@ -160,6 +178,26 @@ impl Inner {
                 }
                 Incoming::Unattributed(error) => tracing::warn!(%error, "error reply with no id"),
             }
+        }
+    }
+
+    /// Sends the command that was just given. When nothing else is in flight it goes out from here,
+    /// which saves the driver a turn; else the driver gathers it with others.
+    pub(crate) fn send(&mut self, was_idle: bool) {
+        let due = self.protocol.poll_timeout();
+        let in_time = due.is_none_or(|due| self.wakes_at.is_some_and(|at| at <= due));
+        if was_idle && in_time && self.fds.is_empty() {
+            let sent = self.stream.as_mut().map(|it| it.try_send(self.protocol.poll_transmit()));
+            // What is wrong with the stream the driver will find out.
+            if let Some(Ok(count)) = sent {
+                self.protocol.handle_transmitted(count);
+                if self.protocol.poll_transmit().is_empty() {
+                    return;
+                }
+            }
+        }
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
         }
     }
 

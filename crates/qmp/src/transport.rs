@@ -13,6 +13,7 @@ mod socket;
 mod tls;
 mod unix;
 
+use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
@@ -28,7 +29,12 @@ use crate::options::Options;
 pub(crate) type Stream = Box<dyn Transport>;
 
 /// What the driver needs of a byte stream.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {
+    /// Writes what can be written without waiting, from outside any task.
+    fn try_send(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     /// How many bytes to write at a time.
     fn write_limit(&self) -> usize {
         usize::MAX

@@ -191,8 +191,11 @@ async fn a_command_that_is_overdue_does_not_disturb_the_next() {
     let ask = async {
         let options = Options { command_timeout: Duration::from_secs(1), ..patient() };
         let client = Client::connect_with(&peer.address, options).await.unwrap();
+        let asked = tokio::time::Instant::now();
         let error = client.execute("slow", NONE).await.unwrap_err();
         assert!(matches!(error, Error::Overdue { .. }), "{error}");
+        // Not when the greeting would have been due.
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
         assert_eq!(client.query::<String>("fast").await.unwrap(), "next");
     };
     tokio::join!(ask, talk);

@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use super::{Stream, Transport};
 
 /// The command ends with the connection.
+#[derive(Debug)]
 struct Pipes {
     stdin: ChildStdin,
     stdout: ChildStdout,

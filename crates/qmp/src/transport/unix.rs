@@ -39,6 +39,10 @@ fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 impl Transport for Unix {
+    fn try_send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        fds::send(&self.fd, bytes, &[])
+    }
+
     fn carries_fds(&self) -> bool {
         true
     }
