@@ -1,0 +1,159 @@
+//! Detaches, played against scripts.
+
+use super::*;
+use crate::operation::script::Happens::{self, Answer, At, Closed, Event, Lost};
+use crate::operation::script::play;
+
+const OURS: &str = r#"[{"device": "", "qdev": "/machine/peripheral/data/virtio-backend", "inserted":
+    {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
+const FOREIGN: &str = r#"[{"device": "", "qdev": "/machine/peripheral/data/virtio-backend", "inserted":
+    {"node-name": "disk0", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
+const OUR_NODE: &str = r#"[{"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"#;
+const GONE: Happens = Event("DEVICE_DELETED", r#"{"device": "data", "path": "/p"}"#);
+const NO_JOBS: Happens = Answer("query-block-jobs", "", Ok("[]"));
+const NO_EXPORTS: Happens = Answer("query-block-exports", "", Ok("[]"));
+const ASK: Happens = Answer("device_del", r#""id":"data""#, Ok("{}"));
+const CLOSE: Happens = Answer("blockdev-del", r#""node-name":"data.format""#, Ok("{}"));
+
+/// A detach that first looks, and finds our disk used by nothing else.
+fn detach(script: Vec<Happens>) -> Result<Detached, Error> {
+    look(OURS, script)
+}
+
+fn look(blocks: &'static str, script: Vec<Happens>) -> Result<Detached, Error> {
+    play_all([vec![Answer("query-block", "", Ok(blocks)), NO_JOBS, NO_EXPORTS], script])
+}
+
+fn play_all(scripts: [Vec<Happens>; 2]) -> Result<Detached, Error> {
+    let detach = Detach::new(DiskName::new("data").unwrap(), Duration::from_secs(30));
+    play(detach, scripts.into_iter().flatten().collect())
+}
+
+fn removed(was_gone: bool) -> Detached {
+    Detached::Removed { was_gone }
+}
+
+#[test]
+fn the_guest_answers_after_the_reply_or_before_it() {
+    assert_eq!(detach(vec![ASK, GONE, CLOSE]).unwrap(), removed(false));
+    let mut detach = Detach::new(DiskName::new("data").unwrap(), Duration::from_secs(30));
+    let now = Instant::now();
+    let answer = |text: &str| {
+        crate::operation::Answer::Returned(
+            serde_json::value::RawValue::from_string(text.to_owned()).unwrap(),
+        )
+    };
+    for text in [OURS, "[]", "[]"] {
+        detach.poll_transmit().unwrap();
+        detach.handle_answer(answer(text), now);
+    }
+    assert_eq!(detach.poll_transmit().unwrap().name, "device_del");
+    let data = serde_json::from_str(r#"{"device": "data"}"#).ok();
+    let gone = qplug_proto::Event { name: "DEVICE_DELETED".to_owned(), data, timestamp: None };
+    detach.handle_event(&gone, now);
+    assert_eq!(detach.poll_transmit(), None, "the reply is still outstanding");
+    detach.handle_answer(answer("{}"), now);
+    assert_eq!(detach.poll_transmit().unwrap().name, "blockdev-del");
+}
+
+#[test]
+fn events_of_others_and_of_the_backend_are_not_the_end() {
+    let backend = Event("DEVICE_DELETED", r#"{"path": "/machine/peripheral/data/virtio-backend"}"#);
+    let other = Event("DEVICE_DELETED", r#"{"device": "data2", "path": "/p"}"#);
+    assert_eq!(detach(vec![ASK, backend, other, GONE, CLOSE]).unwrap(), removed(false));
+}
+
+#[test]
+fn a_silent_guest_is_asked_again_and_then_pending() {
+    let busy = || Answer("device_del", "", Err("Device data is already in the process of unplug"));
+    let script =
+        vec![ASK, At(700), ASK, At(3000), busy(), At(9000), ASK, At(18000), ASK, At(30000)];
+    assert_eq!(detach(script).unwrap(), Detached::Pending);
+}
+
+#[test]
+fn a_guest_that_is_busy_with_the_port_is_asked_a_little_later() {
+    let busy = "Hot-unplug failed: guest is busy (power indicator blinking)";
+    let script = vec![Answer("device_del", "", Err(busy)), At(250), ASK, GONE, CLOSE];
+    assert_eq!(detach(script).unwrap(), removed(false));
+}
+
+#[test]
+fn a_guest_may_say_no() {
+    let no = Event("DEVICE_UNPLUG_GUEST_ERROR", r#"{"device": "data", "path": "/p"}"#);
+    assert_eq!(detach(vec![ASK, no]).unwrap(), Detached::Refused);
+}
+
+#[test]
+fn a_device_that_left_leaves_its_image_to_be_closed() {
+    let nodes = Answer("query-named-block-nodes", "", Ok(OUR_NODE));
+    assert_eq!(look("[]", vec![nodes, CLOSE]).unwrap(), removed(true));
+    let nodes = Answer("query-named-block-nodes", "", Ok("[]"));
+    assert!(matches!(look("[]", vec![nodes]), Err(Error::NoSuchDisk { .. })));
+}
+
+#[test]
+fn a_disk_that_qplug_did_not_make_is_not_touched() {
+    let nodes = || Answer("query-named-block-nodes", "", Ok("[]"));
+    assert!(matches!(look(FOREIGN, vec![nodes()]), Err(Error::NotOurs { .. })));
+    // A filter of somebody's lies over our node.
+    let nodes = Answer("query-named-block-nodes", "", Ok(OUR_NODE));
+    assert!(matches!(look(FOREIGN, vec![nodes]), Err(Error::Busy { .. })));
+}
+
+#[test]
+fn a_disk_that_a_job_or_an_export_uses_is_not_touched() {
+    let blocks = || Answer("query-block", "", Ok(OURS));
+    let jobs = || Answer("query-block-jobs", "", Ok(r#"[{"type": "mirror", "device": "k"}]"#));
+    let on_ours = r#"{"nodes": [{"id": 1, "type": "block-job", "name": "k"}, {"id": 2, "type": "block-driver", "name": "data.format"}], "edges": [{"parent": 1, "child": 2}]}"#;
+    let graph = Answer("x-debug-query-block-graph", "", Ok(on_ours));
+    let error = play_all([vec![blocks(), jobs(), NO_EXPORTS], vec![graph]]).unwrap_err();
+    assert!(error.to_string().contains("the block job k (mirror)"), "{error}");
+    let graph = Answer("x-debug-query-block-graph", "", Ok(r#"{"nodes": [], "edges": []}"#));
+    let script = [vec![blocks(), jobs(), NO_EXPORTS], vec![graph, ASK, GONE, CLOSE]];
+    assert_eq!(play_all(script).unwrap(), removed(false));
+    let exports = r#"[{"id": "e", "type": "nbd", "node-name": "data.file"}]"#;
+    let exports = Answer("query-block-exports", "", Ok(exports));
+    let error = play_all([vec![blocks(), NO_JOBS], vec![exports]]).unwrap_err();
+    assert!(error.to_string().contains("the nbd export e"), "{error}");
+}
+
+#[test]
+fn a_guest_that_was_never_asked_is_not_pending() {
+    let busy = || {
+        Answer("device_del", "", Err("Hot-unplug failed: guest is busy (power indicator blinking)"))
+    };
+    let error = detach(vec![busy(), At(250), busy(), At(30000)]).unwrap_err();
+    assert!(matches!(error, Error::Refused { meaning: Some(Meaning::GuestBusy), .. }), "{error}");
+}
+
+#[test]
+fn a_long_wait_goes_on_asking_and_an_endless_one_is_no_panic() {
+    let asks = [700, 3000, 9000, 18000, 78000, 138_000];
+    let script = asks.into_iter().flat_map(|at| [ASK, At(at)]).chain([ASK, GONE, CLOSE]);
+    let looks = vec![Answer("query-block", "", Ok(OURS)), NO_JOBS, NO_EXPORTS];
+    let endless = Detach::new(DiskName::new("data").unwrap(), Duration::MAX);
+    let script = looks.into_iter().chain(script).collect();
+    assert_eq!(play(endless, script).unwrap(), removed(false));
+}
+
+#[test]
+fn a_node_in_use_is_closed_a_little_later() {
+    let busy = || Answer("blockdev-del", "", Err("Node data.format is in use"));
+    let script = vec![ASK, GONE, busy(), At(10), busy(), At(20), CLOSE];
+    assert_eq!(detach(script).unwrap(), removed(false));
+    let gone = Answer("blockdev-del", "", Err("Failed to find node with node-name='data.format'"));
+    assert_eq!(detach(vec![ASK, GONE, gone]).unwrap(), removed(false));
+}
+
+#[test]
+fn a_lost_connection_is_neither_success_nor_failure() {
+    for script in
+        [vec![Lost("device_del")], vec![ASK, Closed], vec![ASK, GONE, Lost("blockdev-del")]]
+    {
+        assert!(matches!(detach(script), Err(Error::Unknown { .. })));
+    }
+    let looks =
+        [vec![Answer("query-block", "", Ok(OURS)), NO_JOBS], vec![Lost("query-block-exports")]];
+    assert!(matches!(play_all(looks), Err(Error::QueryLost { .. })));
+}
