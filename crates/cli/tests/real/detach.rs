@@ -7,10 +7,25 @@ use qplug_testbed::proxy::{Moment, Proxy, Then};
 use qplug_testbed::{Board, Machine, Qemu};
 use serde_json::json;
 
-use crate::run::{GUEST_WITHIN, image, on_every_machine, path, qplug, start, state, within};
+use crate::run::{
+    GUEST_WITHIN, Running, image, on_every_machine, path, qplug, start, state, within,
+};
 
 /// The number of `device_del` among the commands of a detach, from the negotiation on.
 const ASKED: usize = 5;
+
+/// Starts a detach through a proxy, and returns once QEMU has been asked for the device.
+fn asked(machine: &Machine, arguments: &[&str]) -> (Proxy, Running) {
+    let proxy = Proxy::start(&machine.folder().join("proxy"), &machine.qmp_path()).unwrap();
+    let (asked, when_asked) = channel();
+    proxy.at(Moment::Answered(ASKED), move || {
+        asked.send(()).unwrap();
+        Then::GoOn
+    });
+    let running = start(proxy.path(), arguments);
+    when_asked.recv_timeout(GUEST_WITHIN).unwrap();
+    (proxy, running)
+}
 
 #[test]
 fn attach_then_detach_at_once_before_the_guest_has_looked() {
@@ -39,14 +54,7 @@ fn a_paused_guest_makes_it_pending_and_the_same_command_completes_it() {
         assert_eq!(pending.json()["result"], "pending");
         qplug(&qmp, &["list"]).exits(0).says("attached");
         // The guest goes on once the second detach has asked again.
-        let proxy = Proxy::start(&machine.folder().join("proxy"), &qmp).unwrap();
-        let (asked, when_asked) = channel();
-        proxy.at(Moment::Answered(ASKED), move || {
-            asked.send(()).unwrap();
-            Then::GoOn
-        });
-        let again = start(proxy.path(), &["detach", "data", "--json"]);
-        when_asked.recv_timeout(GUEST_WITHIN).unwrap();
+        let (_proxy, again) = asked(machine, &["detach", "data", "--json"]);
         machine.oracle.demand("cont", json!({})).unwrap();
         assert_eq!(again.finish().exits(0).json()["was_gone"], false);
         assert_eq!(state(machine), before);
@@ -84,14 +92,7 @@ fn an_interrupted_wait_says_that_it_goes_on() {
         qplug(&qmp, &["attach", path(&image)]).exits(0);
         machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
         machine.oracle.demand("stop", json!({})).unwrap();
-        let proxy = Proxy::start(&machine.folder().join("proxy"), &qmp).unwrap();
-        let (asked, when_asked) = channel();
-        proxy.at(Moment::Answered(ASKED), move || {
-            asked.send(()).unwrap();
-            Then::GoOn
-        });
-        let waiting = start(proxy.path(), &["detach", "data"]);
-        when_asked.recv_timeout(GUEST_WITHIN).unwrap();
+        let (_proxy, waiting) = asked(machine, &["detach", "data"]);
         waiting.interrupt();
         waiting.finish().exits(130).says("the same command goes on");
         machine.oracle.demand("cont", json!({})).unwrap();
@@ -146,14 +147,7 @@ fn a_qemu_that_ends_while_it_is_waited_for_is_an_unknown_outcome() {
         qplug(machine.qmp_path(), &["attach", path(&image)]).exits(0);
         machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
         machine.oracle.demand("stop", json!({})).unwrap();
-        let proxy = Proxy::start(&machine.folder().join("proxy"), &machine.qmp_path()).unwrap();
-        let (asked, when_asked) = channel();
-        proxy.at(Moment::Answered(ASKED), move || {
-            asked.send(()).unwrap();
-            Then::GoOn
-        });
-        let waiting = start(proxy.path(), &["detach", "data"]);
-        when_asked.recv_timeout(GUEST_WITHIN).unwrap();
+        let (_proxy, waiting) = asked(machine, &["detach", "data"]);
         machine.kill();
         waiting.finish().exits(7).says("closed the connection");
         qplug(machine.qmp_path(), &["detach", "data"]).exits(3);
