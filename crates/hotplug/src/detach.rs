@@ -216,6 +216,8 @@ impl Detach {
                 return Ok(());
             }
             Answer::Lost(why) => return Err(self.unknown(ASK, why)),
+            // The guest was asked before, and may let go all the same.
+            Answer::NotSent(why) if asked.passed_on => return Err(self.unknown(ASK, why)),
             Answer::NotSent(why) => return Err(self.not_sent(ASK, why, After::Unchanged)),
             Answer::Refused(reply) => reply,
         };

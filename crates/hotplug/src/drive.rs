@@ -15,12 +15,20 @@ pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O:
     // Before the first command: the event that it causes may come before its reply.
     let mut events = Some(client.events());
     let mut sent: VecDeque<Submitted<'static>> = VecDeque::new();
+    let mut lost = None;
     loop {
         while let Some(command) = operation.poll_transmit() {
             sent.push_back(client.submit(command.name, command.arguments.as_ref()));
         }
         if let Some(outcome) = operation.poll_outcome() {
             return outcome;
+        }
+        // Who waits for a reply is told by that reply first.
+        if sent.is_empty()
+            && let Some(why) = lost.take()
+        {
+            operation.handle_lost(why);
+            continue;
         }
         let timeout = operation.poll_timeout();
         tokio::select! {
@@ -33,10 +41,7 @@ pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O:
                 }
                 Err(EventsError::Closed(closed)) => {
                     events = None;
-                    // Who waits for a reply is told by that reply.
-                    if sent.is_empty() {
-                        operation.handle_lost(closed.to_string());
-                    }
+                    lost = Some(closed.to_string());
                 }
             },
             answer = next_answer(&mut sent) => operation.handle_answer(answer, now()),

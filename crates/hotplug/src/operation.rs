@@ -95,6 +95,8 @@ pub(crate) mod script {
         Answer(&'static str, &'static str, Result<&'static str, &'static str>),
         /// This command is sent, and never answered.
         Lost(&'static str),
+        /// This command is given, and never sent.
+        Unsent(&'static str),
         /// An event of this name and data comes.
         Event(&'static str, &'static str),
         /// So many milliseconds after the start, the time has come.
@@ -117,6 +119,10 @@ pub(crate) mod script {
                 Happens::Lost(name) => {
                     expect_command(&mut operation, number, name, "");
                     operation.handle_answer(Answer::Lost("gone".to_owned()), now);
+                }
+                Happens::Unsent(name) => {
+                    expect_command(&mut operation, number, name, "");
+                    operation.handle_answer(Answer::NotSent("gone".to_owned()), now);
                 }
                 Happens::Event(name, data) => {
                     let data = serde_json::from_str(data).ok();

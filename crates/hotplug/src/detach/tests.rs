@@ -1,7 +1,7 @@
 //! Detaches, played against scripts.
 
 use super::*;
-use crate::operation::script::Happens::{self, Answer, At, Closed, Event, Lost};
+use crate::operation::script::Happens::{self, Answer, At, Closed, Event, Lost, Unsent};
 use crate::operation::script::play;
 
 const OURS: &str = r#"[{"device": "", "qdev": "/machine/peripheral/data/virtio-backend", "inserted":
@@ -156,4 +156,14 @@ fn a_lost_connection_is_neither_success_nor_failure() {
     let looks =
         [vec![Answer("query-block", "", Ok(OURS)), NO_JOBS], vec![Lost("query-block-exports")]];
     assert!(matches!(play_all(looks), Err(Error::QueryLost { .. })));
+}
+
+#[test]
+fn a_request_that_was_not_sent_leaves_the_machine_as_it_was_unless_one_was_sent_before() {
+    let first = detach(vec![Unsent("device_del")]).unwrap_err();
+    assert!(matches!(first, Error::NotSent { after: After::Unchanged, .. }), "{first}");
+    let again = detach(vec![ASK, At(700), Unsent("device_del")]).unwrap_err();
+    assert!(matches!(again, Error::Unknown { .. }), "{again}");
+    let close = detach(vec![ASK, GONE, Unsent("blockdev-del")]).unwrap_err();
+    assert!(matches!(close, Error::NotSent { after: After::StillOpen, .. }), "{close}");
 }
