@@ -150,7 +150,11 @@ impl Client {
     #[must_use]
     pub fn new(dialect: Dialect, deadline: Option<Instant>) -> Self {
         let mut client = Self {
-            state: State::AwaitingGreeting { deadline, oob: dialect == Dialect::QmpWithOob },
+            state: State::AwaitingGreeting {
+                deadline,
+                oob: dialect == Dialect::QmpWithOob,
+                left_over: false,
+            },
             framer: Framer::default(),
             outbox: Outbox::default(),
             pending: VecDeque::new(),
@@ -385,6 +389,12 @@ impl Client {
             }
             // A second greeting is odd, but harmless: the conversation goes on.
             (Message::Greeting(_), _) => {}
+            (
+                Message::Reply { .. },
+                State::AwaitingGreeting { deadline, oob, left_over: false },
+            ) => {
+                self.state = State::AwaitingGreeting { deadline, oob, left_over: true };
+            }
             (Message::Reply { .. }, State::AwaitingGreeting { .. }) => {
                 return Err(ProtocolError::NoGreeting { start: start_of(frame) });
             }
@@ -393,9 +403,13 @@ impl Client {
                 let event = Event { name: name.into_owned(), data, timestamp };
                 self.incoming.push_back(Incoming::Event(event));
             }
-            (Message::Reply { id: None, result }, State::Negotiating { oob }) => {
-                result.map_err(ProtocolError::Negotiation)?;
-                self.state = State::Ready { oob };
+            // Nothing of ours is answered before the negotiation: any other reply is one that an
+            // earlier client had asked for.
+            (Message::Reply { id: Some(id), result }, State::Negotiating { oob }) => {
+                if id == outbox::NEGOTIATION_ID {
+                    result.map_err(ProtocolError::Negotiation)?;
+                    self.state = State::Ready { oob };
+                }
             }
             (Message::Reply { result, .. }, State::Synchronizing { token, .. }) => {
                 // An answer to an earlier client's question is passed over.

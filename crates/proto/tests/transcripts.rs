@@ -108,7 +108,9 @@ impl Replay {
     /// The first reply: where the recorder had asked for something else, a client of ours that got
     /// this answer would have had its negotiation refused.
     fn negotiation(&mut self, text: &str, line: &Value) {
-        match self.feed(text) {
+        let mut ours = line.clone();
+        ours["id"] = json!(-1);
+        match self.feed(&ours.to_string()) {
             Ok(()) => self.negotiated = true,
             Err(ProtocolError::Negotiation(error)) => {
                 assert_eq!(json!(error.desc), line["error"]["desc"]);

@@ -44,8 +44,8 @@ impl Peer {
 
     fn greet(&mut self) {
         self.say(GREETING);
-        assert_eq!(self.hear(), "{\"execute\":\"qmp_capabilities\"}");
-        self.say("{\"return\": {}}\r\n");
+        assert_eq!(self.hear(), "{\"execute\":\"qmp_capabilities\",\"id\":-1}");
+        self.say("{\"return\": {}, \"id\": -1}\r\n");
     }
 }
 
@@ -73,7 +73,9 @@ fn meet_one_who_says(first: &'static str) -> ConnectError {
 
 #[test]
 fn peers_that_are_not_qmp_are_named_as_such() {
-    for first in ["SSH-2.0-OpenSSH_9.2\r\n", "{\"return\": {}}\r\n", "{\"hello\": 1}\r\n"] {
+    for first in
+        ["SSH-2.0-OpenSSH_9.2\r\n", "{\"return\": {}}{\"return\": {}}\r\n", "{\"hello\": 1}\r\n"]
+    {
         let error = meet_one_who_says(first);
         assert!(matches!(error, ConnectError::NotQmp { .. }), "{first}: {error}");
     }
@@ -123,7 +125,7 @@ fn every_transport_reaches_its_peer() {
         stream.write_all(GREETING.as_bytes()).unwrap();
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).unwrap();
-        assert_eq!(line, "{\"execute\":\"qmp_capabilities\"}\n");
+        assert_eq!(line, "{\"execute\":\"qmp_capabilities\",\"id\":-1}\n");
     };
     let name = format!("qplug-blocking-{}", std::process::id());
     let abstract_name = SocketAddr::from_abstract_name(&name).unwrap();

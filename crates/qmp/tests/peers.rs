@@ -38,8 +38,8 @@ impl Peer {
     async fn meet(&self) -> BufReader<UnixStream> {
         let mut stream = BufReader::new(self.accept().await);
         say(&mut stream, GREETING).await;
-        assert_eq!(hear(&mut stream).await, "{\"execute\":\"qmp_capabilities\"}");
-        say(&mut stream, "{\"return\": {}}\r\n").await;
+        assert_eq!(hear(&mut stream).await, "{\"execute\":\"qmp_capabilities\",\"id\":-1}");
+        say(&mut stream, "{\"return\": {}, \"id\": -1}\r\n").await;
         stream
     }
 }
@@ -104,7 +104,7 @@ async fn peers_that_are_not_qmp_are_named_as_such() {
     for first in [
         "SSH-2.0-OpenSSH_9.2\r\n",
         "QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) ",
-        "{\"return\": {}}\r\n",
+        "{\"return\": {}}{\"return\": {}}\r\n",
         "{\"hello\": 1}\r\n",
         "\u{0}\u{1}\u{2}",
     ] {
@@ -248,7 +248,7 @@ async fn an_inherited_descriptor_is_a_way_in() {
     let talk = async {
         say(&mut theirs, GREETING).await;
         hear(&mut theirs).await;
-        say(&mut theirs, "{\"return\": {}}").await;
+        say(&mut theirs, "{\"return\": {}, \"id\": -1}").await;
     };
     let address = Address::Fd(ours.as_raw_fd());
     let (client, ()) = tokio::join!(connect(&address), talk);
@@ -313,7 +313,7 @@ async fn out_of_band_commands_overtake() {
         let mut stream = BufReader::new(peer.accept().await);
         say(&mut stream, GREETING).await;
         assert!(hear(&mut stream).await.contains("\"enable\":[\"oob\"]"));
-        say(&mut stream, "{\"return\": {}}").await;
+        say(&mut stream, "{\"return\": {}, \"id\": -1}").await;
         hear(&mut stream).await;
         assert_eq!(hear(&mut stream).await, "{\"exec-oob\":\"yank\",\"id\":1}");
         say(&mut stream, "{\"return\": 1, \"id\": 1}{\"return\": 0, \"id\": 0}").await;
@@ -366,7 +366,7 @@ async fn abstract_names_children_and_servers_that_connect_to_us() {
 
     let greeting = GREETING.replace("\r\n", "");
     let script = format!(
-        "exec:sh -c 'echo \"$0\"; read a; echo {{\\\"return\\\": {{}}}}; read b; echo {{\\\"return\\\": 5, \\\"id\\\": 0}}' '{greeting}'"
+        "exec:sh -c 'echo \"$0\"; read a; echo {{\\\"return\\\": {{}}, \\\"id\\\": -1}}; read b; echo {{\\\"return\\\": 5, \\\"id\\\": 0}}' '{greeting}'"
     );
     let client = connect(&script.parse().unwrap()).await.unwrap();
     assert_eq!(client.query::<u8>("five").await.unwrap(), 5);

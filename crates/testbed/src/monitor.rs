@@ -21,6 +21,9 @@ pub struct Monitor {
     lines: Lines,
     events: Vec<Value>,
     evidence: Option<Evidence>,
+    /// The id of the last command: a reply with another one is an earlier client's, whose last
+    /// command QEMU was carrying out when it left.
+    last_id: u64,
 }
 
 impl Monitor {
@@ -31,9 +34,12 @@ impl Monitor {
 
     /// Negotiates on a connection.
     pub(crate) fn meet(lines: Lines, within: Duration, evidence: Option<Evidence>) -> Result<Self> {
-        let mut monitor = Self { lines, events: Vec::new(), evidence };
+        let mut monitor = Self { lines, events: Vec::new(), evidence, last_id: 0 };
         let deadline = Instant::now() + within;
-        let greeting = monitor.next_message(deadline)?;
+        let mut greeting = monitor.next_message(deadline)?;
+        if is_answer(&greeting) {
+            greeting = monitor.next_message(deadline)?;
+        }
         if greeting.get("QMP").is_none() {
             return Err(Error::failed(format!("not a QMP greeting: {greeting}")));
         }
@@ -46,9 +52,12 @@ impl Monitor {
     /// Executes a command: `Ok` with what it returned, or `Err` with QEMU's error object. When the
     /// connection itself fails, the error object's class is `Testbed`.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, Value> {
-        self.converse(&json!({"execute": command, "arguments": arguments})).unwrap_or_else(
-            |error| Err(json!({"class": "Testbed", "desc": format!("{command}: {error}")})),
-        )
+        self.last_id += 1;
+        let id = format!("oracle {}", self.last_id);
+        let message = json!({"execute": command, "arguments": arguments, "id": id});
+        self.converse(&message).unwrap_or_else(|error| {
+            Err(json!({"class": "Testbed", "desc": format!("{command}: {error}")}))
+        })
     }
 
     /// Executes a command that has to succeed: a refusal is an error with all the evidence.
@@ -64,6 +73,9 @@ impl Monitor {
         let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
             let mut message = self.next_message(deadline)?;
+            if is_answer(&message) && message["id"] != command["id"] {
+                continue;
+            }
             if let Some(answer) = message.get_mut("return") {
                 return Ok(Ok(answer.take()));
             }
@@ -128,4 +140,8 @@ impl Monitor {
             None => Error::failed(what),
         }
     }
+}
+
+fn is_answer(message: &Value) -> bool {
+    message.get("return").is_some() || message.get("error").is_some()
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use qplug_proto::{Client, CommandId, Dialect, Greeting, Incoming, QemuVersion, Request, Server};
 use serde_json::value::RawValue;
 
-const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}}, \"capabilities\": [\"oob\"]}}\r\n{\"return\": {}}\r\n";
+const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}}, \"capabilities\": [\"oob\"]}}\r\n{\"return\": {}, \"id\": -1}\r\n";
 
 /// A server's bytes: the client learns the same of them whole and in pieces, and every command has
 /// one end. The first byte says how the bytes are cut.

@@ -28,7 +28,13 @@ pub(super) const MARK: u8 = 0xff;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// Connected; commands given now wait.
-    AwaitingGreeting { deadline: Option<Instant>, oob: bool },
+    AwaitingGreeting {
+        deadline: Option<Instant>,
+        oob: bool,
+        /// Whether a reply came already. QEMU carries out one command at a time, so one may be left
+        /// over from an earlier client; a second is none of QMP's.
+        left_over: bool,
+    },
     /// Negotiation sent, its reply outstanding.
     Negotiating { oob: bool },
     /// Commands and events.

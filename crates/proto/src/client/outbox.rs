@@ -7,6 +7,11 @@ use serde::Serialize;
 /// What is kept allocated when nothing waits to be sent.
 const IDLE_BYTES: usize = 2 << 10;
 
+/// What the negotiation is known by. A reply of another id before its own is left over from an
+/// earlier client, whose last command QEMU was carrying out when it left (seen with 7.2 and 10.0).
+/// No command of ours has such an id.
+pub(super) const NEGOTIATION_ID: &str = "-1";
+
 /// What was sent so far, negotiation included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
@@ -59,10 +64,12 @@ impl Outbox {
         }
     }
 
-    /// What ends the negotiation. It carries no id: nothing else is in flight then.
+    /// What ends the negotiation.
     pub(super) fn negotiate(&mut self, oob: bool) {
         let arguments = if oob { ",\"arguments\":{\"enable\":[\"oob\"]}" } else { "" };
-        self.send(format!("{{\"execute\":\"qmp_capabilities\"{arguments}}}\n").as_bytes());
+        let (command, id) = ("qmp_capabilities", NEGOTIATION_ID);
+        let line = format!("{{\"execute\":\"{command}\"{arguments},\"id\":{id}}}\n");
+        self.send(line.as_bytes());
     }
 
     /// Bytes that are a command of the protocol's own.

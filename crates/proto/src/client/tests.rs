@@ -4,12 +4,13 @@ use super::*;
 use std::time::Duration;
 
 const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
+const NEGOTIATED: &[u8] = b"{\"return\": {}, \"id\": -1}\r\n";
 const NO_ARGUMENTS: Option<&()> = None;
 
 fn ready() -> Client {
     let mut client = Client::new(Dialect::Qmp, None);
     client.handle_input(GREETING).unwrap();
-    client.handle_input(b"{\"return\": {}}\r\n").unwrap();
+    client.handle_input(NEGOTIATED).unwrap();
     assert!(matches!(client.poll_incoming(), Some(Incoming::Greeting(_))));
     transmit(&mut client);
     client
@@ -31,7 +32,7 @@ fn commands_given_early_travel_behind_the_negotiation_in_one_write() {
     let sent = transmit(&mut client);
     assert_eq!(
         sent,
-        "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"query-status\",\"id\":0}\n"
+        "{\"execute\":\"qmp_capabilities\",\"id\":-1}\n{\"execute\":\"query-status\",\"id\":0}\n"
     );
     assert_eq!(client.traffic(), Traffic { commands: 2, bytes: sent.len() as u64 });
 }
@@ -87,15 +88,41 @@ fn a_silent_peer_and_one_that_does_not_greet_are_told_apart() {
     assert_eq!(client.poll_timeout(), Some(deadline));
     assert_eq!(client.handle_timeout(deadline), Err(ProtocolError::Silent));
     let mut client = Client::new(Dialect::Qmp, None);
-    let error = client.handle_input(b"{\"return\": {}}").unwrap_err();
+    let error = client.handle_input(b"{\"return\": {}}{\"return\": {}}").unwrap_err();
     assert!(matches!(error, ProtocolError::NoGreeting { .. }), "{error}");
+}
+
+#[test]
+fn the_answer_to_an_earlier_clients_last_command_is_not_taken_for_ones_own() {
+    for (left_over, id) in [("{\"return\": 1}", "no id"), ("{\"return\": 1, \"id\": 0}", "ours")] {
+        for before_the_greeting in [true, false] {
+            let mut client = Client::new(Dialect::Qmp, None);
+            let ours = client.execute("a", NO_ARGUMENTS, None).unwrap();
+            let greeting = std::str::from_utf8(GREETING).unwrap();
+            let input = match before_the_greeting {
+                true => format!("{left_over}{greeting}"),
+                false => format!("{greeting}{left_over}"),
+            };
+            client.handle_input(input.as_bytes()).unwrap();
+            assert!(matches!(client.poll_incoming(), Some(Incoming::Greeting(_))), "{id}");
+            assert!(client.poll_incoming().is_none(), "{id}");
+            client.handle_input(NEGOTIATED).unwrap();
+            client.handle_input(b"{\"return\": 2, \"id\": 0}").unwrap();
+            let reply = client.poll_incoming();
+            assert!(
+                matches!(&reply, Some(Incoming::Reply { id, result: Ok(value) })
+                    if *id == ours && value.get() == "2"),
+                "{reply:?}"
+            );
+        }
+    }
 }
 
 #[test]
 fn a_refused_negotiation_ends_the_conversation() {
     let mut client = Client::new(Dialect::Qmp, None);
     client.handle_input(GREETING).unwrap();
-    let refusal = b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}";
+    let refusal = b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": -1}";
     let error = client.handle_input(refusal).unwrap_err();
     assert!(matches!(error, ProtocolError::Negotiation(_)), "{error}");
 }
@@ -113,17 +140,15 @@ fn outcomes(client: &mut Client) -> Vec<String> {
     std::iter::from_fn(|| client.poll_incoming()).map(|it| format!("{it:?}")).collect()
 }
 
-const OOB_REPLY: &[u8] = b"{\"return\": {}}";
-
 #[test]
 fn out_of_band_commands_never_wait_behind_a_full_queue() {
     let mut client = Client::new(Dialect::QmpWithOob, None);
     client.handle_input(GREETING).unwrap();
     assert_eq!(
         transmit(&mut client),
-        "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}\n"
+        "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]},\"id\":-1}\n"
     );
-    client.handle_input(OOB_REPLY).unwrap();
+    client.handle_input(NEGOTIATED).unwrap();
     for _ in 0..OOB_IN_FLIGHT + 2 {
         client.execute("a", NO_ARGUMENTS, None).unwrap();
     }
@@ -143,7 +168,7 @@ fn out_of_band_must_be_offered_and_asked_for() {
     let mut client = Client::new(Dialect::QmpWithOob, None);
     let old = String::from_utf8(GREETING.to_vec()).unwrap().replace("\"oob\"", "");
     client.handle_input(old.as_bytes()).unwrap();
-    assert_eq!(transmit(&mut client), "{\"execute\":\"qmp_capabilities\"}\n");
+    assert_eq!(transmit(&mut client), "{\"execute\":\"qmp_capabilities\",\"id\":-1}\n");
     assert_eq!(client.execute_oob("yank", NO_ARGUMENTS, None), Err(ExecuteError::NoOob));
 }
 
@@ -162,7 +187,7 @@ fn a_cancelled_command_disturbs_nothing_when_its_reply_comes() {
 fn a_close_tells_what_was_sent_from_what_was_not() {
     let mut client = Client::new(Dialect::QmpWithOob, None);
     client.handle_input(GREETING).unwrap();
-    client.handle_input(OOB_REPLY).unwrap();
+    client.handle_input(NEGOTIATED).unwrap();
     client.poll_incoming();
     for _ in 0..=OOB_IN_FLIGHT {
         client.execute("a", NO_ARGUMENTS, None).unwrap();

@@ -19,9 +19,12 @@ const CHUNK: usize = 64 << 10;
 pub(super) struct Wire {
     client: UnixStream,
     qemu: UnixStream,
-    unanswered: Mutex<VecDeque<usize>>,
+    unanswered: Mutex<VecDeque<Unanswered>>,
     shared: Arc<Shared>,
 }
+
+/// A command's number, and its id.
+struct Unanswered(usize, Value);
 
 /// The end of a connection, for whatever reason: a peer that left or a cut look the same here.
 struct Ended;
@@ -61,13 +64,13 @@ impl Wire {
         self.shared.note(Side::Client, message);
         self.reach(Moment::Arrived(number))?;
         let mut unanswered = locked(&self.unanswered);
-        unanswered.push_back(number);
+        unanswered.push_back(Unanswered(number, id_of(message)));
         qemu.write_all(message)?;
         self.reach(Moment::Forwarded(number))
     }
 
     fn answer_or_event(&self, message: &[u8], client: &mut UnixStream) -> Result<(), Ended> {
-        let answered = if is_answer(message) { locked(&self.unanswered).pop_front() } else { None };
+        let answered = self.answered(message);
         self.shared.note(Side::Qemu, message);
         if let Some(number) = answered {
             self.reach(Moment::Executed(number))?;
@@ -77,6 +80,15 @@ impl Wire {
             Some(number) => self.reach(Moment::Answered(number)),
             None => Ok(()),
         }
+    }
+
+    /// The number of the command that is answered. An answer with another id than the oldest one's
+    /// is left over from an earlier connection.
+    fn answered(&self, message: &[u8]) -> Option<usize> {
+        let mut unanswered = locked(&self.unanswered);
+        let is_its = unanswered.front().is_some_and(|Unanswered(_, id)| *id == id_of(message));
+        let answered = (is_its && is_answer(message)).then(|| unanswered.pop_front());
+        answered.flatten().map(|Unanswered(number, _)| number)
     }
 
     fn reach(&self, moment: Moment) -> Result<(), Ended> {
@@ -120,6 +132,11 @@ fn pump(
             }
         }
     }
+}
+
+/// `Null` where there is none.
+fn id_of(message: &[u8]) -> Value {
+    serde_json::from_slice::<Value>(message).map_or(Value::Null, |mut value| value["id"].take())
 }
 
 fn is_answer(message: &[u8]) -> bool {
