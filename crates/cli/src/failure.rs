@@ -85,6 +85,7 @@ impl From<Error> for Failure {
         let exit = match error.kind() {
             Kind::Impossible => Exit::Impossible,
             Kind::Refused => Exit::Refused,
+            Kind::Pending => Exit::Pending,
             Kind::Unknown => Exit::Unknown,
             Kind::Connection => Exit::Connection,
         };

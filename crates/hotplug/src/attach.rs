@@ -1,26 +1,39 @@
-//! Attaching a disk: look, plan, run.
+//! Attaching disks: look, plan, run.
 //!
-//! A look costs two queries. Only where the name occurs in the machine already are two more asked,
-//! to tell a repeated attach from a name that is taken.
+//! ```text
+//!  look ──► plan ──► make what they share ──► a run for each disk ──► outcomes
+//!   ▲         │                                      │
+//!   │         └── one cannot: nothing is sent        │
+//!   └────────────── somebody else was faster ────────┘
+//! ```
+//!
+//! A look at one disk costs three queries. Only where the name occurs in the machine already are
+//! more asked, to tell a repeated attach from a name that is taken.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::command::{self, Command};
+use crate::bus::Bus;
+use crate::command::Command;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::inventory::Port;
-use crate::operation::{Answer, Operation, decode, decode_optional};
-use crate::plan::{self, Observed, Plan};
+use crate::inventory::{Board, Port};
+use crate::observe::Observer;
+use crate::operation::{Answer, Operation};
+use crate::plan::{self, DiskPlan, Plan, Work};
 use crate::run::{Ended, Run};
+use crate::spares::Spares;
+use crate::step::Step;
 
 /// A disk that is in the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attached {
     /// The disk's name.
     pub name: String,
+    /// The bus that it is on.
+    pub bus: Bus,
     /// The serial that the guest sees.
     pub serial: String,
     /// Where a Linux guest with udev finds the disk.
@@ -37,140 +50,305 @@ pub struct Attached {
     pub already: bool,
 }
 
-/// An attach under way.
-#[derive(Debug)]
-pub struct Attach {
-    disk: Disk,
-    observed: Observed,
-    outbox: VecDeque<Command>,
-    looks: VecDeque<Look>,
-    run: Option<Run>,
-    /// How often another client was faster.
-    overtaken: u32,
-    outcome: Option<Result<Attached, Error>>,
-}
-
 /// How often an attach looks again because another client made something of its name meanwhile.
 const MAX_OVERTAKEN: u32 = 3;
 
-/// A query whose answer is outstanding.
-#[derive(Debug, Clone, Copy)]
-enum Look {
-    Pci,
-    Nodes,
-    Blocks,
-    Serial,
+/// How many commands are on their way at once. QEMU answers one by one; more would only lengthen
+/// the time in which a lost connection leaves outcomes unknown.
+const MAX_IN_FLIGHT: usize = 64;
+
+/// An attach under way.
+#[derive(Debug)]
+pub struct Attach {
+    disks: Vec<Disk>,
+    /// The disks that have no outcome yet, by their places in the list.
+    open: Vec<usize>,
+    observer: Observer,
+    stage: Stage,
+    /// The runs of this stage, each with what it is for, until it ends.
+    runs: Vec<Option<Run>>,
+    /// The runs that have a command to send.
+    ready: VecDeque<usize>,
+    /// The runs whose commands are on their way, oldest first.
+    sent: VecDeque<usize>,
+    spares: Spares,
+    /// What the disks share: made by this attach, and to be taken back when no disk came to use it.
+    shared: Vec<SharedState>,
+    works: Vec<(usize, Work)>,
+    overtaken: u32,
+    outcomes: Vec<Option<Result<Attached, Error>>>,
+    done: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Look,
+    MakeShared,
+    Disks,
+    RemoveShared,
+}
+
+/// What became of something that disks share.
+#[derive(Debug)]
+struct SharedState {
+    id: String,
+    steps: Vec<Step>,
+    /// Why it is not there.
+    failed: Option<String>,
+    /// Whether this attach made it, and another was not faster.
+    made: bool,
+    used: bool,
 }
 
 impl Attach {
-    /// An attach of this disk. Nothing is changed before the machine was looked at.
+    /// An attach of these disks. Nothing is changed before the machine was looked at, and nothing
+    /// at all when one of them cannot be attached.
     #[must_use]
-    pub fn new(disk: Disk) -> Self {
+    pub fn new(disks: Vec<Disk>) -> Self {
+        let outcomes = disks.iter().map(|_| None).collect();
         let mut attach = Self {
-            disk,
-            observed: Observed::default(),
-            outbox: VecDeque::new(),
-            looks: VecDeque::new(),
-            run: None,
+            open: (0..disks.len()).collect(),
+            disks,
+            observer: Observer::default(),
+            stage: Stage::Look,
+            runs: Vec::new(),
+            ready: VecDeque::new(),
+            sent: VecDeque::new(),
+            spares: Spares::default(),
+            shared: Vec::new(),
+            works: Vec::new(),
             overtaken: 0,
-            outcome: None,
+            outcomes,
+            done: false,
         };
-        attach.look(&[Look::Pci, Look::Nodes]);
+        attach.look();
         attach
     }
 
-    fn look(&mut self, looks: &[Look]) {
-        for look in looks {
-            self.outbox.push_back(self.query(*look));
-            self.looks.push_back(*look);
-        }
+    fn open_disks(&self) -> Vec<Disk> {
+        self.open.iter().map(|at| self.disks[*at].clone()).collect()
     }
 
-    fn query(&self, look: Look) -> Command {
-        match look {
-            Look::Pci => command::query_pci(),
-            Look::Nodes => command::query_nodes(),
-            Look::Blocks => command::query_block(),
-            Look::Serial => command::query_serial(&self.disk.name),
+    /// Looks at what is not known yet; plans, once all is.
+    fn look(&mut self) {
+        self.stage = Stage::Look;
+        let disks = self.open_disks();
+        let looks = plan::looks(&disks, &self.observer.observed);
+        if !looks.is_empty() {
+            return self.observer.look(looks);
         }
-    }
-
-    fn handle_look(&mut self, look: Look, answer: Answer) -> Result<(), Error> {
-        let query = self.query(look);
-        match look {
-            Look::Pci => self.observed.pci = decode(&query, answer)?,
-            Look::Nodes => self.observed.nodes = decode(&query, answer)?,
-            Look::Blocks => self.observed.blocks = decode(&query, answer)?,
-            // A device without a serial, or no device at all, is an answer too.
-            Look::Serial => self.observed.serial = decode_optional(&query, answer)?,
-        }
-        if !self.looks.is_empty() {
-            return Ok(());
-        }
-        if matches!(look, Look::Nodes) && self.observed.shows(&self.disk) {
-            self.look(&[Look::Blocks, Look::Serial]);
-            return Ok(());
-        }
-        match plan::attach(&self.observed, &self.disk)? {
-            Plan::Already(port) => self.outcome = Some(Ok(self.attached(port.as_ref(), true))),
-            Plan::Steps { found, ports } => {
-                self.run = Some(Run::new(self.disk.clone(), found, ports));
+        match plan::attach(&self.observer.observed, &disks) {
+            Ok(plan) => self.begin(plan),
+            Err(errors) => {
+                let errors = errors.into_iter().map(|error| error.unwrap_or(Error::NotTried));
+                self.fail_all(errors.collect());
             }
         }
-        Ok(())
     }
 
-    fn handle_ended(&mut self, ended: Ended) {
-        self.outcome = Some(match ended {
-            Ended::Attached(port) => Ok(self.attached(Some(&port), false)),
-            Ended::NoRoom(refusal) => Err(plan::all_refused(&self.observed.pci, &refusal)),
+    fn fail_all(&mut self, errors: Vec<Error>) {
+        for (at, error) in std::mem::take(&mut self.open).into_iter().zip(errors) {
+            self.outcomes[at] = Some(Err(error));
+        }
+        self.done = true;
+    }
+
+    fn begin(&mut self, plan: Plan) {
+        self.spares = plan.spares;
+        for (at, plan) in std::mem::take(&mut self.open).into_iter().zip(plan.disks) {
+            match plan {
+                DiskPlan::Work(work) => self.works.push((at, work)),
+                DiskPlan::Already { bus, port } => {
+                    self.outcomes[at] = Some(Ok(self.attached(at, bus, port.as_ref(), true)));
+                }
+            }
+        }
+        let state = |shared: plan::Shared| SharedState {
+            id: shared.id,
+            steps: vec![shared.step],
+            failed: None,
+            made: false,
+            used: false,
+        };
+        self.shared = plan.shared.into_iter().map(state).collect();
+        let runs = self.shared.iter();
+        let runs = runs.map(|it| Some(Run::new(it.id.clone(), it.steps.clone(), false))).collect();
+        self.start(Stage::MakeShared, runs);
+    }
+
+    fn start(&mut self, stage: Stage, runs: Vec<Option<Run>>) {
+        self.stage = stage;
+        self.ready = (0..runs.len()).filter(|at| runs[*at].is_some()).collect();
+        self.runs = runs;
+        if self.ready.is_empty() {
+            self.next_stage();
+        }
+    }
+
+    fn next_stage(&mut self) {
+        match self.stage {
+            Stage::Look => {}
+            Stage::MakeShared => self.start_disks(),
+            Stage::Disks => self.remove_unused(),
+            Stage::RemoveShared => self.finish(),
+        }
+    }
+
+    fn start_disks(&mut self) {
+        let mut runs = Vec::new();
+        for (at, work) in &mut self.works {
+            let failed = work.needs.iter().find_map(|need| {
+                let shared = &self.shared[*need];
+                shared.failed.clone().map(|why| (shared.id.clone(), why))
+            });
+            if let Some((shared, why)) = failed {
+                self.outcomes[*at] = Some(Err(Error::NotShared { shared, why }));
+                runs.push(None);
+                continue;
+            }
+            let name = self.disks[*at].name.to_string();
+            runs.push(Some(Run::new(name, std::mem::take(&mut work.steps), work.resumes)));
+        }
+        self.start(Stage::Disks, runs);
+    }
+
+    /// Takes back what this attach made for disks to share, and none came to use.
+    fn remove_unused(&mut self) {
+        let unused = |shared: &SharedState| shared.made && !shared.used;
+        let undoing = |shared: &SharedState| {
+            let steps = unused(shared).then(|| shared.steps.clone());
+            steps.and_then(|steps| Run::undoing(shared.id.clone(), steps))
+        };
+        self.start(Stage::RemoveShared, self.shared.iter().map(undoing).collect());
+    }
+
+    /// All outcomes are there, or some disks were overtaken and are looked at again.
+    fn finish(&mut self) {
+        self.works.clear();
+        if self.open.is_empty() {
+            self.done = true;
+        } else {
+            self.observer = Observer::default();
+            self.look();
+        }
+    }
+
+    fn handle_shared(&mut self, at: usize, ended: Ended, run: Run) {
+        let shared = &mut self.shared[at];
+        shared.steps = run.into_steps();
+        match ended {
+            Ended::Done(_) => shared.made = true,
+            // Somebody else made it meanwhile, which is as good.
+            Ended::Overtaken => {}
+            Ended::NoRoom(reply) => shared.failed = Some(reply.desc),
+            Ended::Failed(error) => shared.failed = Some(error.to_string()),
+        }
+    }
+
+    fn handle_disk(&mut self, run_at: usize, ended: Ended) {
+        let (at, work) = &self.works[run_at];
+        let (at, bus) = (*at, work.bus);
+        self.outcomes[at] = Some(match ended {
+            Ended::Done(port) => {
+                for need in &work.needs {
+                    self.shared[*need].used = true;
+                }
+                Ok(self.attached(at, bus, port.as_ref(), false))
+            }
+            Ended::NoRoom(reply) => {
+                let board =
+                    self.observer.observed.pci.as_ref().map_or(Board::Unknown, |it| it.board());
+                let places = format!("QEMU refuses the ports that looked free: {}", reply.desc);
+                Err(Error::NoFreePort { board, places })
+            }
+            // What is unknown may use what it shares.
+            Ended::Failed(error @ Error::Unknown { .. }) => {
+                for need in &work.needs {
+                    self.shared[*need].used = true;
+                }
+                Err(error)
+            }
             Ended::Failed(error) => Err(error),
             Ended::Overtaken if self.overtaken < MAX_OVERTAKEN => {
                 self.overtaken += 1;
-                self.run = None;
-                self.observed = Observed::default();
-                return self.look(&[Look::Pci, Look::Nodes]);
+                self.open.push(at);
+                return;
             }
             Ended::Overtaken => Err(Error::NameTaken {
-                name: self.disk.name.clone(),
+                name: self.disks[at].name.clone(),
                 holds: "used by other clients of this machine again and again".to_owned(),
             }),
         });
     }
 
-    fn attached(&self, port: Option<&Port>, already: bool) -> Attached {
+    fn attached(&self, at: usize, bus: Bus, port: Option<&Port>, already: bool) -> Attached {
+        let disk = &self.disks[at];
         Attached {
-            name: self.disk.name.to_string(),
-            serial: self.disk.serial.as_str().to_owned(),
-            guest_path: self.disk.serial.guest_path(),
+            name: disk.name.to_string(),
+            bus,
+            serial: disk.serial.as_str().to_owned(),
+            guest_path: bus.guest_path(disk.serial.as_str()),
             port: port.map(ToString::to_string),
-            image: self.disk.path.clone(),
-            format: self.disk.format.to_string(),
-            read_only: self.disk.read_only,
+            image: disk.storage.label().to_owned(),
+            format: disk.storage.format.to_string(),
+            read_only: disk.read_only,
             already,
         }
     }
 }
 
 impl Operation for Attach {
-    type Outcome = Result<Attached, Error>;
+    /// One for each disk, in the order of the wish.
+    type Outcome = Vec<Result<Attached, Error>>;
 
     fn poll_transmit(&mut self) -> Option<Command> {
-        self.outbox.pop_front().or_else(|| self.run.as_mut()?.poll_transmit())
+        if self.stage == Stage::Look {
+            return self.observer.poll_transmit();
+        }
+        while self.sent.len() < MAX_IN_FLIGHT {
+            let at = self.ready.pop_front()?;
+            if let Some(command) = self.runs[at].as_mut().and_then(Run::poll_transmit) {
+                self.sent.push_back(at);
+                return Some(command);
+            }
+        }
+        None
     }
 
     fn handle_answer(&mut self, answer: Answer, _now: Instant) {
-        if let Some(look) = self.looks.pop_front() {
-            if let Err(error) = self.handle_look(look, answer) {
-                self.outcome = Some(Err(error));
+        if self.stage == Stage::Look {
+            match self.observer.handle_answer(answer) {
+                Ok(()) if self.observer.is_done() => self.look(),
+                Ok(()) => {}
+                Err(error) => {
+                    let rest = self.open.len().saturating_sub(1);
+                    let others = std::iter::repeat_with(|| Error::NotTried).take(rest);
+                    self.fail_all(std::iter::once(error).chain(others).collect());
+                }
             }
-        } else if let Some(ended) = self.run.as_mut().and_then(|run| run.handle_answer(answer)) {
-            self.handle_ended(ended);
+            return;
+        }
+        let Some(at) = self.sent.pop_front() else { return };
+        let Some(mut run) = self.runs[at].take() else { return };
+        match run.handle_answer(answer, &mut self.spares) {
+            None => {
+                self.runs[at] = Some(run);
+                self.ready.push_back(at);
+            }
+            Some(ended) => match self.stage {
+                Stage::MakeShared => self.handle_shared(at, ended, run),
+                Stage::Disks => self.handle_disk(at, ended),
+                Stage::Look | Stage::RemoveShared => {}
+            },
+        }
+        if self.sent.is_empty() && self.ready.is_empty() {
+            self.next_stage();
         }
     }
 
     fn poll_outcome(&mut self) -> Option<Self::Outcome> {
-        self.outcome.take()
+        std::mem::take(&mut self.done)
+            .then(|| std::mem::take(&mut self.outcomes).into_iter().flatten().collect())
     }
 }
 

@@ -1,56 +1,29 @@
-//! Detaching a disk: ask the guest, wait until it has let go, close the image.
+//! Detaching disks: look, send each on its way, and remove what they shared.
 //!
 //! ```text
-//!  look ──► ask ──► wait ──► close ──► Removed
-//!   │        ▲  │     │ └──── the guest says no ──► Refused
-//!   │        └──┴─────┤ ask again
-//!   │                 └────── the deadline ──────► Pending
-//!   └── no such disk, not ours, or busy with a job or an export: nothing is sent
+//!  look ──► those that leave, all at once ──► what they shared, where nothing uses it ──► outcomes
+//!   └── no such disk, not ours, or busy with a job or an export: nothing is sent for it
 //! ```
 //!
 //! A timeout is neither success nor failure: the guest was asked, and may still let go. The same
 //! command run again goes on with the wait, or finds the device gone and closes the image.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use qplug_proto::{ErrorReply, Event};
+use qplug_proto::Event;
 use serde::Deserialize;
 
-use crate::command::{self, Command};
-use crate::error::{After, Error};
-use crate::inventory::{Blocks, Exports, Graph, Jobs, Nodes};
+use crate::command::Command;
+use crate::departure;
+use crate::error::Error;
+use crate::leaving::{Goods, Leaving};
 use crate::name::DiskName;
-use crate::operation::{Answer, Operation, decode, decode_optional};
-use crate::texts::Meaning;
+use crate::observe::Observer;
+use crate::operation::{Answer, Operation};
 
-/// How long after the first asking the guest is asked again. An unplug that comes before the guest
-/// has looked at a new disk is lost, and only asking again helps. The gap between 3 s and 9 s is
-/// there for native hot-plug ports: QEMU refuses a second asking within 5 s, and one that comes
-/// right after, while Linux still blinks (it lets go at 6.2 s), would cancel the first.
-/// Later on, it is asked every [`ASK_AGAIN_EVERY`].
-const ASK_AGAIN_AFTER: [Duration; 4] = [
-    Duration::from_millis(700),
-    Duration::from_millis(3000),
-    Duration::from_secs(9),
-    Duration::from_secs(18),
-];
-
-/// How often a guest is asked that has been silent for long, and may be booting.
-const ASK_AGAIN_EVERY: Duration = Duration::from_secs(60);
-
-/// The pause before asking a guest again that was busy with the port.
-const BUSY_PAUSE: Duration = Duration::from_millis(250);
-
-/// The pause before closing an image again that still had a user.
-const CLOSE_PAUSE: Duration = Duration::from_millis(10);
-
-/// How often closing is tried: QEMU drops the last use of a node a moment after DEVICE_DELETED.
-const CLOSE_TRIES: u32 = 100;
-
-/// What a detach does.
-const ASK: &str = "ask the guest to let go";
-const CLOSE: &str = "close the image";
+/// How many commands are on their way at once.
+const MAX_IN_FLIGHT: usize = 64;
 
 /// How a detach ends, unless it is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,324 +39,277 @@ pub enum Detached {
     Pending,
 }
 
+/// Which disks are to leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// These.
+    Named(Vec<DiskName>),
+    /// All that qplug attached.
+    All,
+}
+
+/// What became of each disk, in the order of the wish, or by name.
+pub type Departures = Vec<(DiskName, Result<Detached, Error>)>;
+
 /// A detach under way.
 #[derive(Debug)]
 pub struct Detach {
-    name: DiskName,
+    which: Which,
     timeout: Duration,
-    state: State,
-    outbox: VecDeque<Command>,
-    blocks: Blocks,
-    jobs: Jobs,
-    /// Set from the first asking on.
-    asked: Option<Asked>,
-    /// QEMU's words when it last refused to ask the guest, because that was busy with the port.
-    busy: Option<ErrorReply>,
-    was_gone: bool,
-    outcome: Option<Result<Detached, Error>>,
+    observer: Observer,
+    stage: Stage,
+    names: Vec<DiskName>,
+    /// What is on its way out, and the disk that it is, by its place in `names`.
+    leaving: Vec<(Leaving, Option<usize>)>,
+    by_device: HashMap<String, usize>,
+    /// Those that have a command to send.
+    ready: VecDeque<usize>,
+    /// Those whose commands are on their way, oldest first.
+    sent: VecDeque<usize>,
+    timers: BTreeSet<(Instant, usize)>,
+    armed: HashMap<usize, Instant>,
+    /// How many have no outcome yet.
+    open: usize,
+    outcomes: Vec<Option<Result<Detached, Error>>>,
+    done: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    at: Instant,
-    /// Whether QEMU passed a request on to the guest.
-    passed_on: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    /// Looking for the device.
-    LookForDevice,
-    /// Looking for block jobs.
-    LookForJobs,
-    /// Looking for exports.
-    LookForExports,
-    /// There are jobs; looking for what they work on.
-    LookAtGraph,
-    /// The device is not there, or holds another node than ours; looking for our nodes.
-    LookForNodes,
-    /// `device_del` is on its way. The event may overtake its reply.
-    Asking { gone: bool },
-    /// The guest is to answer; `ask_at` is when to ask again.
-    Waiting { ask_at: Instant },
-    /// `blockdev-del` is on its way.
-    Closing { tries: u32 },
-    /// The node still had a user.
-    ClosingAgain { tries: u32, at: Instant },
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Look,
+    Disks,
+    LookAtShared,
+    Shared,
 }
 
 impl Detach {
     /// A detach that waits at most `timeout` for the guest.
     #[must_use]
-    pub fn new(name: DiskName, timeout: Duration) -> Self {
-        Self {
-            name,
+    pub fn new(which: Which, timeout: Duration) -> Self {
+        let mut detach = Self {
+            which,
             timeout,
-            state: State::LookForDevice,
-            outbox: [command::query_block(), command::query_jobs(), command::query_exports()]
-                .into(),
-            blocks: Blocks::default(),
-            jobs: Jobs::default(),
-            asked: None,
-            busy: None,
-            was_gone: false,
-            outcome: None,
-        }
-    }
-
-    fn look_for_exports(&mut self, answer: Answer) -> Result<(), Error> {
-        let exports: Option<Exports> = decode_optional(&command::query_exports(), answer)?;
-        if let Some(by) = exports.unwrap_or_default().of(&self.name) {
-            return Err(Error::Busy { name: self.name.clone(), by });
-        }
-        if self.jobs.is_empty() {
-            self.decide();
-        } else {
-            self.state = State::LookAtGraph;
-            self.outbox.push_back(command::query_graph());
-        }
-        Ok(())
-    }
-
-    fn look_at_graph(&mut self, answer: Answer) -> Result<(), Error> {
-        let graph: Option<Graph> = decode_optional(&command::query_graph(), answer)?;
-        if let Some(by) = self.jobs.on(&self.name, &graph.unwrap_or_default()) {
-            return Err(Error::Busy { name: self.name.clone(), by });
-        }
-        self.decide();
-        Ok(())
-    }
-
-    /// Asks the guest at once where the device holds our node; else the nodes must tell more.
-    fn decide(&mut self) {
-        let node = self.blocks.device(self.name.as_str()).and_then(|device| device.node);
-        if node.is_some_and(|node| node.name == self.name.format_node()) {
-            self.ask();
-        } else {
-            self.state = State::LookForNodes;
-            self.outbox.push_back(command::query_nodes());
-        }
-    }
-
-    fn look_for_nodes(&mut self, answer: Answer) -> Result<(), Error> {
-        let nodes: Nodes = decode(&command::query_nodes(), answer)?;
-        let ours = nodes.format_node(&self.name).is_some();
-        let name = self.name.clone();
-        match self.blocks.device(self.name.as_str()) {
-            // Our node is under a filter that no job and no export accounts for.
-            Some(_) if ours => Err(Error::Busy { name, by: "a filter node over it".to_owned() }),
-            Some(device) => {
-                let holds = match device.node.map(|node| node.name.as_str()) {
-                    None | Some("") => "it holds no named node".to_owned(),
-                    Some(node) => format!("it holds the node {node}"),
-                };
-                Err(Error::NotOurs { name, holds })
-            }
-            None if ours => {
-                self.was_gone = true;
-                self.close(0);
-                Ok(())
-            }
-            None => {
-                let known = nodes.disks().map(|(name, _)| name.to_string()).collect();
-                Err(Error::NoSuchDisk { name, known })
-            }
-        }
-    }
-
-    fn ask(&mut self) {
-        self.state = State::Asking { gone: false };
-        self.outbox.push_back(command::remove_device(&self.name));
-    }
-
-    fn close(&mut self, tries: u32) {
-        self.state = State::Closing { tries };
-        self.outbox.push_back(command::remove_nodes(&self.name));
-    }
-
-    fn handle_asked(&mut self, gone: bool, answer: Answer, now: Instant) -> Result<(), Error> {
-        let first = Asked { at: now, passed_on: false };
-        let asked = self.asked.get_or_insert(first);
-        let again = ask_again_at(asked.at, now);
-        if gone {
-            self.close(0);
-            return Ok(());
-        }
-        let reply = match answer {
-            Answer::Returned(_) => {
-                asked.passed_on = true;
-                self.state = State::Waiting { ask_at: again };
-                return Ok(());
-            }
-            Answer::Lost(why) => return Err(self.unknown(ASK, why)),
-            // The guest was asked before, and may let go all the same.
-            Answer::NotSent(why) if asked.passed_on => return Err(self.unknown(ASK, why)),
-            Answer::NotSent(why) => return Err(self.not_sent(ASK, why, After::Unchanged)),
-            Answer::Refused(reply) => reply,
+            observer: Observer::default(),
+            stage: Stage::Look,
+            names: Vec::new(),
+            leaving: Vec::new(),
+            by_device: HashMap::new(),
+            ready: VecDeque::new(),
+            sent: VecDeque::new(),
+            timers: BTreeSet::new(),
+            armed: HashMap::new(),
+            open: 0,
+            outcomes: Vec::new(),
+            done: false,
         };
-        match Meaning::of(&reply) {
-            Some(Meaning::NoDevice) => self.close(0),
-            Some(Meaning::AlreadyUnplugging) => {
-                asked.passed_on = true;
-                self.state = State::Waiting { ask_at: again };
-            }
-            Some(Meaning::GuestBusy) => {
-                self.busy = Some(reply);
-                self.state = State::Waiting { ask_at: now + BUSY_PAUSE };
-            }
-            meaning => {
-                let after = After::Unchanged;
-                return Err(Error::Refused { doing: ASK, reply, meaning, after });
-            }
-        }
-        Ok(())
+        detach.look();
+        detach
     }
 
-    fn handle_closed(&mut self, tries: u32, answer: Answer, now: Instant) -> Result<(), Error> {
-        let reply = match answer {
-            Answer::Lost(why) => return Err(self.unknown(CLOSE, why)),
-            Answer::NotSent(why) => return Err(self.not_sent(CLOSE, why, After::StillOpen)),
-            Answer::Returned(_) => {
-                self.outcome = Some(Ok(Detached::Removed { was_gone: self.was_gone }));
-                return Ok(());
-            }
-            Answer::Refused(reply) => reply,
+    /// Looks at what is not known yet; begins, once all is.
+    fn look(&mut self) {
+        let looks = departure::looks(&self.which, &self.observer.observed);
+        if !looks.is_empty() {
+            return self.observer.look(looks);
+        }
+        self.names = match &self.which {
+            Which::Named(names) => names.clone(),
+            Which::All => departure::all(&self.observer.observed),
         };
-        match Meaning::of(&reply) {
-            Some(Meaning::NoNode) => {
-                self.outcome = Some(Ok(Detached::Removed { was_gone: self.was_gone }));
-            }
-            Some(Meaning::NodeInUse) if tries < CLOSE_TRIES => {
-                self.state = State::ClosingAgain { tries: tries + 1, at: now + CLOSE_PAUSE };
-            }
-            meaning => {
-                let after = After::StillOpen;
-                return Err(Error::Refused { doing: CLOSE, reply, meaning, after });
+        self.stage = Stage::Disks;
+        let plans: Vec<_> =
+            self.names.iter().map(|name| departure::plan(&self.observer.observed, name)).collect();
+        for (at, plan) in plans.into_iter().enumerate() {
+            self.outcomes.push(None);
+            match plan {
+                Ok(goods) => self.send_away(goods, Some(at)),
+                Err(error) => self.outcomes[at] = Some(Err(error)),
             }
         }
-        Ok(())
+        if self.open == 0 {
+            self.look_at_shared();
+        }
     }
 
-    fn unknown(&self, doing: &'static str, why: String) -> Error {
-        Error::Unknown { name: self.name.clone(), doing, why }
+    fn send_away(&mut self, goods: Goods, disk: Option<usize>) {
+        let at = self.leaving.len();
+        if let Some(device) = &goods.device {
+            self.by_device.insert(device.clone(), at);
+        }
+        self.leaving.push((Leaving::new(goods, self.timeout), disk));
+        self.open += 1;
+        self.attend(at);
     }
 
-    fn not_sent(&self, doing: &'static str, why: String, after: After) -> Error {
-        Error::NotSent { doing, why, after }
-    }
-
-    /// A time that no clock can name is never reached.
-    fn deadline(&self) -> Option<Instant> {
-        self.asked.and_then(|asked| asked.at.checked_add(self.timeout))
-    }
-
-    /// The deadline has come: whether the guest was asked at all makes the difference.
-    fn give_up(&mut self) {
-        let passed_on = self.asked.is_some_and(|asked| asked.passed_on);
-        self.outcome = Some(match self.busy.take() {
-            Some(reply) if !passed_on => {
-                let meaning = Meaning::of(&reply);
-                Err(Error::Refused { doing: ASK, reply, meaning, after: After::Unchanged })
+    /// Takes note of what this one wants now, or how it ended.
+    fn attend(&mut self, at: usize) {
+        let (leaving, disk) = &mut self.leaving[at];
+        if let Some(outcome) = leaving.poll_outcome() {
+            if let Some(disk) = disk {
+                self.outcomes[*disk] = Some(outcome);
             }
-            _ => Ok(Detached::Pending),
-        });
+            self.open -= 1;
+        }
+        if leaving.has_command() {
+            self.ready.push_back(at);
+        }
+        let timeout = leaving.poll_timeout();
+        if self.armed.get(&at).copied() != timeout {
+            if let Some(before) = self.armed.remove(&at) {
+                self.timers.remove(&(before, at));
+            }
+            if let Some(timeout) = timeout {
+                self.armed.insert(at, timeout);
+                self.timers.insert((timeout, at));
+            }
+        }
+    }
+
+    fn next_stage(&mut self) {
+        if self.open > 0 || !self.observer.is_done() {
+            return;
+        }
+        match self.stage {
+            Stage::Look => self.look(),
+            Stage::Disks => self.look_at_shared(),
+            Stage::LookAtShared => self.remove_shared(),
+            Stage::Shared => self.done = true,
+        }
+    }
+
+    /// Looks whether something is left that the disks shared, and nothing uses.
+    fn look_at_shared(&mut self) {
+        self.stage = Stage::LookAtShared;
+        let removed = |outcome: &Option<Result<Detached, Error>>| {
+            matches!(outcome, Some(Ok(Detached::Removed { .. })))
+        };
+        if self.outcomes.iter().any(removed) {
+            self.observer.look(departure::looks_at_shared(&self.observer.observed));
+        }
+        self.next_stage();
+    }
+
+    fn remove_shared(&mut self) {
+        let more = departure::closer_looks_at_shared(&self.observer.observed);
+        if !more.is_empty() {
+            return self.observer.look(more);
+        }
+        self.stage = Stage::Shared;
+        for goods in departure::plan_shared(&self.observer.observed) {
+            self.send_away(goods, None);
+        }
+        self.next_stage();
+    }
+
+    fn fail(&mut self, error: Error) {
+        let mut error = Some(error);
+        if self.names.is_empty()
+            && let Which::Named(names) = &self.which
+        {
+            self.names.clone_from(names);
+            self.outcomes.resize_with(names.len(), || None);
+        }
+        for outcome in &mut self.outcomes {
+            outcome.get_or_insert_with(|| Err(error.take().unwrap_or(Error::NotTried)));
+        }
+        self.done = true;
     }
 }
 
 impl Operation for Detach {
-    type Outcome = Result<Detached, Error>;
+    type Outcome = Departures;
 
     fn poll_transmit(&mut self) -> Option<Command> {
-        self.outbox.pop_front()
+        if let Some(command) = self.observer.poll_transmit() {
+            return Some(command);
+        }
+        while self.sent.len() < MAX_IN_FLIGHT {
+            let at = self.ready.pop_front()?;
+            if let Some(command) = self.leaving[at].0.poll_transmit() {
+                self.sent.push_back(at);
+                return Some(command);
+            }
+        }
+        None
     }
 
     fn handle_answer(&mut self, answer: Answer, now: Instant) {
-        let result = match self.state {
-            State::LookForDevice => {
-                self.state = State::LookForJobs;
-                decode(&command::query_block(), answer).map(|blocks| self.blocks = blocks)
+        if matches!(self.stage, Stage::Look | Stage::LookAtShared) {
+            match self.observer.handle_answer(answer) {
+                Ok(()) => {}
+                Err(error) if self.stage == Stage::Look => return self.fail(error),
+                // The disks are out; 'recover' finds what they shared.
+                Err(_) => {
+                    self.done = true;
+                    return;
+                }
             }
-            State::LookForJobs => {
-                self.state = State::LookForExports;
-                let jobs = decode_optional(&command::query_jobs(), answer);
-                jobs.map(|jobs| self.jobs = jobs.unwrap_or_default())
-            }
-            State::LookForExports => self.look_for_exports(answer),
-            State::LookAtGraph => self.look_at_graph(answer),
-            State::LookForNodes => self.look_for_nodes(answer),
-            State::Asking { gone } => self.handle_asked(gone, answer, now),
-            State::Closing { tries } => self.handle_closed(tries, answer, now),
-            State::Waiting { .. } | State::ClosingAgain { .. } => Ok(()),
-        };
-        if let Err(error) = result {
-            self.outcome = Some(Err(error));
+        } else if let Some(at) = self.sent.pop_front() {
+            self.leaving[at].0.handle_answer(answer, now);
+            self.attend(at);
         }
+        self.next_stage();
     }
 
     fn handle_event(&mut self, event: &Event, _now: Instant) {
-        if !names_device(event, &self.name) {
-            return;
+        let at = device_of(event).and_then(|device| self.by_device.get(&device).copied());
+        let Some(at) = at else { return };
+        match event.name.as_str() {
+            "DEVICE_DELETED" => self.leaving[at].0.handle_deleted(),
+            "DEVICE_UNPLUG_GUEST_ERROR" => self.leaving[at].0.handle_refusal(),
+            _ => return,
         }
-        match (event.name.as_str(), self.state) {
-            ("DEVICE_DELETED", State::Asking { .. }) => self.state = State::Asking { gone: true },
-            ("DEVICE_DELETED", State::Waiting { .. }) => self.close(0),
-            ("DEVICE_UNPLUG_GUEST_ERROR", State::Asking { .. } | State::Waiting { .. }) => {
-                self.outcome = Some(Ok(Detached::Refused));
-            }
-            _ => {}
-        }
+        self.attend(at);
+        self.next_stage();
     }
 
-    /// The event that is waited for may be among them: QEMU says so when it is asked again.
     fn handle_missed(&mut self, _now: Instant) {
-        if let State::Waiting { .. } = self.state {
-            self.ask();
+        for at in 0..self.leaving.len() {
+            self.leaving[at].0.handle_missed();
+            self.attend(at);
         }
     }
 
     fn handle_lost(&mut self, why: String) {
-        self.outcome = Some(Err(self.unknown("unplug the device and close the image", why)));
+        for at in 0..self.leaving.len() {
+            self.leaving[at].0.handle_lost(why.clone());
+            self.attend(at);
+        }
+        self.done = true;
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        match self.state {
-            State::Waiting { ask_at } => self.deadline().into_iter().chain([ask_at]).min(),
-            State::ClosingAgain { at, .. } => Some(at),
-            _ => None,
-        }
+        self.timers.first().map(|(at, _)| *at)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        match self.state {
-            State::Waiting { .. } if self.deadline().is_some_and(|deadline| deadline <= now) => {
-                self.give_up();
-            }
-            State::Waiting { ask_at } if ask_at <= now => self.ask(),
-            State::ClosingAgain { tries, at } if at <= now => self.close(tries),
-            _ => {}
+        while let Some((due, at)) = self.timers.first().copied().filter(|(due, _)| *due <= now) {
+            self.timers.remove(&(due, at));
+            self.armed.remove(&at);
+            self.leaving[at].0.handle_timeout(now);
+            self.attend(at);
         }
+        self.next_stage();
     }
 
-    fn poll_outcome(&mut self) -> Option<Self::Outcome> {
-        self.outcome.take()
+    fn poll_outcome(&mut self) -> Option<Departures> {
+        if !std::mem::take(&mut self.done) {
+            return None;
+        }
+        let outcomes = std::mem::take(&mut self.outcomes).into_iter().flatten();
+        Some(std::mem::take(&mut self.names).into_iter().zip(outcomes).collect())
     }
 }
 
-/// When to ask again, after an asking at `now`.
-fn ask_again_at(first: Instant, now: Instant) -> Instant {
-    let planned = ASK_AGAIN_AFTER.iter().map(|after| first + *after).find(|at| *at > now);
-    planned.unwrap_or_else(|| now + ASK_AGAIN_EVERY)
-}
-
-/// Whether the event names the device itself. A virtio-blk disk first loses its backend, in an
-/// event that has a path only.
-fn names_device(event: &Event, name: &DiskName) -> bool {
+/// The device that the event names. A virtio-blk disk first loses its backend, in an event that has
+/// a path only.
+fn device_of(event: &Event) -> Option<String> {
     #[derive(Deserialize)]
     struct Data {
         device: Option<String>,
     }
-    let data = event.data.as_ref().and_then(|data| serde_json::from_str::<Data>(data.get()).ok());
-    data.and_then(|data| data.device).is_some_and(|device| device == name.as_str())
+    let data = event.data.as_ref()?;
+    serde_json::from_str::<Data>(data.get()).ok()?.device
 }
 
 #[cfg(test)]

@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::bus::Bus;
 use crate::format::Format;
-use crate::image::{self, ImageError, Protocol};
+use crate::image::{self, ImageError};
 use crate::name::{DiskName, NameError, Serial};
+use crate::options::{Access, DeviceOptions, OptionError};
+use crate::storage::{Protocol, Storage};
+use crate::throttle::{self, LimitError, Throttle};
 
 /// A disk to attach: an image, and what the guest and the machine shall call it.
 ///
@@ -14,15 +18,18 @@ use crate::name::{DiskName, NameError, Serial};
 /// let disk = Disk::named("data")?.image("data.qcow2")?.read_only(true);
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Disk {
     pub(crate) name: DiskName,
     pub(crate) serial: Serial,
-    pub(crate) path: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) format: Format,
+    pub(crate) bus: Option<Bus>,
+    pub(crate) storage: Storage,
     pub(crate) read_only: bool,
     pub(crate) port: Option<String>,
+    pub(crate) access: Access,
+    pub(crate) device: DeviceOptions,
+    pub(crate) throttle: Option<Throttle>,
+    pub(crate) iothread: Option<String>,
 }
 
 /// A disk that has a name and lacks an image.
@@ -31,6 +38,7 @@ pub struct DiskBuilder {
     name: DiskName,
     serial: Option<String>,
     format: Option<Format>,
+    bus: Option<Bus>,
 }
 
 /// Why a disk cannot be attached as it was described; found before anything is sent.
@@ -42,6 +50,12 @@ pub enum DiskError {
     /// The image.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// An option.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// A limit to the disk's speed.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
 }
 
 impl Disk {
@@ -50,7 +64,7 @@ impl Disk {
     /// # Errors
     /// When QEMU would refuse or change the name.
     pub fn named(name: &str) -> Result<DiskBuilder, DiskError> {
-        Ok(DiskBuilder { name: DiskName::new(name)?, serial: None, format: None })
+        Ok(DiskBuilder { name: DiskName::new(name)?, serial: None, format: None, bus: None })
     }
 
     /// Whether the guest may only read the disk.
@@ -67,6 +81,34 @@ impl Disk {
         self
     }
 
+    /// How the image is accessed.
+    #[must_use]
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// What the device is told.
+    #[must_use]
+    pub fn device(mut self, options: DeviceOptions) -> Self {
+        self.device = options;
+        self
+    }
+
+    /// Limits the disk's speed.
+    #[must_use]
+    pub fn throttle(mut self, throttle: Option<Throttle>) -> Self {
+        self.throttle = throttle;
+        self
+    }
+
+    /// Has this I/O thread serve the disk. One that is not there is made, and stays.
+    #[must_use]
+    pub fn iothread(mut self, iothread: Option<String>) -> Self {
+        self.iothread = iothread;
+        self
+    }
+
     /// The disk's name.
     #[must_use]
     pub fn name(&self) -> &DiskName {
@@ -77,6 +119,41 @@ impl Disk {
     #[must_use]
     pub fn serial(&self) -> &Serial {
         &self.serial
+    }
+
+    /// Checks what can be checked without a machine. An attach does it too.
+    ///
+    /// # Errors
+    /// When options contradict each other, or the bus has no such option.
+    pub fn check(&self) -> Result<(), DiskError> {
+        self.access.check()?;
+        self.device.check()?;
+        if let Some(throttle) = &self.throttle {
+            throttle::check(&throttle.limits)?;
+        }
+        if let Some(bus) = self.bus {
+            self.check_on(bus)?;
+        }
+        self.tree()?;
+        Ok(())
+    }
+
+    /// Checks the options that only some buses have.
+    pub(crate) fn check_on(&self, bus: Bus) -> Result<(), OptionError> {
+        let queues = self.device.queues.is_some() && !bus.is_pci();
+        let iothread = self.iothread.is_some() && bus != Bus::VirtioBlk;
+        let wwn = self.device.wwn.is_some() && matches!(bus, Bus::VirtioBlk | Bus::Nvme);
+        let policy = self.device.read_error.is_some() || self.device.write_error.is_some();
+        let missing = [
+            (queues, "queues"),
+            (iothread, "iothread"),
+            (wwn, "wwn"),
+            (policy && bus == Bus::Nvme, "error policy"),
+        ];
+        match missing.into_iter().find(|(is_missing, _)| *is_missing) {
+            Some((_, option)) => Err(OptionError::NotOnBus { bus, option }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -95,22 +172,21 @@ impl DiskBuilder {
         self
     }
 
+    /// The bus, when it is not to be the best that has room.
+    #[must_use]
+    pub fn bus(mut self, bus: Option<Bus>) -> Self {
+        self.bus = bus;
+        self
+    }
+
     /// The image, by its path on this machine. A relative one is taken from the current folder.
     /// It is looked at here and now: what it is, and what its header says.
     ///
     /// # Errors
     /// See [`ImageError`]; or the serial cannot be one.
     pub fn image(self, path: impl AsRef<Path>) -> Result<Disk, DiskError> {
-        let image = image::inspect(path.as_ref(), self.format)?;
-        Ok(Disk {
-            serial: Serial::new(self.serial.as_deref().unwrap_or(self.name.as_str()))?,
-            name: self.name,
-            path: image.path,
-            protocol: image.protocol,
-            format: image.format,
-            read_only: false,
-            port: None,
-        })
+        let storage = image::inspect(path.as_ref(), self.format.clone())?;
+        self.storage(storage)
     }
 
     /// The image, by its path where QEMU runs, when that is another machine or folder tree than
@@ -120,15 +196,30 @@ impl DiskBuilder {
     /// See [`ImageError`]; or the serial cannot be one.
     pub fn remote_image(self, path: impl Into<PathBuf>) -> Result<Disk, DiskError> {
         let path = path.into();
-        let Some(format) = self.format else { return Err(ImageError::Unseen { path }.into()) };
+        let Some(format) = self.format.clone() else {
+            return Err(ImageError::Unseen { path }.into());
+        };
+        let protocol = Protocol::File(image::remote_path(path)?);
+        self.storage(Storage { protocol, format })
+    }
+
+    /// Where the disk's bytes are.
+    ///
+    /// # Errors
+    /// When the serial cannot be one.
+    pub fn storage(self, storage: Storage) -> Result<Disk, DiskError> {
+        let serial = self.serial.as_deref().unwrap_or(self.name.as_str());
         Ok(Disk {
-            serial: Serial::new(self.serial.as_deref().unwrap_or(self.name.as_str()))?,
+            serial: Serial::new(serial, self.bus.unwrap_or(Bus::VirtioBlk))?,
             name: self.name,
-            path: image::remote_path(path)?,
-            protocol: Protocol::File,
-            format,
+            bus: self.bus,
+            storage,
             read_only: false,
             port: None,
+            access: Access::default(),
+            device: DeviceOptions::default(),
+            throttle: None,
+            iothread: None,
         })
     }
 }

@@ -2,6 +2,8 @@
 
 use qplug_proto::ErrorReply;
 
+use crate::command::Command;
+use crate::disk::DiskError;
 use crate::inventory::{Board, Port};
 use crate::name::DiskName;
 use crate::texts::Meaning;
@@ -59,6 +61,75 @@ pub enum Error {
         /// The image that is open.
         image: String,
     },
+    /// The disk itself, before any machine was looked at.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Two disks of the list have one name.
+    #[error(
+        "two disks of the list are called {name}; nothing was changed. Give each a name of its own"
+    )]
+    NamedTwice {
+        /// The name.
+        name: DiskName,
+    },
+    /// Another disk of the list cannot be attached, so that none was.
+    #[error("nothing was changed, because another disk of the list cannot be attached")]
+    NotTried,
+    /// What the disk shares with others could not be made.
+    #[error(
+        "{shared} could not be made, which the disk was to share: {why}. Nothing was changed for it"
+    )]
+    NotShared {
+        /// The id of what is shared.
+        shared: String,
+        /// Why not.
+        why: String,
+    },
+    /// The guest was asked to let go of the disk, and has not answered yet.
+    #[error(
+        "{name} is being detached: the guest was asked to let go, and has not answered yet. Nothing was changed. 'qplug detach {name}' goes on with it, then attach it again"
+    )]
+    Leaving {
+        /// The disk.
+        name: DiskName,
+    },
+    /// The machine is being migrated, so that QEMU takes no device.
+    #[error(
+        "the machine is being migrated ({status}), and takes no disk meanwhile; nothing was changed. Wait until the migration ends ('qplug exec query-migrate')"
+    )]
+    Migrating {
+        /// QEMU's word for how it stands.
+        status: String,
+    },
+    /// This QEMU cannot open such an image.
+    #[error(
+        "this QEMU has no block driver {driver}; nothing was changed. It may be in a package of its own (qemu-block-extra), or need a QEMU that was built with it"
+    )]
+    NoDriver {
+        /// The driver.
+        driver: String,
+    },
+    /// There is no such throttle group, and no limits to make one of.
+    #[error(
+        "there is no throttle group {group} in this machine; nothing was changed. Give its limits with --throttle, and it is made"
+    )]
+    NoSuchGroup {
+        /// The group's name.
+        group: String,
+    },
+    /// There is such a throttle group already, so that the limits would not hold.
+    #[error(
+        "there is a throttle group {group} already; nothing was changed. Leave out --throttle to join it; 'qplug throttle' changes its limits"
+    )]
+    GroupExists {
+        /// The group's name.
+        group: String,
+    },
+    /// There is no USB controller with an id.
+    #[error(
+        "this machine has no USB controller with an id; nothing was changed. Start QEMU with one (-device qemu-xhci,id=xhci)"
+    )]
+    NoUsbBus,
     /// There is no such disk.
     #[error("there is no disk called {name} in this machine{}", list("qplug attached", known))]
     NoSuchDisk {
@@ -123,8 +194,8 @@ pub enum Error {
         "whether QEMU could {doing} for {name} is unknown: {why}. Run the same command again: it reads the machine and goes on from there"
     )]
     Unknown {
-        /// The disk.
-        name: DiskName,
+        /// The disk, or what disks share.
+        name: String,
         /// What was to be done.
         doing: &'static str,
         /// Why there was no answer.
@@ -161,7 +232,7 @@ pub enum Error {
 }
 
 /// What state a refused step left the machine in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum After {
     /// No step was carried out.
     #[error("Nothing was changed")]
@@ -176,15 +247,17 @@ pub enum After {
     #[error("The guest has let go of the disk, and its image is still open in the machine")]
     StillOpen,
     /// Something could not be undone.
-    #[error(
-        "The image is still open in the machine, because closing it failed too ({why}): 'qplug detach {name}' closes it"
-    )]
-    Left {
-        /// The disk.
-        name: DiskName,
-        /// Why undoing failed.
-        why: String,
-    },
+    #[error("Not everything that was done could be undone; left is {}. 'qplug recover' removes what is left", left(.0))]
+    Left(Vec<Left>),
+}
+
+/// Something that an attach made and could not take back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Left {
+    /// The command that removes it.
+    pub undo: Command,
+    /// Why it could not be removed.
+    pub why: String,
 }
 
 /// Who is to blame, for exit codes and for programs.
@@ -194,6 +267,8 @@ pub enum Kind {
     Impossible,
     /// QEMU refused.
     Refused,
+    /// The guest was asked to let go of the disk, and has not answered yet.
+    Pending,
     /// A step was sent and not answered.
     Unknown,
     /// The connection failed before anything was changed.
@@ -205,7 +280,15 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NameTaken { .. }
+            Self::Disk(_)
+            | Self::NamedTwice { .. }
+            | Self::NotTried
+            | Self::Migrating { .. }
+            | Self::NoDriver { .. }
+            | Self::NoSuchGroup { .. }
+            | Self::GroupExists { .. }
+            | Self::NoUsbBus
+            | Self::NameTaken { .. }
             | Self::NotOurs { .. }
             | Self::ImageInUse { .. }
             | Self::Busy { .. }
@@ -214,13 +297,20 @@ impl Error {
             | Self::NoFreePort { .. }
             | Self::NoSuchPort { .. }
             | Self::PortUnfit { .. } => Kind::Impossible,
-            Self::Refused { .. } | Self::QueryRefused { .. } | Self::NotUnderstood { .. } => {
-                Kind::Refused
-            }
+            Self::Leaving { .. } => Kind::Pending,
+            Self::NotShared { .. }
+            | Self::Refused { .. }
+            | Self::QueryRefused { .. }
+            | Self::NotUnderstood { .. } => Kind::Refused,
             Self::Unknown { .. } => Kind::Unknown,
             Self::QueryLost { .. } | Self::NotSent { .. } => Kind::Connection,
         }
     }
+}
+
+fn left(left: &[Left]) -> String {
+    let each = left.iter().map(|left| format!("'qplug exec {}' ({})", left.undo, left.why));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn list(what: &str, names: &[String]) -> String {

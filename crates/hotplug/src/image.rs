@@ -6,32 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::format::{Distrust, Format, HEADER_BYTES};
-
-/// The QEMU driver that opens the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// A regular file.
-    File,
-    /// A block device of the host.
-    HostDevice,
-}
-
-impl Protocol {
-    pub(crate) fn driver(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::HostDevice => "host_device",
-        }
-    }
-}
-
-/// An image that was looked at.
-#[derive(Debug)]
-pub(crate) struct Image {
-    pub(crate) path: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) format: Format,
-}
+use crate::storage::{Protocol, Storage};
 
 /// An image that cannot be attached; found before anything was sent.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +72,7 @@ fn hint(source: &io::Error) -> &'static str {
 
 /// Finds out what an image is. With a format given, its header is not read, so that the image may
 /// be one that only QEMU's user can read.
-pub(crate) fn inspect(path: &Path, format: Option<Format>) -> Result<Image, ImageError> {
+pub(crate) fn inspect(path: &Path, format: Option<Format>) -> Result<Storage, ImageError> {
     let unreadable = |source| ImageError::Unreadable { path: path.to_owned(), source };
     let kind = match fs::metadata(path) {
         Ok(metadata) => metadata.file_type(),
@@ -105,26 +80,26 @@ pub(crate) fn inspect(path: &Path, format: Option<Format>) -> Result<Image, Imag
         Err(error) => match format {
             Some(format) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let absolute = std::path::absolute(path).map_err(unreadable)?;
-                return Ok(Image { path: utf8(absolute)?, protocol: Protocol::File, format });
+                return Ok(Storage { protocol: Protocol::File(utf8(absolute)?), format });
             }
             _ => return Err(unreadable(error)),
         },
     };
-    let protocol = if kind.is_file() {
-        Protocol::File
-    } else if kind.is_block_device() {
-        Protocol::HostDevice
-    } else {
+    if !kind.is_file() && !kind.is_block_device() {
         return Err(ImageError::NotAnImage { path: path.to_owned() });
-    };
+    }
     let format = match format {
         Some(format) => format,
         None => Format::of_header(&header(path).map_err(unreadable)?)
             .map_err(|distrust| ImageError::Distrusted { path: path.to_owned(), distrust })?,
     };
     // QEMU has a current folder of its own.
-    let absolute = std::path::absolute(path).map_err(unreadable)?;
-    Ok(Image { path: utf8(absolute)?, protocol, format })
+    let absolute = utf8(std::path::absolute(path).map_err(unreadable)?)?;
+    let protocol = match kind.is_file() {
+        true => Protocol::File(absolute),
+        false => Protocol::HostDevice(absolute),
+    };
+    Ok(Storage { protocol, format })
 }
 
 /// Checks a path that is valid where QEMU runs.
@@ -163,7 +138,8 @@ mod tests {
     #[test]
     fn a_relative_path_becomes_absolute_and_a_format_is_taken_as_given() {
         let image = inspect(Path::new("Cargo.toml"), Some(Format::qcow2())).unwrap();
-        assert!(image.path.starts_with('/') && image.path.ends_with("/Cargo.toml"));
+        let path = image.shown().unwrap();
+        assert!(path.starts_with('/') && path.ends_with("/Cargo.toml"));
         assert_eq!(image.format, Format::qcow2());
         assert_eq!(inspect(Path::new("Cargo.toml"), None).unwrap().format, Format::raw());
     }

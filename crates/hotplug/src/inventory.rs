@@ -4,15 +4,24 @@
 //! |---|---|---|
 //! | `inventory/pci.rs` | `query-pci` | the board, its ports, what sits in them |
 //! | `inventory/block.rs` | `query-block`, `query-named-block-nodes` | nodes, disks, which uses which |
+//! | `inventory/port.rs` | | a place that takes a disk |
+//! | `inventory/qom.rs` | `qom-list` | devices and objects, by their ids |
+//! | `inventory/other.rs` | `query-migrate`, `query-qmp-schema`, `query-fdsets` | what else decides |
 //! | `inventory/users.rs` | `query-block-jobs`, `query-block-exports` and the graph | what else uses a disk's nodes |
 
 mod block;
+mod other;
 mod pci;
+mod port;
+mod qom;
 mod users;
 
-pub(crate) use block::{Blocks, Node, Nodes};
-pub use pci::{Board, Port};
+pub(crate) use block::{Blocks, DeviceDisk, Node, Nodes};
+pub(crate) use other::{Drivers, Fdsets, Migration};
+pub use pci::Board;
 pub(crate) use pci::{Occupancy, Pci};
+pub use port::Port;
+pub(crate) use qom::{Devices, Objects};
 pub(crate) use users::{Exports, Graph, Jobs};
 
 /// Whether `path` is the QOM path of this device, or of a part of it: virtio-blk's disk is said to

@@ -20,7 +20,9 @@
 //! | `error.rs` | what can go wrong, and in which state it leaves the machine |
 
 mod attach;
+mod bus;
 mod command;
+mod departure;
 mod detach;
 mod disk;
 mod drive;
@@ -28,28 +30,43 @@ mod error;
 mod format;
 mod image;
 mod inventory;
+mod leaving;
 mod list;
 mod machine;
 mod name;
+mod observe;
 mod operation;
+mod options;
+mod places;
 mod plan;
 mod ports;
 mod run;
+mod spares;
 mod status;
+mod step;
+mod steps;
+mod storage;
 mod texts;
+mod throttle;
 
 pub use attach::{Attach, Attached};
-pub use command::Command;
-pub use detach::{Detach, Detached};
+pub use bus::{Bus, BusError};
+pub use command::{Command, Descriptor};
+pub use detach::{Departures, Detach, Detached, Which};
 pub use disk::{Disk, DiskBuilder, DiskError};
-pub use error::{After, Error, Kind};
+pub use error::{After, Error, Kind, Left};
 pub use format::{Distrust, Format, UnknownFormat};
 pub use image::ImageError;
 pub use inventory::{Board, Port};
 pub use list::{DiskState, List, ListedDisk};
 pub use machine::Machine;
-pub use name::{DiskName, MAX_NAME_BYTES, MAX_SERIAL_BYTES, NameError, Serial};
+pub use name::{DiskName, MAX_NAME_BYTES, NameError, Serial};
 pub use operation::{Answer, Operation};
+pub use options::{
+    Access, Aio, Cache, DetectZeroes, DeviceOptions, OnError, OptionError, UnknownWord,
+};
 pub use ports::{ListPorts, ListedPort, PortKind, PortState, Ports};
 pub use status::{AskStatus, Status};
+pub use storage::Storage;
 pub use texts::Meaning;
+pub use throttle::{LimitError, Limits, Throttle};

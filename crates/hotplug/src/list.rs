@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::command::{self, Command};
 use crate::error::Error;
 use crate::inventory::{Blocks, Node, Nodes, Pci};
-use crate::name::{DiskName, guest_path};
+use crate::name::DiskName;
 use crate::operation::{Answer, Operation, decode, decode_optional};
 
 /// A disk of the machine.
@@ -150,7 +150,7 @@ impl List {
         ListedDisk {
             name: id.to_owned(),
             state,
-            guest_path: serial.as_deref().map(guest_path),
+            guest_path: serial.as_deref().map(|it| crate::Bus::VirtioBlk.guest_path(it)),
             serial,
             port: self.pci.port_of(id).map(|port| port.to_string()),
             image: node.map(|node| node.path.clone()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use qplug_qmp::Client;
 
 use crate::attach::{Attach, Attached};
-use crate::detach::{Detach, Detached};
+use crate::detach::{Departures, Detach, Detached, Which};
 use crate::disk::Disk;
 use crate::drive::drive;
 use crate::error::Error;
@@ -40,7 +40,15 @@ impl Machine {
     /// See [`Error`]. After every error but [`Error::Unknown`] and [`After::Left`](crate::After)
     /// the machine is as it was.
     pub async fn attach(&self, disk: Disk) -> Result<Attached, Error> {
-        drive(&self.client, Attach::new(disk)).await
+        let mut outcomes = self.attach_all(vec![disk]).await;
+        // One for each disk, and there is one.
+        outcomes.pop().unwrap_or(Err(Error::NotTried))
+    }
+
+    /// Plugs disks in, all at once: nothing is changed when one of them cannot be attached to this
+    /// machine. After that each stands for itself. Outcomes come in the order of the disks.
+    pub async fn attach_all(&self, disks: Vec<Disk>) -> Vec<Result<Attached, Error>> {
+        drive(&self.client, Attach::new(disks)).await
     }
 
     /// Pulls a disk out: asks the guest to let go, waits for it at most `timeout`, and closes the
@@ -49,7 +57,15 @@ impl Machine {
     /// # Errors
     /// See [`Error`]. A guest that does not answer in time is no error, but [`Detached::Pending`].
     pub async fn detach(&self, name: &DiskName, timeout: Duration) -> Result<Detached, Error> {
-        drive(&self.client, Detach::new(name.clone(), timeout)).await
+        let outcomes = self.detach_all(Which::Named(vec![name.clone()]), timeout).await;
+        // One for each disk, and there is one.
+        outcomes.into_iter().next().map_or(Err(Error::NotTried), |(_, outcome)| outcome)
+    }
+
+    /// Pulls disks out, all at once: the guest is asked for all of them together, and each ends for
+    /// itself.
+    pub async fn detach_all(&self, which: Which, timeout: Duration) -> Departures {
+        drive(&self.client, Detach::new(which, timeout)).await
     }
 
     /// All disks of the machine, also those that qplug did not make.

@@ -1,32 +1,50 @@
 //! What a disk may be called, and what it is called in the machine.
 //!
 //! The machine is the journal: a disk called `data` is the device `data` over the nodes
-//! `data.format` and `data.file`. All that qplug must remember is in these names.
+//! `data.format` and `data.file`, with `data.secret`, `data.throttle` and so on beside them. All
+//! that qplug must remember is in these names.
 
 use std::fmt;
+
+use crate::bus::Bus;
 
 /// The longest node name that QEMU takes, in bytes (`BDS` names, QEMU 2.0 and later).
 const MAX_NODE_NAME_BYTES: usize = 31;
 
-/// The suffix of the node that interprets the image's format; the longer of the two.
+/// The suffix of the node that interprets the image's format; one of the longer ones.
 const FORMAT_SUFFIX: &str = ".format";
 
 /// The suffix of the node that opens the image.
 const FILE_SUFFIX: &str = ".file";
 
-/// The longest name of a disk, in bytes: with its longest suffix it is a node name.
-pub const MAX_NAME_BYTES: usize = MAX_NODE_NAME_BYTES - FORMAT_SUFFIX.len();
+/// The suffix of the node that limits the disk's speed, and of the limits' object.
+const THROTTLE_SUFFIX: &str = ".throttle";
 
-/// The longest serial of a virtio-blk disk, in bytes. QEMU cuts a longer one without a word.
-pub const MAX_SERIAL_BYTES: usize = 20;
+/// The suffixes of the objects that a disk may own.
+const OBJECT_SUFFIXES: [&str; 5] = [".secret", ".auth", ".tls", THROTTLE_SUFFIX, PENDING_SUFFIX];
+
+/// The suffix of the mark of a disk that the guest was asked to let go of, in vain so far.
+const PENDING_SUFFIX: &str = ".pending";
+
+/// How the ids of what disks share begin; no disk is called so.
+const SHARED: &str = "qplug.";
+
+/// How the ids of throttle groups begin that disks share.
+pub(crate) const SHARED_GROUP: &str = "qplug.group.";
+
+/// How the ids of SCSI controllers begin that qplug plugged in.
+pub(crate) const SHARED_CONTROLLER: &str = "qplug.scsi.";
+
+/// The longest name of a disk, in bytes: with its longest suffix it is a node name.
+pub const MAX_NAME_BYTES: usize = MAX_NODE_NAME_BYTES - THROTTLE_SUFFIX.len();
 
 /// The name of a disk: letters, digits, `.`, `_` and `-`, a letter first, at most
 /// [`MAX_NAME_BYTES`] long.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DiskName(String);
 
-/// What the guest knows a disk by: a Linux guest makes `/dev/disk/by-id/virtio-SERIAL` of it.
-/// Letters, digits and `#+.:=@_-`, at most [`MAX_SERIAL_BYTES`] long.
+/// What the guest knows a disk by, and makes a path of: letters, digits and `#+.:=@_-`, at most
+/// [`Bus::max_serial_bytes`] long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serial(String);
 
@@ -39,13 +57,22 @@ pub enum NameError {
          at most {MAX_NAME_BYTES} in all"
     )]
     Name(String),
-    /// The serial is longer than a virtio-blk disk can carry.
+    /// The name begins as the names of what disks share.
+    #[error("{0:?} cannot name a disk: names that begin with 'qplug.' are for what disks share")]
+    Shared(String),
+    /// The serial is longer than such a disk can carry.
     #[error(
-        "the serial {0:?} has {length} bytes, and virtio-blk carries {MAX_SERIAL_BYTES}: \
+        "the serial {serial:?} has {} bytes, and a {bus} disk carries {}: \
          give a shorter one with --serial",
-        length = .0.len()
+        serial.len(),
+        bus.max_serial_bytes()
     )]
-    SerialTooLong(String),
+    SerialTooLong {
+        /// The serial.
+        serial: String,
+        /// The bus.
+        bus: Bus,
+    },
     /// The serial is empty or has a character that a guest would change in its device's path.
     #[error(
         "{0:?} cannot be a serial: use letters, digits and #+.:=@_- \
@@ -65,6 +92,9 @@ impl DiskName {
             && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         if !well_formed || name.len() > MAX_NAME_BYTES {
             return Err(NameError::Name(name.to_owned()));
+        }
+        if name.starts_with(SHARED) {
+            return Err(NameError::Shared(name.to_owned()));
         }
         Ok(Self(name.to_owned()))
     }
@@ -87,6 +117,43 @@ impl DiskName {
         format!("{}{FILE_SUFFIX}", self.0)
     }
 
+    /// The node that limits the disk's speed, and the object that holds the limits.
+    #[must_use]
+    pub fn throttle(&self) -> String {
+        format!("{}{THROTTLE_SUFFIX}", self.0)
+    }
+
+    /// The object that holds what the image is unlocked with.
+    pub(crate) fn secret(&self) -> String {
+        format!("{}.secret", self.0)
+    }
+
+    /// The object that holds what a server is given to let us in.
+    pub(crate) fn auth(&self) -> String {
+        format!("{}.auth", self.0)
+    }
+
+    /// The object that holds certificates.
+    pub(crate) fn tls(&self) -> String {
+        format!("{}.tls", self.0)
+    }
+
+    /// The object that says that the guest was asked to let go, in vain so far.
+    pub(crate) fn pending(&self) -> String {
+        format!("{}{PENDING_SUFFIX}", self.0)
+    }
+
+    /// The USB device that a disk of USB Attached SCSI sits in.
+    pub(crate) fn uas(&self) -> String {
+        format!("{}.uas", self.0)
+    }
+
+    /// The name of the disk that owns this object, if qplug names objects so.
+    pub(crate) fn of_object(id: &str) -> Option<Self> {
+        let name = OBJECT_SUFFIXES.iter().find_map(|suffix| id.strip_suffix(suffix))?;
+        Self::new(name).ok()
+    }
+
     /// The name of the disk whose format node this is, if qplug names nodes so.
     #[must_use]
     pub fn of_format_node(node: &str) -> Option<Self> {
@@ -101,17 +168,17 @@ impl fmt::Display for DiskName {
 }
 
 impl Serial {
-    /// Checks a serial.
+    /// Checks a serial for a disk on this bus.
     ///
     /// # Errors
     /// [`NameError::Serial`] or [`NameError::SerialTooLong`].
-    pub fn new(serial: &str) -> Result<Self, NameError> {
+    pub fn new(serial: &str, bus: Bus) -> Result<Self, NameError> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"#+.:=@_-".contains(&b);
         if serial.is_empty() || !serial.bytes().all(allowed) {
             return Err(NameError::Serial(serial.to_owned()));
         }
-        if serial.len() > MAX_SERIAL_BYTES {
-            return Err(NameError::SerialTooLong(serial.to_owned()));
+        if serial.len() > bus.max_serial_bytes() {
+            return Err(NameError::SerialTooLong { serial: serial.to_owned(), bus });
         }
         Ok(Self(serial.to_owned()))
     }
@@ -121,17 +188,6 @@ impl Serial {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Where a Linux guest with udev finds the disk (systemd's `60-persistent-storage.rules`).
-    #[must_use]
-    pub fn guest_path(&self) -> String {
-        guest_path(&self.0)
-    }
-}
-
-/// Where a Linux guest with udev finds the virtio-blk disk with this serial.
-pub(crate) fn guest_path(serial: &str) -> String {
-    format!("/dev/disk/by-id/virtio-{serial}")
 }
 
 #[cfg(test)]
@@ -143,7 +199,8 @@ mod tests {
         for name in ["data", "a", "A.b_c-9", &"x".repeat(MAX_NAME_BYTES)] {
             assert_eq!(DiskName::new(name).unwrap().as_str(), name);
         }
-        for name in ["", "1st", "-x", "a b", "a/b", "ä", &"x".repeat(MAX_NAME_BYTES + 1)] {
+        for name in ["", "qplug.x", "1st", "-x", "a b", "a/b", "ä", &"x".repeat(MAX_NAME_BYTES + 1)]
+        {
             assert!(DiskName::new(name).is_err(), "{name}");
         }
     }
@@ -151,17 +208,19 @@ mod tests {
     #[test]
     fn the_longest_name_makes_node_names_that_fit() {
         let name = DiskName::new(&"x".repeat(MAX_NAME_BYTES)).unwrap();
-        assert_eq!(name.format_node().len(), MAX_NODE_NAME_BYTES);
-        assert!(name.file_node().len() <= MAX_NODE_NAME_BYTES);
+        assert_eq!(name.throttle().len(), MAX_NODE_NAME_BYTES);
+        assert!(name.format_node().len().max(name.file_node().len()) <= MAX_NODE_NAME_BYTES);
         assert_eq!(DiskName::of_format_node(&name.format_node()), Some(name));
     }
 
     #[test]
     fn serials_that_reach_the_guest_unchanged() {
-        assert_eq!(Serial::new("data").unwrap().guest_path(), "/dev/disk/by-id/virtio-data");
-        assert!(matches!(Serial::new(&"x".repeat(21)), Err(NameError::SerialTooLong(_))));
+        let long = "x".repeat(21);
+        let on = |serial: &str, bus| Serial::new(serial, bus);
+        assert!(matches!(on(&long, Bus::VirtioBlk), Err(NameError::SerialTooLong { .. })));
+        assert_eq!(on(&long, Bus::VirtioScsi).unwrap().as_str(), long);
         for serial in ["", "a b", "a/b", "a\"b", "ä"] {
-            assert!(matches!(Serial::new(serial), Err(NameError::Serial(_))), "{serial}");
+            assert!(matches!(on(serial, Bus::Nvme), Err(NameError::Serial(_))), "{serial}");
         }
     }
 }

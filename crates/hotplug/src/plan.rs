@@ -1,158 +1,349 @@
 //! From what is there and what is wanted to the steps between them. Pure.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet};
 
-use qplug_proto::ErrorReply;
-
+use crate::bus::Bus;
+use crate::command;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::inventory::{Blocks, Node, Nodes, Occupancy, Pci, Port};
+use crate::inventory::{Node, Port};
 use crate::name::DiskName;
+use crate::observe::{Look, Observed};
+use crate::places::Places;
+use crate::spares::Spares;
+use crate::step::Step;
+use crate::steps;
+use crate::throttle::Throttle;
 
-/// The machine as far as an attach must know it.
-#[derive(Debug, Default)]
-pub(crate) struct Observed {
-    pub(crate) pci: Pci,
-    pub(crate) nodes: Nodes,
-    /// Asked for only where the name occurs in the machine already.
-    pub(crate) blocks: Blocks,
-    /// The serial of the device that has the name, if it has one.
-    pub(crate) serial: Option<String>,
+/// What a step does that clears the way.
+const CLEAR: &str = "remove what an attach left that ended early";
+
+/// What lies between the machine and the disks.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What several disks share, and is not there yet.
+    pub(crate) shared: Vec<Shared>,
+    /// For each disk, in the order of the wish.
+    pub(crate) disks: Vec<DiskPlan>,
+    /// What may be tried where a port turns out to be taken.
+    pub(crate) spares: Spares,
 }
 
-/// What lies between the machine and the disk.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Plan {
+/// Something that disks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Its id.
+    pub(crate) id: String,
+    /// What makes it.
+    pub(crate) step: Step,
+}
+
+/// What is to be done for a disk.
+#[derive(Debug)]
+pub(crate) enum DiskPlan {
     /// The very disk is there.
-    Already(Option<Port>),
-    /// Steps to take.
-    Steps {
-        /// What is there of the disk already.
-        found: Found,
-        /// Where it may be plugged: the first that takes it is used.
-        ports: VecDeque<Port>,
+    Already {
+        /// The bus it is on.
+        bus: Bus,
+        /// Where, as far as that is known.
+        port: Option<Port>,
     },
+    /// Steps to take.
+    Work(Work),
 }
 
-/// What an attach finds of its disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Nothing.
-    Nothing,
-    /// Its nodes: an attach ended before it plugged the device.
-    OpenImage,
+/// The way to a disk.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) bus: Bus,
+    pub(crate) steps: Vec<Step>,
+    /// What it shares with others, by their places in [`Plan::shared`].
+    pub(crate) needs: Vec<usize>,
+    /// Whether its image is open already: an attach ended before it plugged the device.
+    pub(crate) resumes: bool,
+}
+
+/// What must be looked at before these disks can be planned, as far as that is known by now;
+/// nothing when all is there.
+pub(crate) fn looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
+    let mut looks = Vec::new();
+    let mut want = |missing: bool, look: Look| looks.extend(missing.then_some(look));
+    want(observed.pci.is_none(), Look::Pci);
+    want(observed.nodes.is_none(), Look::Nodes);
+    want(observed.migration.is_none(), Look::Migration);
+    let rare = disks.iter().any(|disk| !disk.storage.rare_drivers().is_empty());
+    want(rare && observed.drivers.is_none(), Look::Drivers);
+    let by_fd = disks.iter().any(|disk| disk.storage.has_descriptors());
+    want(by_fd && observed.fdsets.is_none(), Look::Fdsets);
+    let scsi = disks.iter().any(|disk| disk.bus == Some(Bus::VirtioScsi) || disk.port.is_some());
+    let uas = disks.iter().any(|disk| disk.bus == Some(Bus::UsbUas));
+    want((scsi || uas) && observed.devices.is_none(), Look::Devices);
+    let objects = scsi || disks.iter().any(Disk::needs_objects);
+    want(objects && observed.objects.is_none(), Look::Objects);
+    if !looks.is_empty() {
+        return looks;
+    }
+    closer_looks(disks, observed)
+}
+
+fn closer_looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
+    let mut looks = Vec::new();
+    let mut want = |missing: bool, look: Look| looks.extend(missing.then_some(look));
+    let board_is_known = observed.pci.as_ref().is_some_and(|pci| pci.board().is_known());
+    want(!board_is_known && observed.machine_type.is_none(), Look::MachineType);
+    let shown: Vec<_> = disks.iter().filter(|disk| observed.shows(&disk.name)).collect();
+    want(!shown.is_empty() && observed.blocks.is_none(), Look::Blocks);
+    want(!shown.is_empty() && observed.objects.is_none(), Look::Objects);
+    want(!shown.is_empty() && observed.devices.is_none(), Look::Devices);
+    for disk in shown {
+        let name = disk.name.clone();
+        want(!observed.serials.contains_key(&name), Look::Serial(name));
+    }
+    let short = Places::of(observed).are_short(disks.iter().filter(|it| it.bus.is_none()).count());
+    want(short && observed.devices.is_none(), Look::Devices);
+    want(short && observed.objects.is_none(), Look::Objects);
+    let scsi = short || disks.iter().any(|disk| disk.bus == Some(Bus::VirtioScsi));
+    for id in observed.devices.iter().filter(|_| scsi).flat_map(|it| it.controllers()) {
+        let is_new = !observed.controllers.contains_key(id);
+        want(is_new, Look::Controller(id.to_owned()));
+    }
+    let mut seen = HashSet::new();
+    looks.retain(|look| seen.insert(look.clone()));
+    looks
 }
 
 impl Observed {
+    /// The bus that the device of this name is on, by its type.
+    pub(crate) fn bus_of(&self, name: &DiskName) -> Option<Bus> {
+        let devices = self.devices.as_ref()?;
+        let bus = Bus::of_device(devices.kind(name.as_str())?)?;
+        Some(if devices.has(&name.uas()) { Bus::UsbUas } else { bus })
+    }
+
     /// Whether the name occurs at all, so that a closer look is needed.
-    pub(crate) fn shows(&self, disk: &Disk) -> bool {
-        self.nodes.format_node(&disk.name).is_some()
-            || self.pci.port_of(disk.name.as_str()).is_some()
+    fn shows(&self, name: &DiskName) -> bool {
+        self.nodes.as_ref().is_some_and(|nodes| nodes.format_node(name).is_some())
+            || self.pci.as_ref().is_some_and(|pci| pci.port_of(name.as_str()).is_some())
     }
 }
 
-/// Plans an attach.
+/// Plans an attach of these disks: a plan, or for each disk why there is none.
 ///
 /// # Errors
-/// When the disk cannot be attached to this machine; nothing has been changed then.
-pub(crate) fn attach(observed: &Observed, disk: &Disk) -> Result<Plan, Error> {
-    let node = observed.nodes.format_node(&disk.name);
-    if let Some(device) = observed.blocks.device(disk.name.as_str()) {
-        // A block job may have put a filter between the device and our node.
-        return match node {
-            Some(node) if is_disk(node, disk, observed.serial.as_deref()) => {
-                Ok(Plan::Already(observed.pci.port_of(disk.name.as_str())))
-            }
-            _ => Err(Error::NameTaken {
-                name: disk.name.clone(),
-                holds: node.or(device.node).map_or_else(|| "a device".to_owned(), describe),
-            }),
-        };
-    }
-    if let Some(by) = other_user(observed, disk) {
-        return Err(Error::ImageInUse { image: disk.path.clone(), by });
-    }
-    let found = match node {
-        None => Found::Nothing,
-        Some(node) if is_image(node, disk) => Found::OpenImage,
-        // Closing it here would be rash: another client may be about to plug it in.
-        Some(node) => {
-            let (name, image) = (disk.name.clone(), node.path.clone());
-            return Err(Error::NameHalfDone { name, image });
-        }
+/// When one of them cannot be attached to this machine; nothing has been changed then.
+pub(crate) fn attach(observed: &Observed, disks: &[Disk]) -> Result<Plan, Vec<Option<Error>>> {
+    let mut planner = Planner {
+        observed,
+        places: Places::of(observed),
+        shared: Vec::new(),
+        names: HashSet::new(),
+        images: HashMap::new(),
     };
-    Ok(Plan::Steps { found, ports: ports(observed, disk)? })
+    let planned: Vec<_> = disks.iter().map(|disk| planner.plan(disk)).collect();
+    if planned.iter().any(Result::is_err) {
+        return Err(planned.into_iter().map(Result::err).collect());
+    }
+    let (spares, controller) = planner.places.into_parts();
+    let mut shared = planner.shared;
+    let mut disks: Vec<_> = planned.into_iter().flatten().collect();
+    if let Some((number, port)) = controller {
+        for plan in &mut disks {
+            if let DiskPlan::Work(work) = plan
+                && work.bus == Bus::VirtioScsi
+            {
+                work.needs.push(shared.len());
+            }
+        }
+        let step = steps::plug_controller(number, port);
+        shared.push(Shared { id: steps::controller_id(number), step });
+    }
+    Ok(Plan { shared, disks, spares })
+}
+
+struct Planner<'a> {
+    observed: &'a Observed,
+    places: Places,
+    shared: Vec<Shared>,
+    /// The names of the list so far.
+    names: HashSet<DiskName>,
+    /// The images of the list so far, each with the disk and whether it only reads.
+    images: HashMap<String, (DiskName, bool)>,
+}
+
+impl Planner<'_> {
+    fn plan(&mut self, disk: &Disk) -> Result<DiskPlan, Error> {
+        disk.check()?;
+        self.check_machine(disk)?;
+        self.check_list(disk)?;
+        let node = self.observed.nodes.as_ref().and_then(|nodes| nodes.format_node(&disk.name));
+        let blocks = self.observed.blocks.as_ref();
+        if let Some(device) = blocks.and_then(|blocks| blocks.device(disk.name.as_str())) {
+            return self.plan_existing(disk, node.or(device.node));
+        }
+        if !disk.device.share_rw
+            && let Some(by) = other_user(self.observed, disk)
+        {
+            return Err(Error::ImageInUse { image: disk.storage.label().to_owned(), by });
+        }
+        let resumes = match node {
+            None => false,
+            Some(node) if disk.storage.is_under(node) && node.read_only == disk.read_only => true,
+            // Closing it here would be rash: another client may be about to plug it in.
+            Some(node) => {
+                let (name, image) = (disk.name.clone(), node.path.clone());
+                return Err(Error::NameHalfDone { name, image });
+            }
+        };
+        self.plan_work(disk, resumes).map(DiskPlan::Work)
+    }
+
+    fn check_machine(&self, disk: &Disk) -> Result<(), Error> {
+        if let Some(status) = self.observed.migration.as_ref().and_then(|it| it.under_way()) {
+            return Err(Error::Migrating { status: status.to_owned() });
+        }
+        let lacks =
+            |driver: &&str| self.observed.drivers.as_ref().is_some_and(|it| !it.has(driver));
+        if let Some(driver) = disk.storage.rare_drivers().into_iter().find(lacks) {
+            return Err(Error::NoDriver { driver: driver.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn check_list(&mut self, disk: &Disk) -> Result<(), Error> {
+        if !self.names.insert(disk.name.clone()) {
+            return Err(Error::NamedTwice { name: disk.name.clone() });
+        }
+        let Some(image) = disk.storage.shown() else { return Ok(()) };
+        let new = (disk.name.clone(), disk.read_only);
+        match self.images.insert(image.to_owned(), new) {
+            Some((by, read_only)) if !(read_only && disk.read_only || disk.device.share_rw) => {
+                Err(Error::ImageInUse { image: image.to_owned(), by: by.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The device is there. A block job may have put a filter between it and our node.
+    fn plan_existing(&self, disk: &Disk, node: Option<&Node>) -> Result<DiskPlan, Error> {
+        let name = disk.name.clone();
+        if self.observed.objects.as_ref().is_some_and(|objects| objects.has(&name.pending())) {
+            return Err(Error::Leaving { name });
+        }
+        let serial = self.observed.serials.get(&name).cloned().flatten();
+        let bus = self.observed.bus_of(&name);
+        let is_it = |node: &&Node| {
+            node.name == name.format_node()
+                && disk.storage.is_under(node)
+                && node.read_only == disk.read_only
+                && serial.as_deref() == Some(disk.serial.as_str())
+        };
+        match (node.filter(is_it), bus) {
+            (Some(_), Some(bus)) if disk.bus.is_none_or(|wanted| wanted == bus) => {
+                let port = self.observed.pci.as_ref().and_then(|pci| pci.port_of(name.as_str()));
+                Ok(DiskPlan::Already { bus, port })
+            }
+            _ => {
+                let holds = node.map_or_else(|| "a device".to_owned(), |node| describe(node, bus));
+                Err(Error::NameTaken { name, holds })
+            }
+        }
+    }
+
+    fn plan_work(&mut self, disk: &Disk, resumes: bool) -> Result<Work, Error> {
+        let (bus, port) = match &disk.port {
+            Some(wanted) => self.places.take_named(disk, wanted)?,
+            None => self.places.take(disk)?,
+        };
+        disk.check_on(bus).map_err(crate::DiskError::from)?;
+        let mut disk = disk.clone();
+        let mut needs = Vec::new();
+        if let Some(throttle) = &mut disk.throttle
+            && throttle.group.is_some()
+        {
+            needs.extend(self.share_group(throttle)?);
+        }
+        if let Some(id) = &disk.iothread {
+            needs.extend(self.share_iothread(id));
+        }
+        let mut steps = Vec::new();
+        if !resumes {
+            steps.extend(self.leftover_objects(&disk));
+            disk.storage.number_descriptors(self.observed.fdsets.as_ref());
+            steps.extend(disk.steps_to_open().map_err(crate::DiskError::from)?);
+        }
+        steps.extend(self.leftover_device(&disk));
+        steps.extend(disk.steps_to_plug(bus, port));
+        Ok(Work { bus, steps, needs, resumes })
+    }
+
+    /// What an attach that ended early left of the objects that this one makes.
+    fn leftover_objects(&self, disk: &Disk) -> Vec<Step> {
+        let Some(objects) = &self.observed.objects else { return Vec::new() };
+        let made = disk.objects().into_iter().map(|object| object.id);
+        let left = made.filter(|id| objects.has(id));
+        left.map(|id| Step::new(CLEAR, command::remove_object(&id), None)).collect()
+    }
+
+    /// A USB device that an attach left without its disk, which QEMU removes at once.
+    fn leftover_device(&self, disk: &Disk) -> Option<Step> {
+        let id = disk.name.uas();
+        let is_left = self.observed.devices.as_ref().is_some_and(|devices| devices.has(&id));
+        is_left.then(|| Step::new(CLEAR, command::remove_device(&id), None))
+    }
+
+    /// Finds the group of this name, or plans it.
+    fn share_group(&mut self, throttle: &mut Throttle) -> Result<Option<usize>, Error> {
+        let Some(name) = throttle.group.clone() else { return Ok(None) };
+        let ours = throttle.shared_id().unwrap_or_default();
+        let exists = |id: &str| {
+            let kind = self.observed.objects.as_ref().and_then(|objects| objects.kind(id));
+            kind == Some("throttle-group")
+        };
+        let there = [name.clone(), ours.clone()].into_iter().find(|id| exists(id));
+        if let Some(id) = there {
+            if !throttle.limits.is_empty() {
+                return Err(Error::GroupExists { group: name });
+            }
+            throttle.use_group(id);
+            return Ok(None);
+        }
+        if let Some(at) = self.shared.iter().position(|shared| shared.id == ours) {
+            return Ok(Some(at));
+        }
+        if throttle.limits.is_empty() {
+            return Err(Error::NoSuchGroup { group: name });
+        }
+        let step = steps::make_group(&ours, &throttle.limits);
+        self.shared.push(Shared { id: ours, step });
+        Ok(Some(self.shared.len() - 1))
+    }
+
+    fn share_iothread(&mut self, id: &str) -> Option<usize> {
+        if self.observed.objects.as_ref().is_some_and(|objects| objects.has(id)) {
+            return None;
+        }
+        if let Some(at) = self.shared.iter().position(|shared| shared.id == id) {
+            return Some(at);
+        }
+        self.shared.push(Shared { id: id.to_owned(), step: steps::make_iothread(id) });
+        Some(self.shared.len() - 1)
+    }
 }
 
 /// Who else in this machine has the image open, where one of the two writes.
 fn other_user(observed: &Observed, disk: &Disk) -> Option<String> {
-    let node = observed.nodes.over(&disk.path).find(|node| {
-        let ours = node.name == disk.name.format_node() || node.name == disk.name.file_node();
+    let nodes = observed.nodes.as_ref()?;
+    let ours = [disk.name.format_node(), disk.name.file_node(), disk.name.throttle()];
+    let node = nodes.over(disk.storage.shown()?).find(|node| {
         let both_read = node.read_only && disk.read_only;
-        !ours && !both_read
+        !ours.contains(&node.name) && !both_read
     })?;
     let name = DiskName::of_format_node(&node.name);
     Some(name.map_or_else(|| format!("the node {}", node.name), |name| name.to_string()))
 }
 
-/// The ports to try. Those that are known to be free come first: behind a bridge that no firmware
-/// has numbered, only QEMU itself can tell.
-fn ports(observed: &Observed, disk: &Disk) -> Result<VecDeque<Port>, Error> {
-    let ports = observed.pci.ports();
-    let free = || ports.iter().filter(|(_, occupancy)| *occupancy == Occupancy::Free);
-    if let Some(wanted) = &disk.port {
-        let found = ports.iter().find(|(port, _)| port.to_string() == *wanted);
-        return match found {
-            Some((port, Occupancy::Free | Occupancy::Unknown)) => Ok([port.clone()].into()),
-            Some((port, occupancy)) => {
-                Err(Error::PortUnfit { port: port.clone(), why: occupancy.to_string() })
-            }
-            None => Err(Error::NoSuchPort {
-                port: wanted.clone(),
-                free: free().map(|(port, _)| port.to_string()).collect(),
-            }),
-        };
-    }
-    let unknown = ports.iter().filter(|(_, occupancy)| *occupancy == Occupancy::Unknown);
-    let candidates: VecDeque<Port> = free().chain(unknown).map(|(port, _)| port.clone()).collect();
-    if candidates.is_empty() {
-        return Err(no_room(&observed.pci));
-    }
-    Ok(candidates)
-}
-
-/// Says that there is no room, because QEMU refused the ports that looked free.
-pub(crate) fn all_refused(pci: &Pci, refusal: &ErrorReply) -> Error {
-    let places = format!("QEMU refuses the ports that looked free: {}", refusal.desc);
-    Error::NoFreePort { board: pci.board(), places }
-}
-
-/// Says that there is no room, and what there is.
-fn no_room(pci: &Pci) -> Error {
-    let total = pci.ports().len();
-    let mut places = match pci.board() {
-        crate::Board::Pc => format!("all {total} slots are taken"),
-        _ if total == 0 => "it has no root port with an id".to_owned(),
-        _ => format!("its {total} root ports are taken or fixed"),
-    };
-    if pci.unnamed_ports() > 0 {
-        places +=
-            &format!("; {} more have no id, so nothing can be plugged in", pci.unnamed_ports());
-    }
-    Error::NoFreePort { board: pci.board(), places }
-}
-
-fn is_image(node: &Node, disk: &Disk) -> bool {
-    node.path == disk.path
-        && node.driver == disk.format.as_str()
-        && node.read_only == disk.read_only
-}
-
-fn is_disk(node: &Node, disk: &Disk, serial: Option<&str>) -> bool {
-    is_image(node, disk) && serial == Some(disk.serial.as_str())
-}
-
-fn describe(node: &Node) -> String {
+fn describe(node: &Node, bus: Option<Bus>) -> String {
     let access = if node.read_only { "read-only" } else { "writable" };
-    format!("a {access} {} disk over {}", node.driver, node.path)
+    let bus = bus.map(|bus| format!(" {bus}")).unwrap_or_default();
+    format!("a {access}{bus} {} disk over {}", node.driver, node.path)
 }

@@ -45,6 +45,12 @@ pub enum PortKind {
     RootPort,
     /// A slot of a conventional PCI bus.
     Slot,
+    /// A virtio-scsi controller: many disks.
+    ScsiController,
+    /// A USB bus: as many disks as it has ports.
+    UsbBus,
+    /// The channel subsystem of an s390x machine: many disks.
+    ChannelSubsystem,
 }
 
 /// Whether a place takes a disk.
@@ -125,7 +131,8 @@ impl ListPorts {
         match look {
             Look::Pci => self.handle_pci(answer)?,
             Look::Hotplug(at) => {
-                let query = command::query_hotplug(self.ports[at].0.bus());
+                let Port::Root(id) = &self.ports[at].0 else { return Ok(()) };
+                let query = command::query_hotplug(id);
                 if decode_optional(&query, answer)? == Some(false) {
                     self.ports[at].1 = Occupancy::Fixed;
                 }
@@ -145,8 +152,8 @@ impl ListPorts {
                 }
             }
             Look::Occupant(at) => {
-                let (port, occupancy) = &mut self.ports[at];
-                let query = command::query_occupant(port.bus(), "child[0]");
+                let (Port::Root(id), occupancy) = &mut self.ports[at] else { return Ok(()) };
+                let query = command::query_occupant(id, "child[0]");
                 let path: String = decode(&query, answer)?;
                 *occupancy =
                     Occupancy::Taken(device_of_qom_path(&path).unwrap_or(&path).to_owned());
@@ -164,6 +171,9 @@ impl ListPorts {
             kind: match port {
                 Port::Root(_) => PortKind::RootPort,
                 Port::Slot { .. } => PortKind::Slot,
+                Port::Controller { .. } => PortKind::ScsiController,
+                Port::Usb(_) => PortKind::UsbBus,
+                Port::ChannelSubsystem => PortKind::ChannelSubsystem,
             },
             state: match occupancy {
                 Occupancy::Free | Occupancy::Unknown => PortState::Free,

@@ -1,196 +1,204 @@
-//! Carries a plan out, step by step, and undoes it when a step is refused.
+//! Carries out the steps of one disk, or of something that disks share, and undoes them when one is
+//! refused.
 //!
 //! ```text
-//!                   this port cannot, another is left
-//!                    ┌──────────┐
-//!  Nothing ──► open ─┴─► plug ──┴──► attached
-//!               │  ▲      │
-//!   OpenImage ──│──┘      ├── refused ──► close what was opened ──► Refused, NoRoom
-//!               └─────────┴── somebody else was faster ──► close it ──► Overtaken: look again
+//!                    this port cannot, another is left
+//!                       ┌──────────┐
+//!  step ──► step ──► plug in ──────┴──► step ──► Done
+//!   │        │          │                │
+//!   └────────┴──────────┴────────────────┴── refused, or somebody else was faster ──►
+//!                        the undo of each, last first ──► Failed, NoRoom, Overtaken
 //! ```
-
-use std::collections::VecDeque;
 
 use qplug_proto::ErrorReply;
 
-use crate::command::{self, Command};
-use crate::disk::Disk;
-use crate::error::{After, Error};
+use crate::command::Command;
+use crate::error::{After, Error, Left};
 use crate::inventory::Port;
 use crate::operation::Answer;
-use crate::plan::Found;
+use crate::spares::Spares;
+use crate::step::Step;
 use crate::texts::Meaning;
 
 /// How a run ends.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// The disk is in this port.
-    Attached(Port),
-    /// Another client made a node or a device of this name meanwhile. What this run had made, if it
-    /// was not taken over, is undone.
+    /// All steps were carried out; the port is the one of the last step that had one.
+    Done(Option<Port>),
+    /// Another client made something of the same name meanwhile, or took something away. What this
+    /// run had made is undone.
     Overtaken,
-    /// Every port that looked free refused the disk, at last in these words; all was undone.
+    /// Every port that looked free refused, at last in these words; all was undone.
     NoRoom(ErrorReply),
     /// As the error says.
     Failed(Error),
 }
 
-/// What a run does.
-const OPEN: &str = "open the image";
-const PLUG: &str = "plug the device in";
-const CLOSE: &str = "close the image again";
-
-#[derive(Debug)]
-enum Step {
-    /// Open the image.
-    Open,
-    /// Plug the device into a port.
-    Plug(Port),
-    /// Undo `Open`, and end so.
-    Close(Ended),
-}
-
 /// A run under way.
 #[derive(Debug)]
 pub(crate) struct Run {
-    disk: Disk,
-    ports: VecDeque<Port>,
-    step: Step,
+    /// Whose it is, in words.
+    name: String,
+    steps: Vec<Step>,
+    /// The step whose turn it is: forwards, or backwards when there is an end already.
+    at: usize,
+    /// What the run comes to, once everything is undone.
+    end: Option<Ended>,
+    /// What could not be undone.
+    left: Vec<Left>,
     sent: bool,
-    /// Whether this run opened the image: what an earlier one left is not undone.
-    opened: bool,
+    /// Whether an earlier run had left something that this one goes on with.
+    resumes: bool,
 }
 
 impl Run {
-    /// Starts where the machine is. There must be a port.
-    pub(crate) fn new(disk: Disk, found: Found, ports: VecDeque<Port>) -> Self {
-        let mut run = Self { disk, ports, step: Step::Open, sent: false, opened: false };
-        if found == Found::OpenImage
-            && let Some(port) = run.ports.pop_front()
-        {
-            run.step = Step::Plug(port);
-        }
-        run
+    /// A run of these steps, of which there must be one.
+    pub(crate) fn new(name: String, steps: Vec<Step>, resumes: bool) -> Self {
+        Self { name, steps, at: 0, end: None, left: Vec::new(), sent: false, resumes }
     }
 
-    /// The next command.
+    /// A run that takes these steps back, which were carried out.
+    pub(crate) fn undoing(name: String, steps: Vec<Step>) -> Option<Self> {
+        let at = steps.iter().rposition(|step| step.undo.is_some())?;
+        let mut run = Self::new(name, steps, false);
+        (run.at, run.end) = (at, Some(Ended::Overtaken));
+        Some(run)
+    }
+
+    /// The next command; none while one is on its way.
     pub(crate) fn poll_transmit(&mut self) -> Option<Command> {
         if std::mem::replace(&mut self.sent, true) {
             return None;
         }
-        Some(match &self.step {
-            Step::Open => command::add_nodes(&self.disk),
-            Step::Plug(port) => command::add_device(&self.disk, port),
-            Step::Close(_) => command::remove_nodes(&self.disk.name),
-        })
+        let step = self.steps.get(self.at)?;
+        match self.end {
+            None => Some(step.command.clone()),
+            Some(_) => step.undo.clone(),
+        }
+    }
+
+    /// The steps, as they were carried out.
+    pub(crate) fn into_steps(self) -> Vec<Step> {
+        self.steps
     }
 
     /// Takes in the answer to the command; the end, if this is it.
-    pub(crate) fn handle_answer(&mut self, answer: Answer) -> Option<Ended> {
+    pub(crate) fn handle_answer(&mut self, answer: Answer, spares: &mut Spares) -> Option<Ended> {
+        self.sent = false;
         let answer = match answer {
             Answer::Returned(_) => Ok(()),
             Answer::Refused(reply) => Err(reply),
             Answer::Lost(why) => return Some(self.lost(why)),
             Answer::NotSent(why) => return Some(self.not_sent(why)),
         };
-        match std::mem::replace(&mut self.step, Step::Open) {
-            Step::Open => self.handle_opened(answer),
-            Step::Plug(port) => self.handle_plugged(port, answer),
-            Step::Close(end) => Some(self.closed(end, answer)),
+        match (self.end.is_some(), answer) {
+            (false, Ok(())) => {
+                self.at += 1;
+                let port = || self.steps.iter().rev().find_map(|step| step.port.clone());
+                (self.at == self.steps.len()).then(|| Ended::Done(port()))
+            }
+            (false, Err(reply)) => self.handle_refused(reply, spares),
+            (true, answer) => self.handle_undone(answer),
         }
     }
 
-    fn handle_opened(&mut self, answer: Result<(), ErrorReply>) -> Option<Ended> {
-        match answer {
-            Ok(()) => {
-                self.opened = true;
-                match self.ports.pop_front() {
-                    Some(port) => self.go_to(Step::Plug(port)),
-                    None => self.end(Ended::Overtaken),
+    fn handle_refused(&mut self, reply: ErrorReply, spares: &mut Spares) -> Option<Ended> {
+        let meaning = Meaning::of(&reply);
+        let step = &mut self.steps[self.at];
+        if let (Some(port), Some(meaning)) = (&step.port, meaning)
+            && meaning.is_about_the_port()
+        {
+            match spares.instead_of(port, meaning) {
+                Some(next) => {
+                    step.move_to(next);
+                    return None;
                 }
+                None if spares.are_for(port) => return self.turn_back(Ended::NoRoom(reply)),
+                None => {}
             }
-            Err(reply) if Meaning::of(&reply) == Some(Meaning::DuplicateNode) => {
-                Some(Ended::Overtaken)
-            }
-            Err(reply) => Some(refused(OPEN, reply, After::Unchanged)),
+        }
+        if meaning.is_some_and(Meaning::is_about_others) {
+            return self.turn_back(Ended::Overtaken);
+        }
+        let (doing, after) = (step.doing, self.after());
+        self.turn_back(Ended::Failed(Error::Refused { doing, reply, meaning, after }))
+    }
+
+    /// What state the machine is in once everything is undone.
+    fn after(&self) -> After {
+        let undoes = self.steps[..self.at].iter().any(|step| step.undo.is_some());
+        match (self.resumes, undoes) {
+            (true, _) => After::AsFound,
+            (false, true) => After::Undone,
+            (false, false) => After::Unchanged,
         }
     }
 
-    fn handle_plugged(&mut self, port: Port, answer: Result<(), ErrorReply>) -> Option<Ended> {
-        let Err(reply) = answer else { return Some(Ended::Attached(port)) };
-        match Meaning::of(&reply) {
-            Some(Meaning::PortTaken | Meaning::NotHotpluggable | Meaning::NoBus)
-                if self.disk.port.is_none() =>
-            {
-                if Meaning::of(&reply) == Some(Meaning::NotHotpluggable) {
-                    self.ports.retain(|other| other.bus() != port.bus());
-                }
-                match self.ports.pop_front() {
-                    Some(next) => self.go_to(Step::Plug(next)),
-                    None => self.end(Ended::NoRoom(reply)),
-                }
+    fn turn_back(&mut self, end: Ended) -> Option<Ended> {
+        self.end = Some(end);
+        self.step_back()
+    }
+
+    /// To the next step back that has an undo; the end, if there is none.
+    fn step_back(&mut self) -> Option<Ended> {
+        match self.steps[..self.at].iter().rposition(|step| step.undo.is_some()) {
+            Some(at) => {
+                self.at = at;
+                None
             }
-            Some(Meaning::DuplicateDevice | Meaning::NoNode) => self.end(Ended::Overtaken),
-            _ => {
-                let after = if self.opened { After::Undone } else { After::AsFound };
-                self.end(refused(PLUG, reply, after))
-            }
+            None => self.finish(),
         }
     }
 
-    /// Ends so, once what this run opened is closed again.
-    fn end(&mut self, end: Ended) -> Option<Ended> {
-        if self.opened { self.go_to(Step::Close(end)) } else { Some(end) }
-    }
-
-    fn closed(&self, end: Ended, answer: Result<(), ErrorReply>) -> Ended {
-        let Err(reply) = answer else { return end };
-        match (Meaning::of(&reply), end) {
-            // Somebody else closed it, or plugged it in.
-            (Some(Meaning::NoNode), end) => end,
-            (_, Ended::Overtaken) => Ended::Overtaken,
-            (_, Ended::Failed(Error::Refused { doing, reply: cause, meaning, .. })) => {
-                let after = After::Left { name: self.disk.name.clone(), why: reply.desc };
-                Ended::Failed(Error::Refused { doing, reply: cause, meaning, after })
-            }
-            (_, _) => {
-                let name = self.disk.name.clone();
-                let after = After::Left { name, why: reply.desc.clone() };
-                refused(CLOSE, reply, after)
-            }
+    fn handle_undone(&mut self, answer: Result<(), ErrorReply>) -> Option<Ended> {
+        if let Err(reply) = answer
+            // Gone already, or somebody else has taken it over.
+            && !Meaning::of(&reply).is_some_and(Meaning::is_gone)
+            && !matches!(self.end, Some(Ended::Overtaken))
+            && let Some(undo) = self.steps[self.at].undo.clone()
+        {
+            self.left.push(Left { undo, why: reply.desc });
         }
+        self.step_back()
     }
 
-    fn go_to(&mut self, step: Step) -> Option<Ended> {
-        self.step = step;
-        self.sent = false;
-        None
+    fn finish(&mut self) -> Option<Ended> {
+        let left = std::mem::take(&mut self.left);
+        let end = self.end.take()?;
+        if left.is_empty() {
+            return Some(end);
+        }
+        let after = After::Left(left);
+        Some(match end {
+            Ended::Failed(Error::Refused { doing, reply, meaning, .. }) => {
+                Ended::Failed(Error::Refused { doing, reply, meaning, after })
+            }
+            Ended::NoRoom(reply) => {
+                let meaning = Meaning::of(&reply);
+                let doing = "find a port that takes it";
+                Ended::Failed(Error::Refused { doing, reply, meaning, after })
+            }
+            end => end,
+        })
     }
 
     fn doing(&self) -> &'static str {
-        match self.step {
-            Step::Open => OPEN,
-            Step::Plug(_) => PLUG,
-            Step::Close(_) => CLOSE,
+        match self.end {
+            None => self.steps[self.at].doing,
+            Some(_) => "undo what was done",
         }
     }
 
     fn lost(&self, why: String) -> Ended {
-        let (name, doing) = (self.disk.name.clone(), self.doing());
-        Ended::Failed(Error::Unknown { name, doing, why })
+        Ended::Failed(Error::Unknown { name: self.name.clone(), doing: self.doing(), why })
     }
 
+    /// What was done before it stays, and what had an undo would have been taken back.
     fn not_sent(&self, why: String) -> Ended {
-        let after = if self.opened {
-            After::Left { name: self.disk.name.clone(), why: why.clone() }
-        } else {
-            After::Unchanged
-        };
+        let done = self.at + usize::from(self.end.is_some());
+        let undos = self.steps[..done].iter().rev().filter_map(|step| step.undo.clone());
+        let left: Vec<Left> = undos.map(|undo| Left { undo, why: why.clone() }).collect();
+        let after = if left.is_empty() { After::Unchanged } else { After::Left(left) };
         Ended::Failed(Error::NotSent { doing: self.doing(), why, after })
     }
-}
-
-fn refused(doing: &'static str, reply: ErrorReply, after: After) -> Ended {
-    let meaning = Meaning::of(&reply);
-    Ended::Failed(Error::Refused { doing, reply, meaning, after })
 }

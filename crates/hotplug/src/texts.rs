@@ -12,6 +12,12 @@ pub enum Meaning {
     DuplicateNode,
     /// A device with that id exists already.
     DuplicateDevice,
+    /// An object with that id exists already.
+    DuplicateObject,
+    /// There is no such object.
+    NoObject,
+    /// There is no such set of descriptors.
+    NoDescriptors,
     /// There is no such device.
     NoDevice,
     /// There is no such node.
@@ -61,6 +67,12 @@ const TEXTS: &[Text] = &[
     // 7.2 has capital letters here, 10.0 too; 1.2 to 2.9 say "Duplicate ID 'x' for device".
     text(&["Duplicate device ID"], Meaning::DuplicateDevice),
     text(&["Duplicate ID", "for device"], Meaning::DuplicateDevice),
+    text(
+        &["attempt to add duplicate property '", "' to object (type 'container')"],
+        Meaning::DuplicateObject,
+    ),
+    text(&["object '", "' not found"], Meaning::NoObject),
+    text(&["File descriptor named '", "' not found"], Meaning::NoDescriptors),
     text(&["Failed to find node with node-name="], Meaning::NoNode),
     text(&["Cannot find device=", "nor node-name="], Meaning::NoNode),
     text(&["Property '", ".drive' can't find value '"], Meaning::NoNode),
@@ -69,6 +81,9 @@ const TEXTS: &[Text] = &[
     text(&["PCI: slot ", " in use by "], Meaning::PortTaken),
     text(&["PCI: slot ", "already occupied by"], Meaning::PortTaken),
     text(&["PCI: no slot/function available"], Meaning::PortTaken),
+    text(&["no free target"], Meaning::PortTaken),
+    text(&["lun already used by '"], Meaning::PortTaken),
+    text(&["tried to attach usb device", "no free ports"], Meaning::PortTaken),
     text(&["Bus '", "' does not support hotplugging"], Meaning::NotHotpluggable),
     text(&["Hot-plug failed: unsupported by the port device"], Meaning::NotHotpluggable),
     text(&["Bus '", "' not found"], Meaning::NoBus),
@@ -93,6 +108,24 @@ impl Meaning {
             _ => {}
         }
         TEXTS.iter().find(|text| occur_in_order(text.parts, &reply.desc)).map(|text| text.meaning)
+    }
+
+    /// Whether another port may take what this one refused.
+    pub(crate) fn is_about_the_port(self) -> bool {
+        matches!(self, Self::PortTaken | Self::NotHotpluggable | Self::NoBus)
+    }
+
+    /// Whether another client made or removed something of this name meanwhile.
+    pub(crate) fn is_about_others(self) -> bool {
+        matches!(
+            self,
+            Self::DuplicateNode | Self::DuplicateDevice | Self::DuplicateObject | Self::NoNode
+        )
+    }
+
+    /// Whether what was to be removed is not there.
+    pub(crate) fn is_gone(self) -> bool {
+        matches!(self, Self::NoNode | Self::NoDevice | Self::NoObject | Self::NoDescriptors)
     }
 
     /// What a person can do about it.

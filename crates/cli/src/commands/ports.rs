@@ -35,6 +35,9 @@ fn row(port: &ListedPort) -> [String; 4] {
     let kind = match port.kind {
         PortKind::RootPort => "root port",
         PortKind::Slot => "slot",
+        PortKind::ScsiController => "SCSI controller",
+        PortKind::UsbBus => "USB bus",
+        PortKind::ChannelSubsystem => "channel subsystem",
     };
     let state = match port.state {
         PortState::Free => "free",

@@ -1,14 +1,31 @@
 //! Nodes and disks, from `query-named-block-nodes` and `query-block`.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use super::device_of_qom_path;
 use crate::name::DiskName;
 
-/// All nodes of the machine.
+/// All nodes of the machine, by their names.
 #[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Nodes(Vec<Node>);
+#[serde(from = "Vec<Node>")]
+pub(crate) struct Nodes {
+    nodes: Vec<Node>,
+    by_name: HashMap<String, usize>,
+    by_path: HashMap<String, Vec<usize>>,
+}
+
+impl From<Vec<Node>> for Nodes {
+    fn from(nodes: Vec<Node>) -> Self {
+        let mut by_path: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, node) in nodes.iter().enumerate() {
+            by_path.entry(node.path.clone()).or_default().push(at);
+        }
+        let by_name = nodes.iter().enumerate().map(|(at, node)| (node.name.clone(), at)).collect();
+        Self { nodes, by_name, by_path }
+    }
+}
 
 /// A node, or what a device's disk says of its node.
 #[derive(Debug, Clone, Deserialize)]
@@ -42,25 +59,39 @@ impl Node {
 impl Nodes {
     /// The format node of a disk that qplug made, whether or not a device uses it.
     pub(crate) fn format_node(&self, name: &DiskName) -> Option<&Node> {
-        let wanted = name.format_node();
-        self.0.iter().find(|node| node.name == wanted)
+        self.node(&name.format_node())
+    }
+
+    /// The node of this name.
+    pub(crate) fn node(&self, name: &str) -> Option<&Node> {
+        self.by_name.get(name).map(|at| &self.nodes[*at])
     }
 
     /// The nodes that lie on this file.
-    pub(crate) fn over<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.0.iter().filter(move |node| node.path == path)
+    pub(crate) fn over(&self, path: &str) -> impl Iterator<Item = &Node> {
+        self.by_path.get(path).into_iter().flatten().map(|at| &self.nodes[*at])
     }
 
     /// The disks that qplug made.
     pub(crate) fn disks(&self) -> impl Iterator<Item = (DiskName, &Node)> {
-        self.0.iter().filter_map(|node| Some((DiskName::of_format_node(&node.name)?, node)))
+        self.nodes.iter().filter_map(|node| Some((DiskName::of_format_node(&node.name)?, node)))
     }
 }
 
-/// The disks that devices use.
+/// The disks that devices use, by the devices' ids.
 #[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Blocks(Vec<Block>);
+#[serde(from = "Vec<Block>")]
+pub(crate) struct Blocks {
+    blocks: Vec<Block>,
+    by_id: HashMap<String, usize>,
+}
+
+impl From<Vec<Block>> for Blocks {
+    fn from(blocks: Vec<Block>) -> Self {
+        let ids = blocks.iter().enumerate().map(|(at, block)| (block.id().to_owned(), at));
+        Self { by_id: ids.collect(), blocks }
+    }
+}
 
 #[derive(Debug, Deserialize)]
 struct Block {
@@ -78,23 +109,39 @@ pub(crate) struct DeviceDisk<'a> {
     pub(crate) id: &'a str,
     /// What is in it; nothing in an empty CD drive.
     pub(crate) node: Option<&'a Node>,
+    /// Whether the device may have a controller, or a part of its own: every one but virtio-blk,
+    /// whose disk is `virtio-backend`.
+    pub(crate) may_have_parts: bool,
+}
+
+impl Block {
+    /// The device's id, else its path, else the name of its drive.
+    fn id(&self) -> &str {
+        match self.qdev.as_deref() {
+            Some(path) => device_of_qom_path(path).unwrap_or(path),
+            None => &self.device,
+        }
+    }
+
+    fn disk(&self) -> DeviceDisk<'_> {
+        let is_virtio_blk = |path: &str| path.ends_with("/virtio-backend");
+        DeviceDisk {
+            id: self.id(),
+            node: self.inserted.as_ref(),
+            may_have_parts: !self.qdev.as_deref().is_some_and(is_virtio_blk),
+        }
+    }
 }
 
 impl Blocks {
     /// The disk that the device of this id holds.
     pub(crate) fn device(&self, id: &str) -> Option<DeviceDisk<'_>> {
-        self.devices().find(|disk| disk.id == id)
+        Some(self.blocks[*self.by_id.get(id)?].disk())
     }
 
     /// The disks of all devices.
     pub(crate) fn devices(&self) -> impl Iterator<Item = DeviceDisk<'_>> {
-        self.0.iter().filter_map(|block| {
-            let id = match block.qdev.as_deref() {
-                Some(path) => device_of_qom_path(path).unwrap_or(path),
-                None => block.device.as_str(),
-            };
-            (!id.is_empty()).then_some(DeviceDisk { id, node: block.inserted.as_ref() })
-        })
+        self.blocks.iter().filter(|block| !block.id().is_empty()).map(Block::disk)
     }
 }
 

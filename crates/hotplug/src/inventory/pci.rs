@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Port;
+
 /// The slots of a conventional PCI bus.
 const SLOTS: u8 = 32;
 
@@ -21,22 +23,12 @@ pub enum Board {
     Q35,
     /// `virt` and other boards with a generic PCI Express host: root ports.
     Virt,
+    /// `s390-ccw-virtio`: the channel subsystem.
+    S390x,
+    /// `microvm`: nothing can be plugged in.
+    Microvm,
     /// A board whose rules qplug does not know.
     Unknown,
-}
-
-/// A place that can take a disk.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Port {
-    /// A PCI Express root port, by its id, which is its bus's name too.
-    Root(String),
-    /// A slot of a conventional bus.
-    Slot {
-        /// The bus's name.
-        bus: &'static str,
-        /// The slot's number, 0 to 31.
-        slot: u8,
-    },
 }
 
 /// What is known of a port.
@@ -62,6 +54,20 @@ impl Board {
         }
     }
 
+    /// The board of this type, where its PCI devices do not tell.
+    pub(crate) fn or_of_type(self, machine_type: &str) -> Self {
+        match self {
+            Self::Unknown if machine_type.starts_with("s390-ccw-virtio") => Self::S390x,
+            Self::Unknown if machine_type.starts_with("microvm") => Self::Microvm,
+            board => board,
+        }
+    }
+
+    /// Whether the board's rules are known.
+    pub(crate) fn is_known(self) -> bool {
+        self != Self::Unknown
+    }
+
     /// What makes room on such a board.
     #[must_use]
     pub fn how_to_make_room(self) -> &'static str {
@@ -71,7 +77,8 @@ impl Board {
                 "detach a disk, or start QEMU with more root ports \
                  (-device pcie-root-port,id=rp9,chassis=9)"
             }
-            Self::Unknown => "use a pc, q35 or virt machine",
+            Self::S390x => "detach a disk",
+            Self::Unknown | Self::Microvm => "use a pc, q35, virt or s390-ccw-virtio machine",
         }
     }
 }
@@ -82,35 +89,10 @@ impl fmt::Display for Board {
             Self::Pc => "pc",
             Self::Q35 => "q35",
             Self::Virt => "virt",
+            Self::S390x => "s390-ccw-virtio",
+            Self::Microvm => "microvm",
             Self::Unknown => "unknown",
         })
-    }
-}
-
-impl Port {
-    pub(crate) fn bus(&self) -> &str {
-        match self {
-            Self::Root(id) => id,
-            Self::Slot { bus, .. } => bus,
-        }
-    }
-
-    /// A root port has one slot that works. Left to choose, QEMU 7.2 plugs a second device into
-    /// slot 1 of a machine that never ran, where no guest will find it.
-    pub(crate) fn slot(&self) -> u8 {
-        match self {
-            Self::Root(_) => 0,
-            Self::Slot { slot, .. } => *slot,
-        }
-    }
-}
-
-impl fmt::Display for Port {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root(id) => f.write_str(id),
-            Self::Slot { bus, slot } => write!(f, "{bus}/{slot}"),
-        }
     }
 }
 
@@ -217,7 +199,7 @@ impl Pci {
         match self.board() {
             Board::Pc => self.slots(),
             Board::Q35 | Board::Virt => self.root_ports(),
-            Board::Unknown => Vec::new(),
+            Board::S390x | Board::Microvm | Board::Unknown => Vec::new(),
         }
     }
 
@@ -229,7 +211,7 @@ impl Pci {
         (0..SLOTS)
             .map(|slot| {
                 let occupancy = taken.remove(&slot).map_or(Occupancy::Free, Occupancy::Taken);
-                (Port::Slot { bus: "pci.0", slot }, occupancy)
+                (Port::Slot { bus: "pci.0".to_owned(), slot }, occupancy)
             })
             .collect()
     }
@@ -255,6 +237,20 @@ impl Pci {
     /// How many root ports have no id, so that nothing can be plugged into them by name.
     pub(crate) fn unnamed_ports(&self) -> usize {
         self.root().iter().filter(|device| device.is_port() && device.qdev_id.is_empty()).count()
+    }
+
+    /// The buses of the USB controllers that have ids: each has its own, `ID.0`.
+    pub(crate) fn usb_buses(&self) -> Vec<String> {
+        const USB_CONTROLLER: u16 = 0x0c03;
+        let mut buses = Vec::new();
+        let mut open: Vec<&Device> = self.root().iter().rev().collect();
+        while let Some(device) = open.pop() {
+            if device.class_info.class == USB_CONTROLLER && !device.qdev_id.is_empty() {
+                buses.push(format!("{}.0", device.qdev_id));
+            }
+            open.extend(device.bridged().iter().rev());
+        }
+        buses
     }
 
     /// Where the device of this id sits.

@@ -1,0 +1,164 @@
+//! The buses that a disk can be plugged into, and what each makes of a disk.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+/// A bus, which is also a kind of disk for the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bus {
+    /// A paravirtual disk on a port or slot of its own (on s390x, on the channel subsystem).
+    VirtioBlk,
+    /// A disk behind a virtio-scsi controller, one of many.
+    VirtioScsi,
+    /// An NVMe controller with one namespace, on a port or slot of its own.
+    Nvme,
+    /// A USB mass storage device (bulk-only transport).
+    UsbStorage,
+    /// A USB mass storage device (USB Attached SCSI).
+    UsbUas,
+}
+
+/// A text that names no bus that takes disks while the machine runs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    /// QEMU cannot plug such a disk while the machine runs.
+    #[error("{bus} takes no disk while the machine runs: {why}. Use one of {known}", known = known())]
+    NotHotpluggable {
+        /// The bus.
+        bus: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// There is no such bus.
+    #[error("{0:?} is no bus; one of auto, {known}", known = known())]
+    Unknown(String),
+}
+
+/// Their names, as QEMU's users call them.
+const NAMES: [(&str, Bus); 5] = [
+    ("virtio-blk", Bus::VirtioBlk),
+    ("virtio-scsi", Bus::VirtioScsi),
+    ("nvme", Bus::Nvme),
+    ("usb-storage", Bus::UsbStorage),
+    ("usb-uas", Bus::UsbUas),
+];
+
+/// What QEMU does not plug while the machine runs, and why (`hotpluggable = false` of the device,
+/// or a bus without a hotplug handler; QEMU 7.2 and 10.0).
+const FIXED: [(&str, &str); 7] = [
+    ("ide", "IDE knows no plugging, and QEMU's IDE bus refuses it"),
+    ("sata", "QEMU's AHCI controller does not implement SATA hot-plug"),
+    ("ahci", "QEMU's AHCI controller does not implement SATA hot-plug"),
+    (
+        "floppy",
+        "a floppy drive is part of its controller (its medium can be changed: 'qplug insert')",
+    ),
+    ("fdc", "a floppy drive is part of its controller (its medium can be changed: 'qplug insert')"),
+    ("virtio-mmio", "the transports of a microvm are there from the start or not at all"),
+    (
+        "nvme-ns",
+        "QEMU adds namespaces to an NVMe controller only before the machine starts; --bus nvme plugs a controller with a namespace",
+    ),
+];
+
+fn known() -> String {
+    NAMES.map(|(name, _)| name).join(", ")
+}
+
+impl Bus {
+    /// The name, as `--bus` takes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        NAMES.iter().find(|(_, bus)| *bus == self).map_or("", |(name, _)| name)
+    }
+
+    /// How long a serial may be, in bytes. QEMU cuts a longer one without a word (virtio-blk:
+    /// `VIRTIO_BLK_ID_BYTES`), or refuses it when it is too late to choose.
+    #[must_use]
+    pub fn max_serial_bytes(self) -> usize {
+        match self {
+            Self::VirtioBlk | Self::Nvme => 20,
+            Self::VirtioScsi | Self::UsbStorage | Self::UsbUas => 36,
+        }
+    }
+
+    /// Where a Linux guest with udev finds the disk (systemd's `60-persistent-storage.rules`, with
+    /// QEMU's own vendor and model names).
+    #[must_use]
+    pub fn guest_path(self, serial: &str) -> String {
+        let name = match self {
+            Self::VirtioBlk => format!("virtio-{serial}"),
+            Self::Nvme => format!("nvme-QEMU_NVMe_Ctrl_{serial}"),
+            Self::VirtioScsi => format!("scsi-0QEMU_QEMU_HARDDISK_{serial}"),
+            Self::UsbStorage | Self::UsbUas => format!("usb-QEMU_QEMU_HARDDISK_{serial}-0:0"),
+        };
+        format!("/dev/disk/by-id/{name}")
+    }
+
+    /// The bus that a device of this type is for.
+    pub(crate) fn of_device(kind: &str) -> Option<Self> {
+        Some(match kind {
+            "virtio-blk-pci" | "virtio-blk-ccw" => Self::VirtioBlk,
+            "scsi-hd" => Self::VirtioScsi,
+            "nvme" => Self::Nvme,
+            "usb-storage" => Self::UsbStorage,
+            _ => return None,
+        })
+    }
+
+    /// Whether a disk takes a PCI port of its own.
+    pub(crate) fn is_pci(self) -> bool {
+        matches!(self, Self::VirtioBlk | Self::Nvme)
+    }
+
+    /// Whether disks hang on a USB bus.
+    pub(crate) fn is_usb(self) -> bool {
+        matches!(self, Self::UsbStorage | Self::UsbUas)
+    }
+}
+
+impl fmt::Display for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Bus {
+    type Err = BusError;
+
+    fn from_str(text: &str) -> Result<Self, BusError> {
+        if let Some((_, bus)) = NAMES.iter().find(|(name, _)| *name == text) {
+            return Ok(*bus);
+        }
+        Err(match FIXED.iter().find(|(name, _)| *name == text) {
+            Some((bus, why)) => BusError::NotHotpluggable { bus: (*bus).to_owned(), why },
+            None => BusError::Unknown(text.to_owned()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bus_is_known_by_its_name() {
+        for (name, bus) in NAMES {
+            assert_eq!(name.parse(), Ok(bus));
+            assert_eq!(bus.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_plugged_is_refused_with_the_reason() {
+        for bus in ["ide", "sata", "floppy", "nvme-ns", "virtio-mmio"] {
+            let error = bus.parse::<Bus>().unwrap_err();
+            assert!(matches!(error, BusError::NotHotpluggable { .. }), "{error}");
+        }
+        let error = "scsi".parse::<Bus>().unwrap_err().to_string();
+        assert!(error.contains("virtio-scsi"), "{error}");
+    }
+}

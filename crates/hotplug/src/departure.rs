@@ -1,0 +1,185 @@
+//! What must go with a disk, and whether it may: the plan of a detach. Pure.
+
+use std::collections::VecDeque;
+
+use crate::command;
+use crate::detach::Which;
+use crate::error::Error;
+use crate::inventory::DeviceDisk;
+use crate::leaving::Goods;
+use crate::name::{DiskName, SHARED_CONTROLLER, SHARED_GROUP};
+use crate::observe::{Look, Observed};
+use crate::places::pending_mark;
+
+/// How a descriptor says that qplug handed it over, before the disk's name.
+const OWNER: &str = "qplug ";
+
+/// The path of a node that was given a descriptor.
+const FDSET: &str = "/dev/fdset/";
+
+/// What must be looked at before these disks can leave, as far as that is known by now; nothing when
+/// all is there.
+pub(crate) fn looks(which: &Which, observed: &Observed) -> Vec<Look> {
+    let mut looks = Vec::new();
+    let mut want = |missing: bool, look: Look| looks.extend(missing.then_some(look));
+    want(observed.blocks.is_none(), Look::Blocks);
+    want(observed.jobs.is_none(), Look::Jobs);
+    want(observed.exports.is_none(), Look::Exports);
+    want(observed.objects.is_none(), Look::Objects);
+    want(*which == Which::All && observed.nodes.is_none(), Look::Nodes);
+    if !looks.is_empty() {
+        return looks;
+    }
+    let mut want = |missing: bool, look: Look| looks.extend(missing.then_some(look));
+    let jobs = observed.jobs.as_ref().is_some_and(|jobs| !jobs.is_empty());
+    want(jobs && observed.graph.is_none(), Look::Graph);
+    let names = match which {
+        Which::Named(names) => names.clone(),
+        Which::All => all(observed),
+    };
+    let disks = || names.iter().map(|name| (name, observed.disk(name)));
+    let unclear = |(name, disk): (&DiskName, Option<DeviceDisk<'_>>)| {
+        disk.is_none_or(|disk| top_node(name, &disk).is_none())
+    };
+    want(disks().any(unclear) && observed.nodes.is_none(), Look::Nodes);
+    let by_fd = disks().any(|(_, disk)| {
+        disk.and_then(|disk| disk.node).is_none_or(|node| node.path.contains(FDSET))
+    });
+    want(by_fd && observed.fdsets.is_none(), Look::Fdsets);
+    // virtio-blk is the usual one, and has no parts.
+    let has_parts = disks().any(|(_, disk)| disk.is_none_or(|disk| disk.may_have_parts));
+    want(has_parts && observed.devices.is_none(), Look::Devices);
+    looks
+}
+
+/// All disks that qplug made, whole and half, in order.
+pub(crate) fn all(observed: &Observed) -> Vec<DiskName> {
+    let nodes = observed.nodes.iter().flat_map(|nodes| nodes.disks());
+    let mut names: Vec<_> = nodes.map(|(name, _)| name).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+impl Observed {
+    /// The disk that the device of this name holds.
+    fn disk(&self, name: &DiskName) -> Option<DeviceDisk<'_>> {
+        self.blocks.as_ref()?.device(name.as_str())
+    }
+}
+
+/// Our topmost node, where the device holds it.
+fn top_node(name: &DiskName, disk: &DeviceDisk<'_>) -> Option<String> {
+    let held = disk.node?.name.as_str();
+    [name.format_node(), name.throttle()].into_iter().find(|node| node == held)
+}
+
+/// Plans a disk's way out.
+///
+/// # Errors
+/// When there is no such disk, it is not ours, or something uses its image.
+pub(crate) fn plan(observed: &Observed, name: &DiskName) -> Result<Goods, Error> {
+    if let Some(by) = observed.exports.as_ref().and_then(|exports| exports.of(name)) {
+        return Err(Error::Busy { name: name.clone(), by });
+    }
+    if let (Some(jobs), Some(graph)) = (&observed.jobs, &observed.graph)
+        && let Some(by) = jobs.on(name, graph)
+    {
+        return Err(Error::Busy { name: name.clone(), by });
+    }
+    let uas = observed.devices.as_ref().is_some_and(|devices| devices.has(&name.uas()));
+    let device = if uas { name.uas() } else { name.to_string() };
+    let disk = observed.disk(name);
+    let node = match disk.as_ref().and_then(|disk| top_node(name, disk)) {
+        Some(node) => node,
+        None => our_node(observed, name, disk.as_ref())?,
+    };
+    let objects = observed.objects.as_ref();
+    let owned = objects.iter().flat_map(|objects| objects.ids());
+    let owned = owned.filter(|id| DiskName::of_object(id).as_ref() == Some(name));
+    let owned = owned.filter(|id| *id != name.pending()).map(command::remove_object);
+    let sets = observed.fdsets.iter().flat_map(|sets| sets.owned());
+    let sets = sets.filter(|(_, owner)| owner.strip_prefix(OWNER) == Some(name.as_str()));
+    let sets = sets.map(|(set, _)| command::remove_descriptors(set));
+    Ok(Goods {
+        name: name.to_string(),
+        device: (disk.is_some() || uas).then_some(device),
+        node: Some(node),
+        rest: owned.chain(sets).collect(),
+        mark: name.pending(),
+        marked_first: false,
+        is_marked: objects.is_some_and(|objects| objects.has(&name.pending())),
+    })
+}
+
+/// Our topmost node, where no device holds it, or holds it through something.
+fn our_node(
+    observed: &Observed,
+    name: &DiskName,
+    disk: Option<&DeviceDisk<'_>>,
+) -> Result<String, Error> {
+    let nodes = observed.nodes.as_ref();
+    let ours = [name.throttle(), name.format_node()];
+    let ours = ours.into_iter().find(|node| nodes.is_some_and(|nodes| nodes.node(node).is_some()));
+    let name = name.clone();
+    match (disk, ours) {
+        (None, Some(node)) => Ok(node),
+        // Our node is under a filter that no job and no export accounts for.
+        (Some(_), Some(_)) => Err(Error::Busy { name, by: "a filter node over it".to_owned() }),
+        (Some(disk), None) => {
+            let holds = match disk.node.map(|node| node.name.as_str()) {
+                None | Some("") => "it holds no named node".to_owned(),
+                Some(node) => format!("it holds the node {node}"),
+            };
+            Err(Error::NotOurs { name, holds })
+        }
+        (None, None) => {
+            let known = all(observed).iter().map(ToString::to_string).collect();
+            Err(Error::NoSuchDisk { name, known })
+        }
+    }
+}
+
+/// What must be looked at to know what the disks shared.
+pub(crate) fn looks_at_shared(observed: &Observed) -> Vec<Look> {
+    observed.devices.is_some().then_some(Look::Devices).into_iter().collect()
+}
+
+/// What hangs on the controllers that qplug plugged in.
+pub(crate) fn closer_looks_at_shared(observed: &Observed) -> Vec<Look> {
+    let unknown = controllers(observed).filter(|id| !observed.controllers.contains_key(*id));
+    unknown.map(|id| Look::Controller(id.to_owned())).collect()
+}
+
+fn controllers(observed: &Observed) -> impl Iterator<Item = &str> {
+    let all = observed.devices.iter().flat_map(|devices| devices.controllers());
+    all.filter(|id| id.starts_with(SHARED_CONTROLLER))
+}
+
+/// What disks shared, and nothing uses any more: controllers, and throttle groups, which QEMU keeps
+/// while a disk is in one.
+pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
+    let unused = controllers(observed).filter(|id| observed.controllers.get(*id) == Some(&0));
+    let marked = |id: &str| observed.objects.as_ref().is_some_and(|it| it.has(&pending_mark(id)));
+    let controllers = unused.map(|id| Goods {
+        name: id.to_owned(),
+        device: Some(id.to_owned()),
+        node: None,
+        rest: VecDeque::new(),
+        mark: pending_mark(id),
+        // An attach must not use it meanwhile.
+        marked_first: true,
+        is_marked: marked(id),
+    });
+    let objects = observed.objects.iter().flat_map(|objects| objects.ids());
+    let groups = objects.filter(|id| id.starts_with(SHARED_GROUP)).map(|id| Goods {
+        name: id.to_owned(),
+        device: None,
+        node: None,
+        rest: [command::remove_object(id)].into(),
+        mark: pending_mark(id),
+        marked_first: false,
+        is_marked: false,
+    });
+    controllers.chain(groups).collect()
+}

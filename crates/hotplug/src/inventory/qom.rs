@@ -1,0 +1,132 @@
+//! Devices and objects, from `qom-list`.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+/// The devices that have ids, from `/machine/peripheral`, or those on a bus.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Vec<Property>")]
+pub(crate) struct Devices(HashMap<String, String>);
+
+/// Objects, from `/objects`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Vec<Property>")]
+pub(crate) struct Objects(HashMap<String, String>);
+
+/// A property, as `qom-list` gives it: a child is one of type `child<TYPE>`.
+#[derive(Debug, Deserialize)]
+struct Property {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl Property {
+    fn child(self) -> Option<(String, String)> {
+        let kind = self.kind.strip_prefix("child<")?.strip_suffix('>')?.to_owned();
+        Some((self.name, kind))
+    }
+}
+
+impl From<Vec<Property>> for Devices {
+    fn from(properties: Vec<Property>) -> Self {
+        // A bus links to its devices (`link<scsi-hd>`, named `child[0]`), and does not own them.
+        let child = |property: Property| match property.name.starts_with("child[") {
+            true => Some((property.name, property.kind)),
+            false => property.child(),
+        };
+        Self(properties.into_iter().filter_map(child).collect())
+    }
+}
+
+impl From<Vec<Property>> for Objects {
+    fn from(properties: Vec<Property>) -> Self {
+        Self(properties.into_iter().filter_map(Property::child).collect())
+    }
+}
+
+impl Devices {
+    /// How many there are.
+    pub(crate) fn children(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is one of this id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
+    /// The type of the one of this id.
+    pub(crate) fn kind(&self, id: &str) -> Option<&str> {
+        self.0.get(id).map(String::as_str)
+    }
+
+    /// All ids with their types, in order.
+    pub(crate) fn all(&self) -> Vec<(&str, &str)> {
+        let mut all: Vec<_> =
+            self.0.iter().map(|(id, kind)| (id.as_str(), kind.as_str())).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The ids of the virtio-scsi controllers, in order.
+    pub(crate) fn controllers(&self) -> Vec<&str> {
+        let is_one = |kind: &str| kind.starts_with("virtio-scsi-");
+        let found = self.0.iter().filter(|(_, kind)| is_one(kind)).map(|(id, _)| id.as_str());
+        let mut ids: Vec<_> = found.collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
+impl Objects {
+    /// Whether there is one of this id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
+    /// The type of the object of this id.
+    pub(crate) fn kind(&self, id: &str) -> Option<&str> {
+        self.0.get(id).map(String::as_str)
+    }
+
+    /// All ids, in order.
+    pub(crate) fn ids(&self) -> Vec<&str> {
+        let mut ids: Vec<_> = self.0.keys().map(String::as_str).collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_devices_and_other_properties_are_not() {
+        let devices: Devices = serde_json::from_str(
+            r#"[{"name": "type", "type": "string"}, {"name": "scsi0", "type": "child<virtio-scsi-pci>"},
+                {"name": "data", "type": "child<scsi-hd>"}]"#,
+        )
+        .unwrap();
+        assert_eq!((devices.children(), devices.controllers()), (2, vec!["scsi0"]));
+        assert!(devices.has("data") && !devices.has("type"));
+        let bus: Devices = serde_json::from_str(
+            r#"[{"name": "hotplug-handler", "type": "link<hotplug-handler>"},
+                {"name": "child[3]", "type": "link<scsi-hd>"}]"#,
+        )
+        .unwrap();
+        assert_eq!(bus.children(), 1);
+    }
+
+    #[test]
+    fn objects_have_types() {
+        let objects: Objects = serde_json::from_str(
+            r#"[{"name": "type", "type": "string"}, {"name": "io1", "type": "child<iothread>"}]"#,
+        )
+        .unwrap();
+        assert_eq!((objects.kind("io1"), objects.ids()), (Some("iothread"), vec!["io1"]));
+        assert!(!objects.has("type"));
+    }
+}

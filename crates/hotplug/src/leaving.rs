@@ -1,0 +1,381 @@
+//! A device on its way out: ask the guest, wait until it has let go, close the image, and remove
+//! what was there for the device alone.
+//!
+//! ```text
+//!  [mark ──►] ask ──► wait ──► close ──► clear ──► Removed
+//!              ▲  │     │ └──── the guest says no ──► Refused
+//!              └──┴─────┤ ask again
+//!                       └────── the deadline ──► mark ──► Pending
+//! ```
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use qplug_proto::ErrorReply;
+use serde_json::Map;
+
+use crate::command::{self, Command};
+use crate::detach::Detached;
+use crate::error::{After, Error};
+use crate::operation::Answer;
+use crate::texts::Meaning;
+
+/// How long after the first asking the guest is asked again. An unplug that comes before the guest
+/// has looked at a new disk is lost, and only asking again helps. The gap between 3 s and 9 s is
+/// there for native hot-plug ports: QEMU refuses a second asking within 5 s, and one that comes
+/// right after, while Linux still blinks (it lets go at 6.2 s), would cancel the first.
+/// Later on, it is asked every [`ASK_AGAIN_EVERY`].
+const ASK_AGAIN_AFTER: [Duration; 4] = [
+    Duration::from_millis(700),
+    Duration::from_millis(3000),
+    Duration::from_secs(9),
+    Duration::from_secs(18),
+];
+
+/// How often a guest is asked that has been silent for long, and may be booting.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// The pause before asking a guest again that was busy with the port.
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
+/// The pause before closing an image again that still had a user.
+const CLOSE_PAUSE: Duration = Duration::from_millis(10);
+
+/// How often closing is tried: QEMU drops the last use of a node a moment after DEVICE_DELETED.
+const CLOSE_TRIES: u32 = 100;
+
+/// What a detach does.
+const ASK: &str = "ask the guest to let go";
+const CLOSE: &str = "close the image";
+const CLEAR: &str = "remove what was there for the disk alone";
+
+/// What is to go.
+#[derive(Debug)]
+pub(crate) struct Goods {
+    /// Whose it is, in words.
+    pub(crate) name: String,
+    /// The device; `None` when it is gone, and only the rest is left.
+    pub(crate) device: Option<String>,
+    /// The topmost node of its image, if it has one.
+    pub(crate) node: Option<String>,
+    /// What removes the rest.
+    pub(crate) rest: VecDeque<Command>,
+    /// The object that says that it is on its way out.
+    pub(crate) mark: String,
+    /// Whether that is to be said before the guest is asked, not only when it does not answer.
+    pub(crate) marked_first: bool,
+    /// Whether it is said already.
+    pub(crate) is_marked: bool,
+}
+
+/// A device on its way out.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    goods: Goods,
+    timeout: Duration,
+    state: State,
+    /// The command to send, once.
+    outbox: Option<Command>,
+    asked: Option<Asked>,
+    /// QEMU's words when it last refused to ask the guest, because that was busy with the port.
+    busy: Option<ErrorReply>,
+    was_gone: bool,
+    outcome: Option<Result<Detached, Error>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: Instant,
+    /// Whether QEMU passed a request on to the guest.
+    passed_on: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// The mark is being made, before anything else.
+    Marking,
+    /// `device_del` is on its way. The event may overtake its reply.
+    Asking {
+        gone: bool,
+    },
+    /// The guest is to answer; `ask_at` is when to ask again.
+    Waiting {
+        ask_at: Instant,
+    },
+    /// `blockdev-del` is on its way.
+    Closing {
+        tries: u32,
+    },
+    /// The node still had a user.
+    ClosingAgain {
+        tries: u32,
+        at: Instant,
+    },
+    /// Removing the rest.
+    Clearing,
+    /// The deadline has come, and the mark is being made. The guest may still be faster.
+    GivingUp {
+        gone: bool,
+    },
+    Over,
+}
+
+impl Leaving {
+    /// Sends these goods on their way, and waits at most `timeout` for the guest.
+    pub(crate) fn new(goods: Goods, timeout: Duration) -> Self {
+        let mut leaving = Self {
+            was_gone: goods.device.is_none(),
+            goods,
+            timeout,
+            state: State::Over,
+            outbox: None,
+            asked: None,
+            busy: None,
+            outcome: None,
+        };
+        if leaving.goods.device.is_none() {
+            leaving.close(0);
+        } else if leaving.goods.marked_first && !leaving.goods.is_marked {
+            leaving.state = State::Marking;
+            leaving.outbox = Some(leaving.mark());
+        } else {
+            leaving.ask();
+        }
+        leaving
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<Command> {
+        self.outbox.take()
+    }
+
+    pub(crate) fn has_command(&self) -> bool {
+        self.outbox.is_some()
+    }
+
+    pub(crate) fn poll_outcome(&mut self) -> Option<Result<Detached, Error>> {
+        self.outcome.take()
+    }
+
+    /// An object of no effect: a throttle group that nothing uses (QEMU 2.11).
+    fn mark(&self) -> Command {
+        command::add_object("throttle-group", &self.goods.mark, Map::new())
+    }
+
+    fn ask(&mut self) {
+        self.state = State::Asking { gone: false };
+        self.outbox = self.goods.device.as_deref().map(command::remove_device);
+    }
+
+    fn close(&mut self, tries: u32) {
+        match &self.goods.node {
+            Some(node) => {
+                self.state = State::Closing { tries };
+                self.outbox = Some(command::remove_nodes(node));
+            }
+            None => self.begin_to_clear(),
+        }
+    }
+
+    fn begin_to_clear(&mut self) {
+        if self.goods.is_marked {
+            self.goods.is_marked = false;
+            self.goods.rest.push_back(command::remove_object(&self.goods.mark));
+        }
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        self.state = State::Clearing;
+        match self.goods.rest.front() {
+            Some(command) => self.outbox = Some(command.clone()),
+            None => self.end(Ok(Detached::Removed { was_gone: self.was_gone })),
+        }
+    }
+
+    fn end(&mut self, outcome: Result<Detached, Error>) {
+        self.state = State::Over;
+        self.outcome = Some(outcome);
+    }
+
+    pub(crate) fn handle_answer(&mut self, answer: Answer, now: Instant) {
+        let doing = match self.state {
+            State::Closing { .. } => CLOSE,
+            State::Clearing => CLEAR,
+            _ => ASK,
+        };
+        let reply = match answer {
+            Answer::Returned(_) => Ok(()),
+            Answer::Refused(reply) => Err(reply),
+            Answer::Lost(why) => return self.lose(doing, why),
+            Answer::NotSent(why) => return self.not_sent(doing, why),
+        };
+        match self.state {
+            State::Marking => {
+                self.goods.is_marked = true;
+                self.ask();
+            }
+            State::Asking { gone } => self.handle_asked(gone, reply, now),
+            State::Closing { tries } => self.handle_closed(tries, reply, now),
+            State::Clearing => self.handle_cleared(reply),
+            // A QEMU that cannot make the mark has a detach that is pending all the same.
+            State::GivingUp { gone: false } => self.end(Ok(Detached::Pending)),
+            State::GivingUp { gone: true } => {
+                self.goods.is_marked = reply.is_ok();
+                self.close(0);
+            }
+            State::Waiting { .. } | State::ClosingAgain { .. } | State::Over => {}
+        }
+    }
+
+    fn handle_asked(&mut self, gone: bool, reply: Result<(), ErrorReply>, now: Instant) {
+        let asked = self.asked.get_or_insert(Asked { at: now, passed_on: false });
+        let again = ask_again_at(asked.at, now);
+        if gone {
+            return self.close(0);
+        }
+        let Err(reply) = reply else {
+            asked.passed_on = true;
+            self.state = State::Waiting { ask_at: again };
+            return;
+        };
+        match Meaning::of(&reply) {
+            Some(Meaning::NoDevice) => self.close(0),
+            Some(Meaning::AlreadyUnplugging) => {
+                asked.passed_on = true;
+                self.state = State::Waiting { ask_at: again };
+            }
+            Some(Meaning::GuestBusy) => {
+                self.busy = Some(reply);
+                self.state = State::Waiting { ask_at: now + BUSY_PAUSE };
+            }
+            meaning => {
+                let after = After::Unchanged;
+                self.end(Err(Error::Refused { doing: ASK, reply, meaning, after }));
+            }
+        }
+    }
+
+    fn handle_closed(&mut self, tries: u32, reply: Result<(), ErrorReply>, now: Instant) {
+        let Err(reply) = reply else { return self.begin_to_clear() };
+        match Meaning::of(&reply) {
+            Some(Meaning::NoNode) => self.begin_to_clear(),
+            Some(Meaning::NodeInUse) if tries < CLOSE_TRIES => {
+                self.state = State::ClosingAgain { tries: tries + 1, at: now + CLOSE_PAUSE };
+            }
+            meaning => {
+                let after = After::StillOpen;
+                self.end(Err(Error::Refused { doing: CLOSE, reply, meaning, after }));
+            }
+        }
+    }
+
+    fn handle_cleared(&mut self, reply: Result<(), ErrorReply>) {
+        let Some(command) = self.goods.rest.pop_front() else { return };
+        match reply {
+            Err(reply) if !Meaning::of(&reply).is_some_and(Meaning::is_gone) => {
+                let meaning = Meaning::of(&reply);
+                let left = crate::error::Left { undo: command, why: reply.desc.clone() };
+                let after = After::Left(vec![left]);
+                self.end(Err(Error::Refused { doing: CLEAR, reply, meaning, after }));
+            }
+            _ => self.clear(),
+        }
+    }
+
+    fn lose(&mut self, doing: &'static str, why: String) {
+        self.end(Err(Error::Unknown { name: self.goods.name.clone(), doing, why }));
+    }
+
+    fn not_sent(&mut self, doing: &'static str, why: String) {
+        let after = match self.state {
+            // The guest was asked before, and may let go all the same.
+            _ if self.asked.is_some_and(|asked| asked.passed_on) && doing == ASK => {
+                return self.lose(doing, why);
+            }
+            State::Closing { .. } => After::StillOpen,
+            State::Clearing => {
+                let left =
+                    |undo: &Command| crate::error::Left { undo: undo.clone(), why: why.clone() };
+                After::Left(self.goods.rest.iter().map(left).collect())
+            }
+            _ => After::Unchanged,
+        };
+        self.end(Err(Error::NotSent { doing, why, after }));
+    }
+
+    /// The device is gone from the machine.
+    pub(crate) fn handle_deleted(&mut self) {
+        match self.state {
+            State::Asking { .. } => self.state = State::Asking { gone: true },
+            State::Waiting { .. } => self.close(0),
+            State::GivingUp { .. } => self.state = State::GivingUp { gone: true },
+            _ => {}
+        }
+    }
+
+    /// The guest says no.
+    pub(crate) fn handle_refusal(&mut self) {
+        if matches!(self.state, State::Asking { .. } | State::Waiting { .. }) {
+            self.end(Ok(Detached::Refused));
+        }
+    }
+
+    /// The event that is waited for may be among those missed: QEMU says so when it is asked again.
+    pub(crate) fn handle_missed(&mut self) {
+        if let State::Waiting { .. } = self.state {
+            self.ask();
+        }
+    }
+
+    pub(crate) fn handle_lost(&mut self, why: String) {
+        if !matches!(self.state, State::Over) {
+            self.lose("unplug the device and close the image", why);
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting { ask_at } => self.deadline().into_iter().chain([ask_at]).min(),
+            State::ClosingAgain { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::Waiting { .. } if self.deadline().is_some_and(|deadline| deadline <= now) => {
+                self.give_up();
+            }
+            State::Waiting { ask_at } if ask_at <= now => self.ask(),
+            State::ClosingAgain { tries, at } if at <= now => self.close(tries),
+            _ => {}
+        }
+    }
+
+    /// A time that no clock can name is never reached.
+    fn deadline(&self) -> Option<Instant> {
+        self.asked.and_then(|asked| asked.at.checked_add(self.timeout))
+    }
+
+    /// Whether the guest was asked at all makes the difference.
+    fn give_up(&mut self) {
+        let passed_on = self.asked.is_some_and(|asked| asked.passed_on);
+        match self.busy.take() {
+            Some(reply) if !passed_on => {
+                let (meaning, after) = (Meaning::of(&reply), After::Unchanged);
+                self.end(Err(Error::Refused { doing: ASK, reply, meaning, after }));
+            }
+            _ if self.goods.is_marked => self.end(Ok(Detached::Pending)),
+            _ => {
+                self.state = State::GivingUp { gone: false };
+                self.outbox = Some(self.mark());
+            }
+        }
+    }
+}
+
+/// When to ask again, after an asking at `now`.
+fn ask_again_at(first: Instant, now: Instant) -> Instant {
+    let planned = ASK_AGAIN_AFTER.iter().map(|after| first + *after).find(|at| *at > now);
+    planned.unwrap_or_else(|| now + ASK_AGAIN_EVERY)
+}

@@ -1,0 +1,141 @@
+//! Looking at a machine: which queries tell what, and what they told.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::command::{self, Command};
+use crate::error::Error;
+use crate::inventory::{
+    Blocks, Devices, Drivers, Exports, Fdsets, Graph, Jobs, Migration, Nodes, Objects, Pci,
+};
+use crate::name::DiskName;
+use crate::operation::{Answer, decode, decode_optional};
+
+/// A query about the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Look {
+    Pci,
+    Nodes,
+    Blocks,
+    Jobs,
+    Exports,
+    Graph,
+    Migration,
+    Objects,
+    Devices,
+    Fdsets,
+    MachineType,
+    Drivers,
+    /// What hangs on this SCSI controller.
+    Controller(String),
+    Serial(DiskName),
+}
+
+/// The machine as far as it was looked at. What was not asked for is absent.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) pci: Option<Pci>,
+    pub(crate) nodes: Option<Nodes>,
+    pub(crate) blocks: Option<Blocks>,
+    pub(crate) jobs: Option<Jobs>,
+    pub(crate) exports: Option<Exports>,
+    pub(crate) graph: Option<Graph>,
+    pub(crate) migration: Option<Migration>,
+    pub(crate) objects: Option<Objects>,
+    pub(crate) devices: Option<Devices>,
+    pub(crate) fdsets: Option<Fdsets>,
+    pub(crate) machine_type: Option<String>,
+    pub(crate) drivers: Option<Drivers>,
+    /// How many disks hang on each SCSI controller.
+    pub(crate) controllers: HashMap<String, usize>,
+    /// The serials of devices; `None` for one that has no serial, or is not there.
+    pub(crate) serials: HashMap<DiskName, Option<String>>,
+}
+
+/// Looks under way.
+#[derive(Debug, Default)]
+pub(crate) struct Observer {
+    outbox: VecDeque<Look>,
+    asked: VecDeque<Look>,
+    pub(crate) observed: Observed,
+}
+
+impl Look {
+    fn command(&self) -> Command {
+        match self {
+            Self::Pci => command::query_pci(),
+            Self::Nodes => command::query_nodes(),
+            Self::Blocks => command::query_block(),
+            Self::Jobs => command::query_jobs(),
+            Self::Exports => command::query_exports(),
+            Self::Graph => command::query_graph(),
+            Self::Migration => command::query_migration(),
+            Self::Objects => command::query_objects(),
+            Self::Devices => command::query_devices(),
+            Self::Fdsets => command::query_fdsets(),
+            Self::MachineType => command::query_machine_type(),
+            Self::Drivers => command::query_schema(),
+            Self::Controller(id) => command::query_controller(id),
+            Self::Serial(name) => command::query_serial(name),
+        }
+    }
+}
+
+impl Observer {
+    /// Asks the machine.
+    pub(crate) fn look(&mut self, looks: impl IntoIterator<Item = Look>) {
+        self.outbox.extend(looks);
+    }
+
+    /// Whether everything that was asked for is answered.
+    pub(crate) fn is_done(&self) -> bool {
+        self.outbox.is_empty() && self.asked.is_empty()
+    }
+
+    /// The next query to send.
+    pub(crate) fn poll_transmit(&mut self) -> Option<Command> {
+        let look = self.outbox.pop_front()?;
+        let command = look.command();
+        self.asked.push_back(look);
+        Some(command)
+    }
+
+    /// Takes in the answer to the oldest query. What some machines do not have, or are too old to
+    /// tell, is as good as empty.
+    pub(crate) fn handle_answer(&mut self, answer: Answer) -> Result<(), Error> {
+        let Some(look) = self.asked.pop_front() else { return Ok(()) };
+        let (query, observed) = (look.command(), &mut self.observed);
+        match look {
+            Look::Pci => observed.pci = Some(decode_optional(&query, answer)?.unwrap_or_default()),
+            Look::Nodes => observed.nodes = Some(decode(&query, answer)?),
+            Look::Blocks => observed.blocks = Some(decode(&query, answer)?),
+            Look::Jobs => {
+                observed.jobs = Some(decode_optional(&query, answer)?.unwrap_or_default());
+            }
+            Look::Exports => {
+                observed.exports = Some(decode_optional(&query, answer)?.unwrap_or_default());
+            }
+            Look::Graph => {
+                observed.graph = Some(decode_optional(&query, answer)?.unwrap_or_default());
+            }
+            Look::Migration => {
+                observed.migration = Some(decode_optional(&query, answer)?.unwrap_or_default());
+            }
+            Look::Objects => observed.objects = Some(decode(&query, answer)?),
+            Look::Devices => observed.devices = Some(decode(&query, answer)?),
+            Look::Fdsets => observed.fdsets = Some(decode(&query, answer)?),
+            Look::MachineType => {
+                observed.machine_type = Some(decode_optional(&query, answer)?.unwrap_or_default());
+            }
+            Look::Drivers => observed.drivers = Some(decode(&query, answer)?),
+            Look::Controller(id) => {
+                let devices: Option<Devices> = decode_optional(&query, answer)?;
+                let count = devices.map_or(0, |devices| devices.children());
+                observed.controllers.insert(id, count);
+            }
+            Look::Serial(name) => {
+                observed.serials.insert(name, decode_optional(&query, answer)?);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! A step of a plan: a command, and the one that takes it back.
+
+use crate::command::Command;
+use crate::inventory::Port;
+
+/// A step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Step {
+    /// What it does, such as 'open the image'.
+    pub(crate) doing: &'static str,
+    /// How.
+    pub(crate) command: Command,
+    /// What takes it back; nothing where the undo of an earlier step does.
+    pub(crate) undo: Option<Command>,
+    /// For a step that plugs something in: where. Another port may be tried when this one cannot.
+    pub(crate) port: Option<Port>,
+}
+
+impl Step {
+    pub(crate) fn new(doing: &'static str, command: Command, undo: Option<Command>) -> Self {
+        Self { doing, command, undo, port: None }
+    }
+
+    /// A step that plugs something into a port.
+    pub(crate) fn plug(doing: &'static str, command: Command, undo: Command, port: Port) -> Self {
+        Self { doing, command, undo: Some(undo), port: Some(port) }
+    }
+
+    /// The same step at another port.
+    pub(crate) fn move_to(&mut self, port: Port) {
+        self.command.plug_into(&port);
+        self.port = Some(port);
+    }
+}
