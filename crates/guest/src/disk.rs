@@ -37,6 +37,10 @@ impl Disk {
     /// Looks a disk up by the kernel's name; `None` when it is not there (any more).
     pub(crate) fn look_up(name: &str) -> Option<Self> {
         let folder = Path::new("/sys/block").join(name);
+        // A drive is not a disk: what is inside comes and goes by itself. See `drive.rs`.
+        if name.starts_with("sr") {
+            return None;
+        }
         // Disks without a device behind them (loop, ram) are the kernel's own.
         if !folder.join("device").exists() {
             return None;
@@ -79,16 +83,21 @@ fn attribute(folder: &Path, name: &str) -> Option<String> {
 }
 
 /// Each kind of disk keeps its serial elsewhere: virtio-blk, nvme, then scsi's page 0x80, which has
-/// a header of four bytes.
+/// a header of four bytes, then the USB device around it: of some, the kernel reads no such page.
 fn serial(folder: &Path) -> Vec<u8> {
-    let text = attribute(folder, "serial").or_else(|| attribute(folder, "device/serial"));
-    match text {
-        Some(text) => text.into_bytes(),
-        None => fs::read(folder.join("device/vpd_pg80"))
-            .ok()
-            .and_then(|page| page.get(4..).map(<[u8]>::to_vec))
-            .unwrap_or_default(),
-    }
+    attribute(folder, "serial")
+        .or_else(|| attribute(folder, "device/serial"))
+        .map(String::into_bytes)
+        .or_else(|| fs::read(folder.join("device/vpd_pg80")).ok()?.get(4..).map(<[u8]>::to_vec))
+        .or_else(|| usb_serial(folder).map(String::into_bytes))
+        .unwrap_or_default()
+}
+
+/// The serial of the nearest USB device above a disk: a folder that also names a vendor.
+fn usb_serial(folder: &Path) -> Option<String> {
+    let device = fs::canonicalize(folder.join("device")).ok()?;
+    let usb = device.ancestors().find(|above| above.join("idVendor").exists())?;
+    attribute(usb, "serial")
 }
 
 /// A serial as one word of the line protocol: white space and odd bytes become `%XX`.
