@@ -1,6 +1,7 @@
 //! A running QEMU with a guest, an oracle and a folder of its own.
 
 mod builder;
+mod devices;
 mod process;
 mod saved;
 
@@ -102,6 +103,12 @@ impl Machine {
     #[must_use]
     pub fn qmp_path(&self) -> PathBuf {
         self.folder.path().join("qmp.sock")
+    }
+
+    /// The guest agent's socket, of a machine made with [`Builder::agent`]; nobody is connected to it.
+    #[must_use]
+    pub fn agent_path(&self) -> PathBuf {
+        self.folder.path().join(devices::AGENT_SOCKET)
     }
 
     /// The machine's own folder, which is also QEMU's working folder; a good place for images.
