@@ -134,7 +134,7 @@ impl Guest {
         self.command(&format!("release {serial}")).map(drop)
     }
 
-    /// Mounts a disk's file system (`ext4`, `iso9660`), and tells where in the guest.
+    /// Mounts a disk's file system (`ext4`), and tells where in the guest.
     pub fn mount(&mut self, serial: &str, kind: &str) -> Result<String> {
         self.command(&format!("mount {serial} {kind}"))
     }

@@ -25,8 +25,7 @@ pub const WANTED: &[&str] = &[
     "ata_piix",
     // The guest agent's port.
     "virtio_console",
-    // File systems. ext4 asks for its checksums by name, which no module's dependencies tell.
-    "isofs",
+    // A file system. It asks for its checksums by name, which no module's dependencies tell.
     "crc32c_generic",
     "ext4",
 ];
