@@ -80,6 +80,9 @@ impl Session {
                 .and_then(|disk| mounts::attach(&disk, kind))
                 .map(|place| place.display().to_string()),
             ["unmount", serial] => mounts::detach(serial).map(|()| "unmounted".to_owned()),
+            ["udev", serial, id_serial] => find(serial)
+                .and_then(|disk| disk.note_for_udev(id_serial))
+                .map(|()| "noted".to_owned()),
             ["drives"] => Ok(drive::names().join(" ")),
             ["medium", name] => drive::medium(name),
             ["poweroff"] => {
@@ -188,6 +191,7 @@ mod tests {
             "hold nobody",
             "release nobody",
             "mount nobody ext4",
+            "udev nobody x",
             "unmount nobody",
             "medium nobody",
             "\u{fffd}\u{0}",

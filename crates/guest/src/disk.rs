@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// `/sys/block/…/size` counts in these, whatever the disk's own sector size.
-const SYSFS_SECTOR: u64 = 512;
+pub(crate) const SYSFS_SECTOR: u64 = 512;
+
+/// Where libudev finds what udev knows about devices, one file each, `b8:0` for a block device.
+const UDEV_NOTES: &str = "/run/udev/data";
 
 /// One disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +72,17 @@ impl Disk {
             .collect();
         disks.sort_by(|one, other| one.name.cmp(&other.name));
         disks
+    }
+
+    /// Notes in udev's own database, which the guest agent looks into, what udev would have said of
+    /// this disk's serial: there is no udev here.
+    pub(crate) fn note_for_udev(&self, id_serial: &str) -> Result<(), String> {
+        let number = attribute(&Path::new("/sys/block").join(&self.name), "dev")
+            .ok_or_else(|| format!("{} has no device number", self.name))?;
+        let note = Path::new(UDEV_NOTES).join(format!("b{number}"));
+        fs::create_dir_all(UDEV_NOTES)
+            .and_then(|()| fs::write(&note, format!("E:ID_SERIAL={id_serial}\n")))
+            .map_err(|error| format!("cannot write {}: {error}", note.display()))
     }
 
     /// Where to open it.

@@ -4,10 +4,15 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::disk::SYSFS_SECTOR;
+
 const AUTOCLOSE: &str = "/proc/sys/dev/cdrom/autoclose";
 
 /// Bytes of the medium that are told: enough for a test to know it by.
 const FIRST_BYTES: usize = 32;
+
+/// An IDE drive fails the first read behind a change of media, to tell of the change.
+const READ_TRIES: u32 = 2;
 
 /// Makes opening a drive leave its tray as it is: a look must not change what it sees.
 pub(crate) fn leave_trays_alone() {
@@ -36,19 +41,31 @@ pub(crate) fn names() -> Vec<String> {
 /// was there before.
 pub(crate) fn medium(name: &str) -> Result<String, String> {
     let node = device_node(name).ok_or_else(|| format!("no CD drive is called '{name}'"))?;
-    let mut file = match File::open(&node) {
-        Ok(file) => file,
-        Err(error) if is_empty(&error) => return Ok("none".to_owned()),
-        Err(error) => return Err(format!("cannot open {}: {error}", node.display())),
+    let mut tries_left = READ_TRIES;
+    let bytes = loop {
+        match first_bytes(&node) {
+            Ok(bytes) => break bytes,
+            Err(error) if is_empty(&error) => return Ok("none".to_owned()),
+            Err(error) => {
+                tries_left -= 1;
+                if tries_left == 0 {
+                    return Err(format!("cannot read from {name}: {error}"));
+                }
+            }
+        }
     };
-    let mut bytes = [0; FIRST_BYTES];
-    file.read_exact(&mut bytes).map_err(|error| format!("cannot read from {name}: {error}"))?;
     let size = fs::read_to_string(Path::new("/sys/block").join(name).join("size"))
         .ok()
         .and_then(|text| text.trim().parse::<u64>().ok())
         .ok_or_else(|| format!("the kernel tells no size of {name}"))?;
     let first = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-    Ok(format!("bytes={} first={}", size.saturating_mul(512), first.escape_ascii()))
+    Ok(format!("bytes={} first={}", size.saturating_mul(SYSFS_SECTOR), first.escape_ascii()))
+}
+
+fn first_bytes(node: &Path) -> std::io::Result<[u8; FIRST_BYTES]> {
+    let mut bytes = [0; FIRST_BYTES];
+    File::open(node)?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The kernel's ENOMEDIUM has no name in `std`.

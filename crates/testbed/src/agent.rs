@@ -59,12 +59,16 @@ impl Agent {
         }
     }
 
-    fn converse(&mut self, command: &str, arguments: &Value) -> Result<Value> {
+    /// Executes a command and returns its answer as it came, for recordings.
+    pub fn answer(&mut self, command: &str, arguments: &Value) -> Result<String> {
         self.send(command, arguments)?;
-        let line = self
-            .lines
+        self.lines
             .next(Instant::now() + ANSWER_WITHIN)
-            .map_err(|reason| Error::failed(format!("the guest agent {reason}")))?;
+            .map_err(|reason| Error::failed(format!("the guest agent {reason}")))
+    }
+
+    fn converse(&mut self, command: &str, arguments: &Value) -> Result<Value> {
+        let line = self.answer(command, arguments)?;
         parse(&line).ok_or_else(|| Error::failed(format!("the guest agent sent no JSON: {line}")))
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use qplug_testbed::agent::Agent;
@@ -9,6 +10,12 @@ use qplug_testbed::boot_files::BootFiles;
 use qplug_testbed::image::{Format, Image};
 use qplug_testbed::{Board, Machine, Qemu, Result};
 use serde_json::{Value, json};
+
+/// Where recordings go, in the crate that reads them.
+const RECORDINGS: &str = "tests/agent";
+
+/// One of each kind, in the order of the alphabet.
+const DISKS: [&str; 4] = ["data", "disk", "quick", "stick"];
 
 const MIB: u64 = 1 << 20;
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
@@ -41,21 +48,31 @@ fn mount_and_ask(qemu: &Qemu, board: Board) -> Result<()> {
         json!({"driver": "virtio-blk-pci", "id": "data", "bus": pci}),
         json!({"driver": "scsi-hd", "id": "disk", "bus": "scsi0.0"}),
         json!({"driver": "usb-storage", "id": "stick", "bus": "xhci.0"}),
+        json!({"driver": "nvme", "id": "quick", "bus": if board == Board::Q35 { "rp1" } else { pci }}),
     ] {
         plug(&mut machine, device)?;
     }
     assert_eq!(mounted(&mut agent), Vec::<String>::new());
-    for serial in ["data", "disk", "stick"] {
+    for serial in DISKS {
         assert_eq!(machine.guest.mount(serial, "ext4")?, format!("/mnt/{serial}"));
     }
-    println!("fsinfo {}", agent.execute("guest-get-fsinfo", &json!({})).unwrap());
-    println!("disks {}", agent.execute("guest-get-disks", &json!({})).unwrap());
-    println!("devices {}", agent.execute("guest-get-devices", &json!({})).unwrap_or_else(|e| e));
-    println!("pci {}", machine.oracle.demand("query-pci", json!({}))?);
     let mut places = mounted(&mut agent);
     places.sort();
-    assert_eq!(places, ["/mnt/data", "/mnt/disk", "/mnt/stick"]);
-    for serial in ["data", "disk", "stick"] {
+    assert_eq!(places, DISKS.map(|serial| format!("/mnt/{serial}")));
+    record(&mut agent, board, "")?;
+    machine.guest.name_for_udev("data", "data")?;
+    machine.guest.name_for_udev("disk", "0QEMU_QEMU_HARDDISK_disk")?;
+    let disks = agent.execute("guest-get-disks", &json!({})).unwrap();
+    record(&mut agent, board, "-udev")?;
+    let mut serials: Vec<_> = disks
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|disk| disk["address"]["serial"].as_str().unwrap_or_default())
+        .collect();
+    serials.sort_unstable();
+    assert_eq!(serials, ["", "", "0QEMU_QEMU_HARDDISK_disk", "data"], "{disks}");
+    for serial in DISKS {
         machine.guest.unmount(serial)?;
     }
     assert_eq!(mounted(&mut agent), Vec::<String>::new());
@@ -74,6 +91,22 @@ fn plug(machine: &mut Machine, mut device: Value) -> Result<()> {
     device["serial"] = json!(id);
     machine.oracle.demand("device_add", device)?;
     machine.guest.wait_added(&id, SEEN_WITHIN).map(drop)
+}
+
+/// With `QPLUG_RECORD` set, keeps what the agent says of the mounted disks, as it says it, for the
+/// tests that have no guest.
+fn record(agent: &mut Agent, board: Board, suffix: &str) -> Result<()> {
+    if std::env::var_os("QPLUG_RECORD").is_none() {
+        return Ok(());
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("hotplug").join(RECORDINGS);
+    std::fs::create_dir_all(&folder).unwrap();
+    for command in ["guest-get-fsinfo", "guest-get-disks"] {
+        let answer = agent.answer(command, &json!({}))?;
+        let name = format!("{command}-{}{suffix}.json", board.name());
+        std::fs::write(folder.join(name), answer + "\n").unwrap();
+    }
+    Ok(())
 }
 
 /// Where disks are mounted.
