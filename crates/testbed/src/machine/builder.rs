@@ -19,7 +19,7 @@ const DEFAULT_PORTS: u8 = 4;
 /// The kernel boots in this, and a small machine is saved and restored quickly.
 const DEFAULT_MEMORY_MIB: u32 = 128;
 
-/// A machine to be. Ports are ignored by [`Board::Pc`], which has none.
+/// A machine to be. Ports are ignored by boards that have none, such as [`Board::Pc`].
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until it boots, restores or halts"]
 pub struct Builder {
@@ -169,10 +169,14 @@ impl Builder {
         let mut arguments = self.machine_arguments()?;
         arguments.extend(self.surroundings());
         arguments.push("-S".to_owned());
-        Machine::launch(&self.qemu, &arguments)
+        Machine::launch(&self.qemu.for_board(self.board)?, &arguments)
     }
 
     fn boot_files(&self) -> Result<BootFiles> {
+        if !Board::ALL.contains(&self.board) {
+            let name = self.board.name();
+            return Err(Error::failed(format!("there is no guest for {name}; use halted()")));
+        }
         if self.devices.agent { BootFiles::ready_with_agent() } else { BootFiles::ready() }
     }
 
@@ -211,8 +215,8 @@ impl Builder {
         add("-machine", self.board.name().to_owned());
         add("-accel", self.accel.clone());
         add("-m", self.memory_mib.to_string());
-        if self.board == Board::Q35 {
-            if self.native_hotplug {
+        if self.board.has_root_ports() {
+            if self.native_hotplug && self.board == Board::Q35 {
                 let acpi_off = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
                 add("-global", acpi_off.to_owned());
             }

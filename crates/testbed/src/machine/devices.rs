@@ -48,12 +48,13 @@ impl Devices {
         }
         match board {
             _ if !self.bridge => {}
-            Board::Q35 => {
+            Board::Q35 | Board::Virt => {
                 // No other chassis has this number, and none is called like that.
                 devices.push("pcie-root-port,bus=pcie.0,chassis=200,id=br0port".to_owned());
                 devices.push("pcie-pci-bridge,bus=br0port,id=br0".to_owned());
             }
             Board::Pc => devices.push("pci-bridge,bus=pci.0,chassis_nr=200,id=br0".to_owned()),
+            Board::S390x | Board::Microvm => {}
         }
         devices.into_iter().flat_map(|device| ["-device".to_owned(), device]).collect()
     }
