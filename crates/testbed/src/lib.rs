@@ -17,6 +17,7 @@
 //! Nothing here is part of qplug; it is never published and never installed.
 
 pub mod accel;
+pub mod agent;
 pub mod boot_files;
 pub mod cache;
 mod cpio;
