@@ -72,6 +72,11 @@ impl Places {
         self.spares.pci.len() < disks && self.board != Board::S390x
     }
 
+    /// Whether a PCI port has this name.
+    pub(crate) fn has_pci(&self, name: &str) -> bool {
+        self.all.iter().any(|(port, _)| port.to_string() == name)
+    }
+
     /// Takes the port that the disk asked for by name.
     pub(crate) fn take_named(&mut self, disk: &Disk, wanted: &str) -> Result<(Bus, Port), Error> {
         if let Some(at) = self.controllers.iter().position(|(id, _)| id == wanted) {

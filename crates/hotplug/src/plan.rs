@@ -75,7 +75,7 @@ pub(crate) fn looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
     want(rare && observed.drivers.is_none(), Look::Drivers);
     let by_fd = disks.iter().any(|disk| disk.storage.has_descriptors());
     want(by_fd && observed.fdsets.is_none(), Look::Fdsets);
-    let scsi = disks.iter().any(|disk| disk.bus == Some(Bus::VirtioScsi) || disk.port.is_some());
+    let scsi = disks.iter().any(|disk| disk.bus == Some(Bus::VirtioScsi));
     let uas = disks.iter().any(|disk| disk.bus == Some(Bus::UsbUas));
     want((scsi || uas) && observed.devices.is_none(), Look::Devices);
     let objects = scsi || disks.iter().any(Disk::needs_objects);
@@ -99,7 +99,10 @@ fn closer_looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
         let name = disk.name.clone();
         want(!observed.serials.contains_key(&name), Look::Serial(name));
     }
-    let short = Places::of(observed).are_short(disks.iter().filter(|it| it.bus.is_none()).count());
+    let places = Places::of(observed);
+    let elsewhere = |disk: &Disk| disk.port.as_deref().is_some_and(|port| !places.has_pci(port));
+    let short = places.are_short(disks.iter().filter(|it| it.bus.is_none()).count())
+        || disks.iter().any(elsewhere);
     want(short && observed.devices.is_none(), Look::Devices);
     want(short && observed.objects.is_none(), Look::Objects);
     let scsi = short || disks.iter().any(|disk| disk.bus == Some(Bus::VirtioScsi));

@@ -6,6 +6,7 @@ use crate::format::Format;
 use crate::operation::script::Happens::{self, Answer, Lost};
 use crate::operation::script::play;
 use crate::texts::Meaning;
+use crate::throttle::Throttle;
 
 const Q35: &str = r#"[{"bus": 0, "devices": [
     {"slot": 0, "id": {"vendor": 32902, "device": 10688}, "class_info": {"class": 1536}, "qdev_id": ""},
@@ -20,6 +21,8 @@ const OTHER_NODE: &str = r#"[{"node-name": "data.format", "drv": "raw", "file": 
 const USED: &str = r#"[{"node-name": "boot", "drv": "raw", "file": "/a", "ro": true, "image": {"virtual-size": 1}}]"#;
 const BLOCK: &str = r#"[{"qdev": "/machine/peripheral/data/virtio-backend", "inserted":
     {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
+const DEVICES: &str = r#"[{"name": "data", "type": "child<virtio-blk-pci>"}]"#;
+const NO_DEVICES: &str = "[]";
 const TAKEN: &str = "PCI: slot 0 function 0 not available for virtio-blk-pci, in use by x";
 const FIXED: &str = "Bus 'rp0' does not support hotplugging";
 const LOCKED: &str = "Failed to get \"write\" lock";
@@ -30,18 +33,42 @@ fn disk() -> Disk {
 }
 
 fn attach(disk: Disk, script: Vec<Happens>) -> Result<Attached, Error> {
-    play(Attach::new(disk), script)
+    let mut outcomes = play(Attach::new(vec![disk]), script);
+    assert_eq!(outcomes.len(), 1);
+    outcomes.remove(0)
+}
+
+fn many(names: &[&str], script: Vec<Happens>) -> Vec<Result<Attached, Error>> {
+    let raw = || Some(Format::raw());
+    let disk = |name: &&str| {
+        Disk::named(name).unwrap().format(raw()).remote_image(format!("/{name}")).unwrap()
+    };
+    play(Attach::new(names.iter().map(disk).collect()), script)
 }
 
 /// A look at the machine, with these nodes.
 fn look(pci: &'static str, nodes: &'static str) -> Vec<Happens> {
-    vec![Answer("query-pci", "", Ok(pci)), Answer("query-named-block-nodes", "", Ok(nodes))]
+    vec![
+        Answer("query-pci", "", Ok(pci)),
+        Answer("query-named-block-nodes", "", Ok(nodes)),
+        Answer("query-migrate", "", Ok("{}")),
+    ]
 }
 
 fn closer_look(block: &'static str, serial: Result<&'static str, &'static str>) -> Vec<Happens> {
     vec![
         Answer("query-block", "", Ok(block)),
+        Answer("qom-list", "/objects", Ok("[]")),
+        Answer("qom-list", "/machine/peripheral", Ok(DEVICES)),
         Answer("qom-get", "/machine/peripheral/data", serial),
+    ]
+}
+
+/// Where there are not enough ports, controllers are looked for.
+fn look_for_controllers() -> Vec<Happens> {
+    vec![
+        Answer("qom-list", "/machine/peripheral", Ok(NO_DEVICES)),
+        Answer("qom-list", "/objects", Ok("[]")),
     ]
 }
 
@@ -78,7 +105,7 @@ fn a_port_that_refuses_is_passed_over_and_none_is_no_room() {
     let steps = vec![open(), plug("rp1", Err(TAKEN)), plug("rp0", Err(FIXED)), close(Ok("{}"))];
     let error = attach(disk(), script([look(Q35, "[]"), steps])).unwrap_err();
     assert!(matches!(error, Error::NoFreePort { .. }), "{error}");
-    let error = attach(disk(), look(FULL, "[]")).unwrap_err();
+    let error = attach(disk(), script([look(FULL, "[]"), look_for_controllers()])).unwrap_err();
     assert!(error.to_string().contains("pcie-root-port"), "{error}");
 }
 
@@ -97,7 +124,8 @@ fn a_refused_step_is_undone() {
 fn an_undo_that_fails_says_what_is_left_and_how_to_remove_it() {
     let steps = vec![open(), plug("rp1", Err(LOCKED)), close(Err("Node data.format is in use"))];
     let error = attach(disk(), script([look(Q35, "[]"), steps])).unwrap_err();
-    assert!(error.to_string().contains("'qplug detach data'"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("'qplug exec blockdev-del node-name=data.format' (Node data"), "{text}");
 }
 
 #[test]
@@ -108,7 +136,7 @@ fn a_repeated_attach_changes_nothing() {
     assert!(matches!(attach(disk(), other_serial), Err(Error::NameTaken { .. })));
     let other_access = script([look(Q35, NODE), closer_look(BLOCK, Ok("\"data\""))]);
     let error = attach(disk().read_only(true), other_access).unwrap_err();
-    assert!(error.to_string().contains("a writable raw disk over /a"), "{error}");
+    assert!(error.to_string().contains("a writable virtio-blk raw disk over /a"), "{error}");
 }
 
 #[test]
@@ -159,7 +187,7 @@ fn a_port_that_was_asked_for_is_used_or_refused() {
     let at = |port: &str| disk().port(Some(port.to_owned()));
     let steps = vec![open(), plug("rp0", Ok("{}"))];
     attach(at("rp0"), script([look(Q35, "[]"), steps])).unwrap();
-    let error = attach(at("rp9"), look(Q35, "[]")).unwrap_err();
+    let error = attach(at("rp9"), script([look(Q35, "[]"), look_for_controllers()])).unwrap_err();
     assert!(error.to_string().contains("free are rp1"), "{error}");
     let steps = vec![open(), plug("rp0", Err(FIXED)), close(Ok("{}"))];
     let error = attach(at("rp0"), script([look(Q35, "[]"), steps])).unwrap_err();
@@ -172,7 +200,84 @@ fn a_lost_answer_is_unknown_only_once_something_was_sent() {
         let error = attach(disk(), script([look(Q35, "[]"), steps])).unwrap_err();
         assert!(matches!(error, Error::Unknown { .. }), "{error}");
     }
-    let look = vec![Answer("query-pci", "", Ok(Q35)), Lost("query-named-block-nodes")];
+    let mut look = look(Q35, "[]");
+    look[2] = Lost("query-migrate");
     let error = attach(disk(), look).unwrap_err();
     assert!(matches!(error, Error::QueryLost { .. }), "{error}");
+}
+
+#[test]
+fn nothing_is_plugged_in_while_the_machine_is_being_migrated() {
+    let mut steps = look(Q35, "[]");
+    steps[2] = Answer("query-migrate", "", Ok(r#"{"status": "active"}"#));
+    let error = attach(disk(), steps).unwrap_err();
+    assert!(matches!(error, Error::Migrating { .. }), "{error}");
+}
+
+#[test]
+fn many_are_plugged_in_side_by_side_and_each_ends_for_itself() {
+    let steps = vec![
+        Answer("blockdev-add", "/a", Ok("{}")),
+        Answer("blockdev-add", "/b", Ok("{}")),
+        plug(r#""bus":"rp1","addr":"0""#, Ok("{}")),
+        plug(r#""bus":"rp0","addr":"0""#, Err(LOCKED)),
+        Answer("blockdev-del", "b.format", Ok("{}")),
+    ];
+    let outcomes = many(&["a", "b"], script([look(Q35, "[]"), steps]));
+    assert_eq!(outcomes[0].as_ref().unwrap().port.as_deref(), Some("rp1"));
+    assert!(matches!(outcomes[1], Err(Error::Refused { after: After::Undone, .. })));
+}
+
+#[test]
+fn a_list_is_refused_as_a_whole_when_one_of_it_is_impossible() {
+    let outcomes = many(&["a", "b", "a"], {
+        let mut steps = look(Q35, "[]");
+        steps.extend(look_for_controllers());
+        steps
+    });
+    assert!(matches!(outcomes[0], Err(Error::NotTried)));
+    assert!(matches!(outcomes[2], Err(Error::NamedTwice { .. })));
+}
+
+#[test]
+fn a_controller_makes_room_where_the_ports_do_not_and_goes_again_when_no_disk_came() {
+    let disk = || {
+        let named = Disk::named("data").unwrap().format(Some(Format::raw()));
+        named.bus(Some(Bus::VirtioScsi)).remote_image("/a").unwrap()
+    };
+    let look = || {
+        let mut steps = look(Q35, "[]");
+        steps.push(Answer("qom-list", "/machine/peripheral", Ok(NO_DEVICES)));
+        steps.push(Answer("qom-list", "/objects", Ok("[]")));
+        steps.push(plug(r#""virtio-scsi-pci","id":"qplug.scsi.0","bus":"rp1""#, Ok("{}")));
+        steps.push(open());
+        steps
+    };
+    let steps = vec![plug(r#""drive":"data.format","serial":"data","bus":"qplug.scsi.0.0""#, Ok("{}"))];
+    let attached = attach(disk(), script([look(), steps])).unwrap();
+    assert_eq!((attached.bus, attached.port.as_deref()), (Bus::VirtioScsi, Some("qplug.scsi.0")));
+    let steps = vec![
+        plug("qplug.scsi.0.0", Err(LOCKED)),
+        close(Ok("{}")),
+        Answer("device_del", "qplug.scsi.0", Ok("{}")),
+    ];
+    let error = attach(disk(), script([look(), steps])).unwrap_err();
+    assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
+}
+
+#[test]
+fn limits_are_made_before_the_nodes_and_go_after_them() {
+    let limits = serde_json::json!({"iops-total": 100});
+    let throttle = Throttle::new(None, limits.as_object().unwrap().clone());
+    let disk = disk().throttle(Some(throttle));
+    let steps = vec![
+        Answer("qom-list", "/objects", Ok("[]")),
+        Answer("object-add", r#""throttle-group","id":"data.throttle","limits":{"iops"#, Ok("{}")),
+        Answer("blockdev-add", r#""driver":"throttle","node-name":"data.throttle""#, Ok("{}")),
+        plug(r#""drive":"data.throttle""#, Err(LOCKED)),
+        Answer("blockdev-del", "data.throttle", Ok("{}")),
+        Answer("object-del", "data.throttle", Ok("{}")),
+    ];
+    let error = attach(disk, script([look(Q35, "[]"), steps])).unwrap_err();
+    assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::operation::script::Happens::{self, Answer, At, Closed, Event, Lost, Unsent};
+use crate::error::After;
 use crate::operation::script::play;
+use crate::texts::Meaning;
 
 const OURS: &str = r#"[{"device": "", "qdev": "/machine/peripheral/data/virtio-backend", "inserted":
     {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
@@ -12,6 +14,8 @@ const OUR_NODE: &str = r#"[{"node-name": "data.format", "drv": "raw", "file": "/
 const GONE: Happens = Event("DEVICE_DELETED", r#"{"device": "data", "path": "/p"}"#);
 const NO_JOBS: Happens = Answer("query-block-jobs", "", Ok("[]"));
 const NO_EXPORTS: Happens = Answer("query-block-exports", "", Ok("[]"));
+const NO_OBJECTS: Happens = Answer("qom-list", "/objects", Ok("[]"));
+const MARK: Happens = Answer("object-add", "data.pending", Ok("{}"));
 const ASK: Happens = Answer("device_del", r#""id":"data""#, Ok("{}"));
 const CLOSE: Happens = Answer("blockdev-del", r#""node-name":"data.format""#, Ok("{}"));
 
@@ -21,12 +25,30 @@ fn detach(script: Vec<Happens>) -> Result<Detached, Error> {
 }
 
 fn look(blocks: &'static str, script: Vec<Happens>) -> Result<Detached, Error> {
-    play_all([vec![Answer("query-block", "", Ok(blocks)), NO_JOBS, NO_EXPORTS], script])
+    play_all([vec![Answer("query-block", "", Ok(blocks)), NO_JOBS, NO_EXPORTS, NO_OBJECTS], script])
 }
 
 fn play_all(scripts: [Vec<Happens>; 2]) -> Result<Detached, Error> {
-    let detach = Detach::new(DiskName::new("data").unwrap(), Duration::from_secs(30));
-    play(detach, scripts.into_iter().flatten().collect())
+    let outcomes = play(of_data(Duration::from_secs(30)), scripts.into_iter().flatten().collect());
+    outcome(outcomes)
+}
+
+fn of_data(timeout: Duration) -> Detach {
+    Detach::new(Which::Named(vec![DiskName::new("data").unwrap()]), timeout)
+}
+
+fn outcome(mut outcomes: Departures) -> Result<Detached, Error> {
+    assert_eq!(outcomes.len(), 1);
+    outcomes.remove(0).1
+}
+
+/// What is looked at more closely when no device holds our node.
+fn closer(nodes: &'static str) -> Vec<Happens> {
+    vec![
+        Answer("query-named-block-nodes", "", Ok(nodes)),
+        Answer("query-fdsets", "", Ok("[]")),
+        Answer("qom-list", "/machine/peripheral", Ok("[]")),
+    ]
 }
 
 fn removed(was_gone: bool) -> Detached {
@@ -36,14 +58,14 @@ fn removed(was_gone: bool) -> Detached {
 #[test]
 fn the_guest_answers_after_the_reply_or_before_it() {
     assert_eq!(detach(vec![ASK, GONE, CLOSE]).unwrap(), removed(false));
-    let mut detach = Detach::new(DiskName::new("data").unwrap(), Duration::from_secs(30));
+    let mut detach = of_data(Duration::from_secs(30));
     let now = Instant::now();
     let answer = |text: &str| {
         crate::operation::Answer::Returned(
             serde_json::value::RawValue::from_string(text.to_owned()).unwrap(),
         )
     };
-    for text in [OURS, "[]", "[]"] {
+    for text in [OURS, "[]", "[]", "[]"] {
         detach.poll_transmit().unwrap();
         detach.handle_answer(answer(text), now);
     }
@@ -67,7 +89,7 @@ fn events_of_others_and_of_the_backend_are_not_the_end() {
 fn a_silent_guest_is_asked_again_and_then_pending() {
     let busy = || Answer("device_del", "", Err("Device data is already in the process of unplug"));
     let script =
-        vec![ASK, At(700), ASK, At(3000), busy(), At(9000), ASK, At(18000), ASK, At(30000)];
+        vec![ASK, At(700), ASK, At(3000), busy(), At(9000), ASK, At(18000), ASK, At(30000), MARK];
     assert_eq!(detach(script).unwrap(), Detached::Pending);
 }
 
@@ -86,10 +108,10 @@ fn a_guest_may_say_no() {
 
 #[test]
 fn a_device_that_left_leaves_its_image_to_be_closed() {
-    let nodes = Answer("query-named-block-nodes", "", Ok(OUR_NODE));
-    assert_eq!(look("[]", vec![nodes, CLOSE]).unwrap(), removed(true));
-    let nodes = Answer("query-named-block-nodes", "", Ok("[]"));
-    assert!(matches!(look("[]", vec![nodes]), Err(Error::NoSuchDisk { .. })));
+    let mut script = closer(OUR_NODE);
+    script.extend([CLOSE, Answer("qom-list", "/machine/peripheral", Ok("[]"))]);
+    assert_eq!(look("[]", script).unwrap(), removed(true));
+    assert!(matches!(look("[]", closer("[]")), Err(Error::NoSuchDisk { .. })));
 }
 
 #[test]
@@ -107,14 +129,14 @@ fn a_disk_that_a_job_or_an_export_uses_is_not_touched() {
     let jobs = || Answer("query-block-jobs", "", Ok(r#"[{"type": "mirror", "device": "k"}]"#));
     let on_ours = r#"{"nodes": [{"id": 1, "type": "block-job", "name": "k"}, {"id": 2, "type": "block-driver", "name": "data.format"}], "edges": [{"parent": 1, "child": 2}]}"#;
     let graph = Answer("x-debug-query-block-graph", "", Ok(on_ours));
-    let error = play_all([vec![blocks(), jobs(), NO_EXPORTS], vec![graph]]).unwrap_err();
+    let error = play_all([vec![blocks(), jobs(), NO_EXPORTS, NO_OBJECTS], vec![graph]]).unwrap_err();
     assert!(error.to_string().contains("the block job k (mirror)"), "{error}");
     let graph = Answer("x-debug-query-block-graph", "", Ok(r#"{"nodes": [], "edges": []}"#));
-    let script = [vec![blocks(), jobs(), NO_EXPORTS], vec![graph, ASK, GONE, CLOSE]];
+    let script = [vec![blocks(), jobs(), NO_EXPORTS, NO_OBJECTS], vec![graph, ASK, GONE, CLOSE]];
     assert_eq!(play_all(script).unwrap(), removed(false));
     let exports = r#"[{"id": "e", "type": "nbd", "node-name": "data.file"}]"#;
     let exports = Answer("query-block-exports", "", Ok(exports));
-    let error = play_all([vec![blocks(), NO_JOBS], vec![exports]]).unwrap_err();
+    let error = play_all([vec![blocks(), NO_JOBS], vec![exports, NO_OBJECTS]]).unwrap_err();
     assert!(error.to_string().contains("the nbd export e"), "{error}");
 }
 
@@ -131,10 +153,10 @@ fn a_guest_that_was_never_asked_is_not_pending() {
 fn a_long_wait_goes_on_asking_and_an_endless_one_is_no_panic() {
     let asks = [700, 3000, 9000, 18000, 78000, 138_000];
     let script = asks.into_iter().flat_map(|at| [ASK, At(at)]).chain([ASK, GONE, CLOSE]);
-    let looks = vec![Answer("query-block", "", Ok(OURS)), NO_JOBS, NO_EXPORTS];
-    let endless = Detach::new(DiskName::new("data").unwrap(), Duration::MAX);
+    let looks = vec![Answer("query-block", "", Ok(OURS)), NO_JOBS, NO_EXPORTS, NO_OBJECTS];
+    let endless = of_data(Duration::MAX);
     let script = looks.into_iter().chain(script).collect();
-    assert_eq!(play(endless, script).unwrap(), removed(false));
+    assert_eq!(outcome(play(endless, script)).unwrap(), removed(false));
 }
 
 #[test]
@@ -153,8 +175,8 @@ fn a_lost_connection_is_neither_success_nor_failure() {
     {
         assert!(matches!(detach(script), Err(Error::Unknown { .. })));
     }
-    let looks =
-        [vec![Answer("query-block", "", Ok(OURS)), NO_JOBS], vec![Lost("query-block-exports")]];
+    let looks = vec![Answer("query-block", "", Ok(OURS)), NO_JOBS, NO_EXPORTS];
+    let looks = [looks, vec![Lost("qom-list")]];
     assert!(matches!(play_all(looks), Err(Error::QueryLost { .. })));
 }
 
@@ -166,4 +188,82 @@ fn a_request_that_was_not_sent_leaves_the_machine_as_it_was_unless_one_was_sent_
     assert!(matches!(again, Error::Unknown { .. }), "{again}");
     let close = detach(vec![ASK, GONE, Unsent("blockdev-del")]).unwrap_err();
     assert!(matches!(close, Error::NotSent { after: After::StillOpen, .. }), "{close}");
+}
+
+#[test]
+fn what_was_there_for_the_disk_alone_goes_with_it() {
+    let objects = r#"[{"name": "data.secret", "type": "child<secret>"},
+        {"name": "other.secret", "type": "child<secret>"}, {"name": "mine", "type": "child<iothread>"}]"#;
+    let looks = vec![
+        Answer("query-block", "", Ok(OURS)),
+        NO_JOBS,
+        NO_EXPORTS,
+        Answer("qom-list", "/objects", Ok(objects)),
+    ];
+    let script = vec![ASK, GONE, CLOSE, Answer("object-del", "data.secret", Ok("{}"))];
+    assert_eq!(play_all([looks, script]).unwrap(), removed(false));
+}
+
+#[test]
+fn a_mark_says_that_the_guest_was_asked_and_goes_when_it_has_let_go() {
+    let marked = r#"[{"name": "data.pending", "type": "child<throttle-group>"}]"#;
+    let looks = vec![
+        Answer("query-block", "", Ok(OURS)),
+        NO_JOBS,
+        NO_EXPORTS,
+        Answer("qom-list", "/objects", Ok(marked)),
+    ];
+    let script = vec![ASK, GONE, CLOSE, Answer("object-del", "data.pending", Ok("{}"))];
+    assert_eq!(play_all([looks, script]).unwrap(), removed(false));
+}
+
+#[test]
+fn many_are_asked_for_together_and_all_means_those_that_qplug_made() {
+    let blocks = r#"[
+        {"device": "", "qdev": "/machine/peripheral/a/virtio-backend", "inserted": {"node-name": "a.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}},
+        {"device": "", "qdev": "/machine/peripheral/b/virtio-backend", "inserted": {"node-name": "b.format", "drv": "raw", "file": "/b", "ro": false, "image": {"virtual-size": 1}}},
+        {"device": "", "qdev": "/machine/peripheral/x/virtio-backend", "inserted": {"node-name": "x", "drv": "raw", "file": "/x", "ro": false, "image": {"virtual-size": 1}}}]"#;
+    let nodes = r#"[{"node-name": "b.format", "drv": "raw", "file": "/b", "ro": false, "image": {"virtual-size": 1}},
+        {"node-name": "a.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
+        {"node-name": "x", "drv": "raw", "file": "/x", "ro": false, "image": {"virtual-size": 1}}]"#;
+    let script = vec![
+        Answer("query-block", "", Ok(blocks)),
+        NO_JOBS,
+        NO_EXPORTS,
+        NO_OBJECTS,
+        Answer("query-named-block-nodes", "", Ok(nodes)),
+        Answer("device_del", r#""id":"a""#, Ok("{}")),
+        Answer("device_del", r#""id":"b""#, Ok("{}")),
+        Event("DEVICE_DELETED", r#"{"device": "b"}"#),
+        Answer("blockdev-del", "b.format", Ok("{}")),
+        Event("DEVICE_DELETED", r#"{"device": "a"}"#),
+        Answer("blockdev-del", "a.format", Ok("{}")),
+    ];
+    let outcomes = play(Detach::new(Which::All, Duration::from_secs(30)), script);
+    let names: Vec<_> = outcomes.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert!(outcomes.iter().all(|(_, outcome)| outcome.as_ref().unwrap() == &removed(false)));
+}
+
+#[test]
+fn a_controller_of_ours_goes_with_its_last_disk() {
+    let blocks = r#"[{"device": "", "qdev": "/machine/peripheral/data", "inserted":
+        {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
+    let devices = r#"[{"name": "data", "type": "child<scsi-hd>"}, {"name": "qplug.scsi.0", "type": "child<virtio-scsi-pci>"}]"#;
+    let left = r#"[{"name": "qplug.scsi.0", "type": "child<virtio-scsi-pci>"}]"#;
+    let gone = |device: &'static str| Event("DEVICE_DELETED", device);
+    let looks = vec![Answer("query-block", "", Ok(blocks)), NO_JOBS, NO_EXPORTS, NO_OBJECTS];
+    let script = vec![
+        Answer("qom-list", "/machine/peripheral", Ok(devices)),
+        ASK,
+        GONE,
+        CLOSE,
+        Answer("qom-list", "/machine/peripheral", Ok(left)),
+        Answer("qom-list", "/qplug.scsi.0.0", Ok("[]")),
+        Answer("object-add", "qplug.scsi.0.pending", Ok("{}")),
+        Answer("device_del", "qplug.scsi.0", Ok("{}")),
+        gone(r#"{"device": "qplug.scsi.0"}"#),
+        Answer("object-del", "qplug.scsi.0.pending", Ok("{}")),
+    ];
+    assert_eq!(play_all([looks, script]).unwrap(), removed(false));
 }
