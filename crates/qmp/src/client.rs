@@ -21,6 +21,7 @@ use crate::error::{Closed, ConnectError, Error};
 use crate::events::Events;
 use crate::fds::MAX_PASSED_FDS;
 use crate::options::Options;
+use crate::redact;
 use crate::shared::{Inner, Shared};
 use crate::transport;
 use crate::waiters::{Answer, Unanswered};
@@ -69,7 +70,7 @@ impl Client {
         let (greeted, greeting) = oneshot::channel();
         let (dialect, deadline) = driver::beginning(&options);
         let protocol = qplug_proto::Client::new(dialect, deadline);
-        let shared = Arc::new(Shared::new(protocol, greeted));
+        let shared = Arc::new(Shared::new(protocol, greeted, options.trace.clone()));
         let run = driver::run(stream, Arc::clone(&shared), address.clone(), options.clone());
         let driver = tokio::spawn(run).abort_handle();
         let Ok(greeting) = greeting.await else {
@@ -235,7 +236,9 @@ type Execute<A> = fn(
 
 fn log_command(command: &str, arguments: Option<&impl Serialize>) {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        let arguments = arguments.and_then(|it| serde_json::to_string(it).ok());
+        let arguments = arguments.and_then(|it| serde_json::to_value(it).ok());
+        let arguments = arguments.map(|it| redact::redacted(command, &it).unwrap_or(it));
+        let arguments = arguments.map(|it| it.to_string());
         tracing::debug!("-> {command} {}", arguments.unwrap_or_default());
     }
 }

@@ -175,6 +175,9 @@ fn read(stream: &mut Stream, inner: &mut Inner, context: &mut Context<'_>) -> Re
             if count == 0 {
                 return Err(Closed::ByPeer);
             }
+            if let Some(trace) = &inner.trace {
+                trace.received(&inner.protocol.space()[..count]);
+            }
             let outcome = inner.protocol.handle_filled(count);
             inner.dispatch();
             outcome?;

@@ -16,6 +16,8 @@
 //! | `blocking.rs` | a client with no runtime |
 //! | `server.rs` | a server, which runs a handler |
 //! | `fds.rs` | descriptors that travel beside bytes |
+//! | `trace.rs` | conversations written down |
+//! | `redact.rs` | what is secret, and must not be written down |
 //! | `error.rs` | what can go wrong, by blame |
 
 mod address;
@@ -27,8 +29,10 @@ mod error;
 mod events;
 pub mod fds;
 mod options;
+pub mod redact;
 pub mod server;
 mod shared;
+mod trace;
 mod transport;
 mod waiters;
 
@@ -40,3 +44,4 @@ pub use options::{Options, Reconnect, TlsFolder};
 pub use qplug_proto::{
     ErrorReply, Event, Greeting, ProtocolError, QemuVersion, Timestamp, Traffic,
 };
+pub use trace::Trace;
