@@ -71,7 +71,7 @@ impl Observed {
 /// Our topmost node, where the device holds it.
 fn top_node(name: &DiskName, disk: &DeviceDisk<'_>) -> Option<String> {
     let held = disk.node?.name.as_str();
-    [name.format_node(), name.throttle()].into_iter().find(|node| node == held)
+    [name.format_node(), name.limits_node()].into_iter().find(|node| node == held)
 }
 
 /// Plans a disk's way out.
@@ -119,7 +119,7 @@ fn our_node(
     disk: Option<&DeviceDisk<'_>>,
 ) -> Result<String, Error> {
     let nodes = observed.nodes.as_ref();
-    let ours = [name.throttle(), name.format_node()];
+    let ours = [name.limits_node(), name.format_node()];
     let ours = ours.into_iter().find(|node| nodes.is_some_and(|nodes| nodes.node(node).is_some()));
     let name = name.clone();
     match (disk, ours) {

@@ -22,6 +22,7 @@
 mod attach;
 mod bus;
 mod command;
+mod crowd;
 mod departure;
 mod detach;
 mod disk;

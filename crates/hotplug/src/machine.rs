@@ -57,14 +57,17 @@ impl Machine {
     /// # Errors
     /// See [`Error`]. A guest that does not answer in time is no error, but [`Detached::Pending`].
     pub async fn detach(&self, name: &DiskName, timeout: Duration) -> Result<Detached, Error> {
-        let outcomes = self.detach_all(Which::Named(vec![name.clone()]), timeout).await;
+        let outcomes = self.detach_all(Which::Named(vec![name.clone()]), timeout).await?;
         // One for each disk, and there is one.
         outcomes.into_iter().next().map_or(Err(Error::NotTried), |(_, outcome)| outcome)
     }
 
     /// Pulls disks out, all at once: the guest is asked for all of them together, and each ends for
     /// itself.
-    pub async fn detach_all(&self, which: Which, timeout: Duration) -> Departures {
+    ///
+    /// # Errors
+    /// When the machine could not be looked at; nothing was changed then.
+    pub async fn detach_all(&self, which: Which, timeout: Duration) -> Result<Departures, Error> {
         drive(&self.client, Detach::new(which, timeout)).await
     }
 

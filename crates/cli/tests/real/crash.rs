@@ -39,20 +39,20 @@ fn killed(machine: &Machine, moment: Moment, arguments: &[&str]) {
 
 /// Where an attach and a detach can be cut: their commands are numbered from the negotiation on.
 const ATTACH: [(Moment, &str); 7] = [
-    (Moment::Executed(3), "before the first change"),
-    (Moment::Arrived(4), "blockdev-add not sent"),
-    (Moment::Executed(4), "blockdev-add done"),
-    (Moment::Answered(4), "blockdev-add answered"),
-    (Moment::Arrived(5), "device_add not sent"),
-    (Moment::Forwarded(5), "device_add sent"),
-    (Moment::Executed(5), "device_add done"),
+    (Moment::Executed(4), "before the first change"),
+    (Moment::Arrived(5), "blockdev-add not sent"),
+    (Moment::Executed(5), "blockdev-add done"),
+    (Moment::Answered(5), "blockdev-add answered"),
+    (Moment::Arrived(6), "device_add not sent"),
+    (Moment::Forwarded(6), "device_add sent"),
+    (Moment::Executed(6), "device_add done"),
 ];
 const DETACH: [(Moment, &str); 5] = [
-    (Moment::Arrived(5), "device_del not sent"),
-    (Moment::Executed(5), "device_del done"),
-    (Moment::Arrived(6), "blockdev-del not sent"),
-    (Moment::Forwarded(6), "blockdev-del sent"),
-    (Moment::Executed(6), "blockdev-del done"),
+    (Moment::Arrived(6), "device_del not sent"),
+    (Moment::Executed(6), "device_del done"),
+    (Moment::Arrived(7), "blockdev-del not sent"),
+    (Moment::Forwarded(7), "blockdev-del sent"),
+    (Moment::Executed(7), "blockdev-del done"),
 ];
 
 #[test]
@@ -83,7 +83,7 @@ fn an_attach_cut_in_the_middle_is_undone_by_a_detach_and_keeps_its_name_until_th
         let before = state(machine);
         let data = image(machine, "data", Format::Qcow2);
         let other = image(machine, "other", Format::Raw);
-        killed(machine, Moment::Executed(4), &["attach", path(&data)]);
+        killed(machine, Moment::Executed(5), &["attach", path(&data)]);
         let qmp = machine.qmp_path();
         qplug(&qmp, &["list"]).exits(0).says("half-done").says("run the attach again");
         let taken = qplug(&qmp, &["attach", path(&other), "--name", "data"]).exits(6);
@@ -120,10 +120,10 @@ fn two_clients_at_once_agree_on_one_disk_and_do_not_mix_two() {
             let other = image(machine, "other", Format::Raw);
             let (same, taken) = (path(&data), path(&other));
             for (moment, arguments, second_exits) in [
-                (Moment::Arrived(4), vec!["attach", same], 0),
                 (Moment::Arrived(5), vec!["attach", same], 0),
-                (Moment::Arrived(5), vec!["attach", taken, "--name", "data"], 6),
-                (Moment::Arrived(5), vec!["detach", "data"], 0),
+                (Moment::Arrived(6), vec!["attach", same], 0),
+                (Moment::Arrived(6), vec!["attach", taken, "--name", "data"], 6),
+                (Moment::Arrived(6), vec!["detach", "data"], 0),
             ] {
                 let [first, second] = interrupted_by(machine, &data, moment, &arguments);
                 second.exits(second_exits);
@@ -163,7 +163,7 @@ fn a_connection_cut_in_mid_command_is_an_unknown_outcome() {
     on_every_machine("cut", |machine| {
         let before = state(machine);
         let image = image(machine, "data", Format::Raw);
-        for command in [4, 5] {
+        for command in [5, 6] {
             let proxy =
                 Proxy::start(&machine.folder().join(format!("cut{command}")), &machine.qmp_path())
                     .unwrap();

@@ -12,7 +12,7 @@ use crate::run::{
 };
 
 /// The number of `device_del` among the commands of a detach, from the negotiation on.
-const ASKED: usize = 5;
+const ASKED: usize = 6;
 
 /// Starts a detach through a proxy, and returns once QEMU has been asked for the device.
 fn asked(machine: &Machine, arguments: &[&str]) -> (Proxy, Running) {

@@ -21,7 +21,7 @@ fn attached_seen_written_detached_and_the_bytes_are_in_the_image() {
                 (&attached["format"], &attached["already"]),
                 (&json!(format.name()), &json!(false))
             );
-            assert_eq!(attached["traffic"]["commands"], 5);
+            assert_eq!(attached["traffic"]["commands"], 6);
 
             let disk = machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
             assert_eq!((disk.bytes, disk.read_only), (DISK_BYTES, false));

@@ -25,7 +25,7 @@ fn names_and_images_that_cannot_be() {
             .says("neither a file");
         refused(machine, &[path, "--name", "1st"], 6).says("cannot name a disk");
         refused(machine, &[path, "--name", &"x".repeat(25)], 6).says("at most 24");
-        refused(machine, &[path, "--name", &"x".repeat(21)], 6).says("virtio-blk carries 20");
+        refused(machine, &[path, "--name", &"x".repeat(21)], 6).says("virtio-blk disk carries 20");
         refused(machine, &[path, "--serial", "a b"], 6).says("cannot be a serial");
         refused(machine, &[path, "--format", "qcow3"], 2).says("no image format");
         refused(machine, &[path, "--format", "qcow2"], 4)
@@ -73,7 +73,7 @@ fn a_name_or_an_image_that_is_taken_in_this_machine() {
         qplug(machine.qmp_path(), &["attach", path(&data)]).exits(0);
         machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
         refused(machine, &[path(&other), "--name", "data"], 6).says("the name data is taken");
-        refused(machine, &[path(&data), "--read-only"], 6).says("a writable raw disk");
+        refused(machine, &[path(&data), "--read-only"], 6).says("a writable virtio-blk raw disk");
         refused(machine, &[path(&data), "--serial", "x"], 6).says("the name data is taken");
         refused(machine, &[path(&data), "--name", "twin"], 6)
             .says("in use in this machine")
