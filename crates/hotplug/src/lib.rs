@@ -41,6 +41,7 @@ mod options;
 mod places;
 mod plan;
 mod ports;
+mod recover;
 mod run;
 mod spares;
 mod status;
@@ -67,6 +68,7 @@ pub use options::{
     Access, Aio, Cache, DetectZeroes, DeviceOptions, OnError, OptionError, UnknownWord,
 };
 pub use ports::{ListPorts, ListedPort, PortKind, PortState, Ports};
+pub use recover::{Recover, Recovered};
 pub use status::{AskStatus, Status};
 pub use storage::Storage;
 pub use texts::Meaning;

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::list::{List, ListedDisk};
 use crate::name::DiskName;
 use crate::ports::{ListPorts, Ports};
+use crate::recover::{Recover, Recovered};
 use crate::status::{AskStatus, Status};
 
 /// A running machine, through a QMP client.
@@ -69,6 +70,15 @@ impl Machine {
     /// When the machine could not be looked at; nothing was changed then.
     pub async fn detach_all(&self, which: Which, timeout: Duration) -> Result<Departures, Error> {
         drive(&self.client, Detach::new(which, timeout)).await
+    }
+
+    /// Finishes what is half done, and waits at most `timeout` for guests that were asked to let go
+    /// of disks before. Empty when nothing was left.
+    ///
+    /// # Errors
+    /// When the machine could not be looked at; nothing was changed then.
+    pub async fn recover(&self, timeout: Duration) -> Result<Recovered, Error> {
+        drive(&self.client, Recover::new(timeout)).await
     }
 
     /// All disks of the machine, also those that qplug did not make.

@@ -227,7 +227,9 @@ fn many_are_asked_for_together_and_all_means_those_that_qplug_made() {
         {"device": "", "qdev": "/machine/peripheral/b/virtio-backend", "inserted": {"node-name": "b.format", "drv": "raw", "file": "/b", "ro": false, "image": {"virtual-size": 1}}},
         {"device": "", "qdev": "/machine/peripheral/x/virtio-backend", "inserted": {"node-name": "x", "drv": "raw", "file": "/x", "ro": false, "image": {"virtual-size": 1}}}]"#;
     let nodes = r#"[{"node-name": "b.format", "drv": "raw", "file": "/b", "ro": false, "image": {"virtual-size": 1}},
+        {"node-name": "b.file", "drv": "file", "file": "/b", "ro": false, "image": {"virtual-size": 1}},
         {"node-name": "a.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
+        {"node-name": "a.file", "drv": "file", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
         {"node-name": "x", "drv": "raw", "file": "/x", "ro": false, "image": {"virtual-size": 1}}]"#;
     let script = vec![
         Answer("query-block", "", Ok(blocks)),
