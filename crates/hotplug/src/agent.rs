@@ -95,7 +95,8 @@ impl GuestView {
         let held = self.disks.iter().filter(|disk| {
             !disk.partition && !disk.dependencies.is_empty() && reached.contains(disk.name.as_str())
         });
-        let held = held.map(|disk| format!("held by {}", disk.alias.as_ref().unwrap_or(&disk.name)));
+        let held =
+            held.map(|disk| format!("held by {}", disk.alias.as_ref().unwrap_or(&disk.name)));
         let by: Vec<_> = mounted.chain(held).collect();
         (!by.is_empty()).then_some(InUse { by, is_certain })
     }

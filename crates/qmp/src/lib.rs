@@ -13,6 +13,7 @@
 //! | `shared.rs` | what that task and the handles share |
 //! | `waiters.rs` | who waits for which command |
 //! | `events.rs` | subscriptions |
+//! | `agent.rs` | the guest agent's dialect |
 //! | `blocking.rs` | a client with no runtime |
 //! | `server.rs` | a server, which runs a handler |
 //! | `fds.rs` | descriptors that travel beside bytes |
@@ -21,6 +22,7 @@
 //! | `error.rs` | what can go wrong, by blame |
 
 mod address;
+mod agent;
 pub mod blocking;
 mod client;
 mod driver;
@@ -37,6 +39,7 @@ mod transport;
 mod waiters;
 
 pub use address::{Address, ParseAddressError};
+pub use agent::Agent;
 pub use client::{Client, Submitted};
 pub use error::{Closed, ConnectError, Error};
 pub use events::{EVENT_BACKLOG, Events, EventsError};

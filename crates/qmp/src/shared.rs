@@ -48,7 +48,11 @@ pub(crate) struct Inner {
 }
 
 impl Shared {
-    pub(crate) fn new(protocol: qplug_proto::Client, greeted: oneshot::Sender<Greeting>, trace: Option<Trace>) -> Self {
+    pub(crate) fn new(
+        protocol: qplug_proto::Client,
+        greeted: oneshot::Sender<Greeting>,
+        trace: Option<Trace>,
+    ) -> Self {
         let inner = Inner {
             protocol,
             stream: None,
@@ -174,8 +178,13 @@ impl Inner {
                     let why = Unanswered::NotSent(self.reason());
                     self.waiters.answer(id, Answer::Unanswered(why));
                 }
-                // Only an agent says so, and this client speaks to none.
-                Incoming::Synchronized => {}
+                // An agent has no greeting, and nobody asks for it.
+                Incoming::Synchronized => {
+                    if let Some(greeted) = self.greeted.take() {
+                        self.just_greeted = true;
+                        let _ = greeted.send(Greeting::default());
+                    }
+                }
                 Incoming::Event(event) => {
                     let data = event.data.as_deref().map(RawValue::get);
                     tracing::debug!("<- event {} {}", event.name, data.unwrap_or_default());

@@ -214,7 +214,8 @@ mod tests {
         let add = br#"{"execute":"object-add","arguments":{"qom-type":"secret","id":"s","data":"hush"},"id":1}"#;
         trace.sent(add, 0);
         trace.sent(b"\n", 0);
-        let get = br#"{"execute":"qom-get","arguments":{"path":"/objects/s","property":"data"},"id":2}"#;
+        let get =
+            br#"{"execute":"qom-get","arguments":{"path":"/objects/s","property":"data"},"id":2}"#;
         trace.sent(get, 0);
         trace.sent(b"\n", 0);
         trace.received(b"{\"return\": {}, \"id\": 1}\r\n{\"return\": \"hush\", \"id\": 2}\r\n");

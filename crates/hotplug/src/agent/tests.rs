@@ -61,7 +61,10 @@ fn a_scsi_disk_is_found_by_its_serial_and_else_may_be_any_without() {
     let mounted = vec!["mounted at /mnt/disk".to_owned()];
     assert_eq!(used(&view!("pc-udev"), &disk), Some((mounted, true)));
     let (by, is_certain) = used(&view!("pc"), &disk).unwrap();
-    assert_eq!((by, is_certain), (vec!["mounted at /mnt/stick".into(), "mounted at /mnt/disk".into()], false));
+    assert_eq!(
+        (by, is_certain),
+        (vec!["mounted at /mnt/stick".into(), "mounted at /mnt/disk".into()], false)
+    );
     // The one with a serial is known to be another.
     let (by, _) = used(&view!("pc-udev"), &identity("x", Bus::VirtioScsi, None)).unwrap();
     assert_eq!(by, ["mounted at /mnt/stick"]);
@@ -70,7 +73,10 @@ fn a_scsi_disk_is_found_by_its_serial_and_else_may_be_any_without() {
 #[test]
 fn an_nvme_disk_may_be_any_of_that_kind() {
     let quick = identity("quick", Bus::Nvme, Some((2, 0)));
-    assert_eq!(used(&view!("q35"), &quick), Some((vec!["mounted at /mnt/quick".to_owned()], false)));
+    assert_eq!(
+        used(&view!("q35"), &quick),
+        Some((vec!["mounted at /mnt/quick".to_owned()], false))
+    );
     assert_eq!(view!("q35").device(&quick), None);
 }
 
@@ -82,7 +88,8 @@ fn what_lies_on_a_disk_holds_it() {
         {"name": "/dev/dm-0", "partition": false, "alias": "vg-root", "dependencies": ["/dev/vda1"]},
         {"name": "/dev/vda1", "partition": true, "dependencies": ["/dev/vda"]},
         {"name": "/dev/vda", "partition": false, "dependencies": [], "address": address}]);
-    let view = GuestView { disks: serde_json::from_value(disks).unwrap(), file_systems: Vec::new() };
+    let view =
+        GuestView { disks: serde_json::from_value(disks).unwrap(), file_systems: Vec::new() };
     let data = identity("data", Bus::VirtioBlk, Some((1, 0)));
     assert_eq!(used(&view, &data), Some((vec!["held by vg-root".to_owned()], true)));
     // Partitions alone hold nothing.

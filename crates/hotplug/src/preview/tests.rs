@@ -15,7 +15,11 @@ const BLOCK: &str = r#"[{"qdev": "/machine/peripheral/data/virtio-backend", "ins
 
 fn words(planned: &Planned) -> Vec<String> {
     let steps = planned.steps.as_ref().unwrap().iter();
-    steps.map(|step| format!("{} / {}", step.command.name, step.undo.as_ref().map_or("-", |it| it.name))).collect()
+    steps
+        .map(|step| {
+            format!("{} / {}", step.command.name, step.undo.as_ref().map_or("-", |it| it.name))
+        })
+        .collect()
 }
 
 fn disk(name: &str) -> Disk {
