@@ -49,10 +49,14 @@ pub(crate) fn amount(text: &str) -> Result<u64, String> {
         'M' => 20,
         'G' => 30,
         'T' => 40,
-        _ => return Err(format!("{text:?} does not end in K, M, G or T")),
+        _ => return Err(no_amount(text)),
     };
     let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    number.ok_or_else(|| format!("{text:?} is no whole number, such as 100 or 10M"))
+    number.ok_or_else(|| no_amount(text))
+}
+
+fn no_amount(text: &str) -> String {
+    format!("{text:?} is no whole number, such as 100, 4K or 10M (K, M, G, T)")
 }
 
 /// A size in bytes that fits 32 bits, such as 4096 or 4K.
