@@ -169,7 +169,7 @@ impl Drop for Holder {
 /// Whether the system has QEMU's image tools; set-up unpacks them when it does not.
 #[must_use]
 pub fn tools_are_installed() -> bool {
-    ["qemu-img", "qemu-io"].iter().all(|name| {
+    ["qemu-img", "qemu-io", "qemu-nbd"].iter().all(|name| {
         let asked = Command::new(name)
             .arg("--version")
             .stdout(Stdio::null())
@@ -180,7 +180,7 @@ pub fn tools_are_installed() -> bool {
 }
 
 /// One of QEMU's image tools: the system's, or one that was unpacked with a QEMU.
-fn tool(name: &str) -> Result<Command> {
+pub(crate) fn tool(name: &str) -> Result<Command> {
     let on_path = env::var_os("PATH")
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file()));
     if on_path {

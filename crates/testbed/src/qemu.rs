@@ -140,7 +140,9 @@ impl Qemu {
             return Vec::new();
         };
         let triplet = "x86_64-linux-gnu";
-        let libraries = [root.join("usr/lib").join(triplet), root.join("lib").join(triplet)];
+        let shared = root.join("usr/lib").join(triplet);
+        // The rbd module finds its own there only where it was installed to.
+        let libraries = [shared.clone(), root.join("lib").join(triplet), shared.join("ceph")];
         let list = libraries.map(|path| path.display().to_string()).join(":");
         let modules = root.join(MODULES);
         vec![("LD_LIBRARY_PATH", list), ("QEMU_MODULE_DIR", modules.display().to_string())]

@@ -26,6 +26,11 @@ fn everywhere(name: &str, test: impl Fn(&Qemu, Board) -> Result<()>) {
     }
 }
 
+/// A machine with every bus. All tests share its shape, and so what is saved of it.
+fn machine(qemu: &Qemu, board: Board) -> Result<Machine> {
+    Machine::builder(qemu, board).scsi().usb().cdrom().scsi_cdrom().bridge().restored()
+}
+
 /// Where a PCI device goes on this board.
 fn pci_bus(board: Board, port: &str) -> &str {
     if board == Board::Q35 { port } else { "pci.0" }
@@ -67,7 +72,7 @@ fn unplug(machine: &mut Machine, device: &str, disk: &str) -> Result<()> {
 #[test]
 fn scsi_disks_behind_a_controller_that_was_there() {
     everywhere("scsi", |qemu, board| {
-        let mut machine = Machine::builder(qemu, board).scsi().restored()?;
+        let mut machine = machine(qemu, board)?;
         open(&mut machine, "one")?;
         let device = json!({"driver": "scsi-hd", "id": "one", "drive": "one", "serial": "one",
             "bus": "scsi0.0"});
@@ -79,7 +84,7 @@ fn scsi_disks_behind_a_controller_that_was_there() {
 #[test]
 fn scsi_disks_leave_with_their_controller() {
     everywhere("scsi controller", |qemu, board| {
-        let mut machine = Machine::builder(qemu, board).restored()?;
+        let mut machine = machine(qemu, board)?;
         open(&mut machine, "one")?;
         let controller = json!({"driver": "virtio-scsi-pci", "id": "late",
             "bus": pci_bus(board, "rp0")});
@@ -93,7 +98,7 @@ fn scsi_disks_leave_with_their_controller() {
 #[test]
 fn an_nvme_disk() {
     everywhere("nvme", |qemu, board| {
-        let mut machine = Machine::builder(qemu, board).restored()?;
+        let mut machine = machine(qemu, board)?;
         open(&mut machine, "one")?;
         let device = json!({"driver": "nvme", "id": "one", "drive": "one", "serial": "one",
             "bus": pci_bus(board, "rp0")});
@@ -105,7 +110,7 @@ fn an_nvme_disk() {
 #[test]
 fn usb_disks_of_both_kinds() {
     everywhere("usb", |qemu, board| {
-        let mut machine = Machine::builder(qemu, board).usb().restored()?;
+        let mut machine = machine(qemu, board)?;
         open(&mut machine, "stick")?;
         let stick = json!({"driver": "usb-storage", "id": "stick", "drive": "stick",
             "serial": "stick", "bus": "xhci.0"});
@@ -129,7 +134,7 @@ fn usb_disks_of_both_kinds() {
 #[test]
 fn a_disk_behind_a_bridge() {
     everywhere("bridge", |qemu, board| {
-        let mut machine = Machine::builder(qemu, board).bridge().restored()?;
+        let mut machine = machine(qemu, board)?;
         open(&mut machine, "one")?;
         let device = json!({"driver": "virtio-blk-pci", "id": "one", "drive": "one",
             "serial": "one", "bus": "br0", "addr": "1"});
