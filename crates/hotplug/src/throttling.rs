@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::command::{self, Command};
 use crate::error::{After, Error};
@@ -163,6 +163,8 @@ impl Operation for SetLimits {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::operation::script::Happens::{self, Answer};
     use crate::operation::script::play;
