@@ -2,18 +2,18 @@
 //!
 //! ```text
 //!  look ──► open the new image ──► open the tray ──► take the old out ──► put the new in
-//!                                    │    ▲                                    │
-//!                    the guest holds it ──┘                     close the tray ┘──► close the old image
+//!                                                      │    ▲                  │
+//!                                      the guest holds it ──┘    close the tray ──► close the old image
 //! ```
 //!
-//! Each step has its undo, so that a refusal anywhere leaves the drive as it was. A drive that the
-//! guest has locked is asked for like a disk: the guest answers with an event, or not in time.
+//! Each step has its undo, so that a refusal anywhere leaves the drive as it was. A tray that the
+//! guest has locked is asked for like a disk: `blockdev-open-tray` only asks, and the guest opens it
+//! with an event, or does not in time.
 
 use std::time::{Duration, Instant};
 
 use qplug_proto::{ErrorReply, Event};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::command::{self, Command};
 use crate::crowd::Crowd;
@@ -80,6 +80,8 @@ pub struct ChangeMedium {
     /// The old medium, where it is ours and must be closed.
     old: Option<Goods>,
     crowd: Crowd,
+    /// Whether the tray has opened since it was asked for.
+    opened: bool,
     outcome: Option<Result<Changed, Error>>,
 }
 
@@ -112,6 +114,7 @@ impl ChangeMedium {
             before: None,
             old: None,
             crowd: Crowd::default(),
+            opened: false,
             outcome: None,
         }
     }
@@ -216,7 +219,7 @@ impl ChangeMedium {
                 }
                 self.close();
             }
-            Ended::Failed(Error::Refused { meaning: Some(Meaning::TrayLocked), after, .. })
+            Ended::Failed(Error::Refused { meaning: Some(Meaning::TrayClosed), after, .. })
                 if !matches!(after, After::Left(_)) =>
             {
                 self.end(true);
@@ -250,10 +253,16 @@ impl ChangeMedium {
     /// Gives the run an answer, or holds a refusal back that the guest may yet lift.
     fn handle_run(&mut self, mut run: Run, answer: Answer, now: Instant) {
         if let Answer::Refused(reply) = &answer
-            && Meaning::of(reply) == Some(Meaning::TrayLocked)
+            && Meaning::of(reply) == Some(Meaning::TrayClosed)
             && let Some(until) = now.checked_add(self.timeout)
         {
-            self.stage = Stage::Held(run, reply.clone(), until);
+            // The event may have come before the answer.
+            self.stage = if std::mem::take(&mut self.opened) {
+                run.try_again();
+                Stage::Run(run)
+            } else {
+                Stage::Held(run, reply.clone(), until)
+            };
             return;
         }
         match run.handle_answer(answer, &mut Spares::default()) {
@@ -297,15 +306,20 @@ impl Operation for ChangeMedium {
         }
     }
 
-    fn handle_event(&mut self, event: &Event, now: Instant) {
-        if !matches!(self.stage, Stage::Held(..)) || !opens(event, &self.id) {
+    fn handle_event(&mut self, event: &Event, _now: Instant) {
+        if !opens(event, &self.id) {
             return;
         }
-        if let Stage::Held(run, ..) = std::mem::replace(&mut self.stage, Stage::Look)
-            && let Ok(value) = RawValue::from_string("{}".to_owned())
-        {
-            self.handle_run(run, Answer::Returned(value), now);
-        }
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Look) {
+            Stage::Held(mut run, ..) => {
+                run.try_again();
+                Stage::Run(run)
+            }
+            stage => {
+                self.opened = true;
+                stage
+            }
+        };
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
