@@ -37,6 +37,10 @@ const TAKE_OUT: &str = "take the old medium out";
 const PUT_IN: &str = "put the medium in";
 const CLOSE_TRAY: &str = "close the tray";
 
+/// How often a guest is asked again that holds the tray: one that lets go of it does not open it by
+/// itself (seen with Linux 6.1 without udev).
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(2);
+
 /// How many media one drive may have open: the one in it, the next one, and what crashes left.
 const MEDIA: std::ops::RangeInclusive<char> = 'a'..='z';
 
@@ -80,8 +84,11 @@ pub struct ChangeMedium {
     /// The old medium, where it is ours and must be closed.
     old: Option<Goods>,
     crowd: Crowd,
+    outbox: Option<Command>,
     /// Whether the tray has opened since it was asked for.
     opened: bool,
+    /// Until when a guest that holds the tray is waited for.
+    deadline: Option<Instant>,
     outcome: Option<Result<Changed, Error>>,
 }
 
@@ -89,8 +96,10 @@ pub struct ChangeMedium {
 enum Stage {
     Look,
     Run(Run),
-    /// The guest holds the tray; QEMU's words, and until when it is waited for.
+    /// The guest holds the tray; QEMU's words, and when it is asked again.
     Held(Run, ErrorReply, Instant),
+    /// The guest is being asked again.
+    Asking(Run),
     /// The old image is being closed.
     Close,
 }
@@ -114,7 +123,9 @@ impl ChangeMedium {
             before: None,
             old: None,
             crowd: Crowd::default(),
+            outbox: None,
             opened: false,
+            deadline: None,
             outcome: None,
         }
     }
@@ -254,14 +265,17 @@ impl ChangeMedium {
     fn handle_run(&mut self, mut run: Run, answer: Answer, now: Instant) {
         if let Answer::Refused(reply) = &answer
             && Meaning::of(reply) == Some(Meaning::TrayClosed)
-            && let Some(until) = now.checked_add(self.timeout)
         {
+            if self.deadline.is_none() {
+                // A time that no clock can name is never reached.
+                self.deadline = now.checked_add(self.timeout);
+            }
             // The event may have come before the answer.
             self.stage = if std::mem::take(&mut self.opened) {
                 run.try_again();
                 Stage::Run(run)
             } else {
-                Stage::Held(run, reply.clone(), until)
+                Stage::Held(run, reply.clone(), now + ASK_AGAIN_EVERY)
             };
             return;
         }
@@ -280,6 +294,7 @@ impl Operation for ChangeMedium {
             Stage::Look => self.observer.poll_transmit(),
             Stage::Run(run) => run.poll_transmit(),
             Stage::Held(..) => None,
+            Stage::Asking(_) => self.outbox.take(),
             Stage::Close => self.crowd.poll_transmit(),
         }
     }
@@ -297,7 +312,12 @@ impl Operation for ChangeMedium {
                 }
             }
             Stage::Run(run) => self.handle_run(run, answer, now),
-            Stage::Held(run, reply, until) => self.stage = Stage::Held(run, reply, until),
+            Stage::Held(run, reply, ask_at) => self.stage = Stage::Held(run, reply, ask_at),
+            // Whatever the answer is, the next step tells whether the tray is open.
+            Stage::Asking(mut run) => {
+                run.try_again();
+                self.stage = Stage::Run(run);
+            }
             Stage::Close => {
                 self.stage = Stage::Close;
                 self.crowd.handle_answer(answer, now);
@@ -324,19 +344,23 @@ impl Operation for ChangeMedium {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Held(_, _, until) => Some(*until),
+            Stage::Held(_, _, ask_at) => self.deadline.into_iter().chain([*ask_at]).min(),
             Stage::Close => self.crowd.poll_timeout(),
-            Stage::Look | Stage::Run(_) => None,
+            Stage::Look | Stage::Run(_) | Stage::Asking(_) => None,
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         match std::mem::replace(&mut self.stage, Stage::Look) {
-            Stage::Held(mut run, reply, until) if until <= now => {
+            Stage::Held(mut run, reply, _) if self.deadline.is_some_and(|it| it <= now) => {
                 match run.handle_answer(Answer::Refused(reply), &mut Spares::default()) {
                     Some(ended) => self.handle_ended(ended),
                     None => self.stage = Stage::Run(run),
                 }
+            }
+            Stage::Held(run, _, ask_at) if ask_at <= now => {
+                self.outbox = Some(command::open_tray(&self.id, self.force));
+                self.stage = Stage::Asking(run);
             }
             stage => {
                 self.stage = stage;

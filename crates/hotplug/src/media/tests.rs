@@ -108,6 +108,16 @@ fn a_tray_that_the_guest_holds_is_waited_for() {
     ];
     let changed = change("cd0", Change::Eject, OURS, NODES, steps).unwrap();
     assert_eq!((changed.medium, changed.pending), (None, false));
+    // It lets go, and must be asked again.
+    let steps = vec![
+        asked(),
+        held(),
+        At(2000),
+        asked(),
+        step("blockdev-remove-medium", "cd0"),
+        step("blockdev-del", "cd0.medium-a.format"),
+    ];
+    assert!(!change("cd0", Change::Eject, OURS, NODES, steps).unwrap().pending);
     let steps = vec![asked(), held(), At(30_000), step("blockdev-close-tray", "cd0")];
     let changed = change("cd0", Change::Eject, OURS, NODES, steps).unwrap();
     assert_eq!((changed.medium.as_deref(), changed.pending), (Some("/old.iso"), true));
