@@ -10,10 +10,12 @@
 //! guest has locked is asked for like a disk: `blockdev-open-tray` only asks, and the guest opens it
 //! with an event, or does not in time.
 
+mod drive;
+
 use std::time::{Duration, Instant};
 
 use qplug_proto::{ErrorReply, Event};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::command::{self, Command};
 use crate::crowd::Crowd;
@@ -147,7 +149,7 @@ impl ChangeMedium {
     fn begin(&mut self) -> Result<(), Error> {
         let nothing = Blocks::default();
         let blocks = self.observer.observed.blocks.as_ref().unwrap_or(&nothing);
-        let drive = find(blocks, &self.drive)?;
+        let drive = drive::find(blocks, &self.drive)?;
         self.id = drive.qdev.unwrap_or(drive.id).to_owned();
         self.before = drive.node.map(|node| node.path.clone());
         self.old = drive.node.and_then(|node| {
@@ -187,7 +189,7 @@ impl ChangeMedium {
         let is_free = |name: &DiskName| {
             observed.nodes.as_ref().is_none_or(|nodes| nodes.format_node(name).is_none())
         };
-        let names = MEDIA.filter_map(|letter| medium_name(drive, letter));
+        let names = MEDIA.filter_map(|letter| drive::medium_name(drive, letter));
         let name = names.into_iter().find(is_free).ok_or_else(|| Error::MediumInside {
             drive: self.drive.clone(),
             image: "one of too many that are open for it ('qplug recover' closes them)".to_owned(),
@@ -327,7 +329,7 @@ impl Operation for ChangeMedium {
     }
 
     fn handle_event(&mut self, event: &Event, _now: Instant) {
-        if !opens(event, &self.id) {
+        if !drive::opens(event, &self.id) {
             return;
         }
         self.stage = match std::mem::replace(&mut self.stage, Stage::Look) {
@@ -380,46 +382,6 @@ impl Operation for ChangeMedium {
     fn poll_outcome(&mut self) -> Option<Self::Outcome> {
         self.outcome.take()
     }
-}
-
-/// The drive of this id, path or old-style name.
-fn find<'a>(blocks: &'a Blocks, drive: &str) -> Result<DeviceDisk<'a>, Error> {
-    let is_it = |it: &DeviceDisk<'_>| it.id == drive || it.old_name == drive;
-    match blocks.devices().find(is_it) {
-        Some(found) if found.removable => Ok(found),
-        Some(_) => Err(Error::NotRemovable { drive: drive.to_owned() }),
-        None => {
-            let removable = blocks.devices().filter(|it| it.removable);
-            let name = |it: DeviceDisk<'_>| match it.old_name {
-                "" => it.id.to_owned(),
-                name => name.to_owned(),
-            };
-            let known = removable.map(name).collect();
-            Err(Error::NoSuchDrive { drive: drive.to_owned(), known })
-        }
-    }
-}
-
-/// What a medium in a drive is called; nothing where no name can be made of the drive's.
-fn medium_name(drive: &DeviceDisk<'_>, letter: char) -> Option<DiskName> {
-    let suffix = format!(".medium-{letter}");
-    let base = if drive.id.contains('/') { drive.old_name } else { drive.id };
-    let fits = crate::MAX_NAME_BYTES - suffix.len();
-    let base = base.get(..base.len().min(fits)).filter(|base| !base.is_empty()).unwrap_or("drive");
-    DiskName::new(&format!("{base}{suffix}")).ok()
-}
-
-/// Whether the event says that this drive's tray is open now.
-fn opens(event: &Event, id: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Data {
-        id: String,
-        #[serde(rename = "tray-open")]
-        tray_open: bool,
-    }
-    let data = event.data.as_ref().filter(|_| event.name == "DEVICE_TRAY_MOVED");
-    let data = data.and_then(|data| serde_json::from_str::<Data>(data.get()).ok());
-    data.is_some_and(|data| data.id == id && data.tray_open)
 }
 
 #[cfg(test)]
