@@ -280,6 +280,52 @@ pub(crate) fn remove_device(id: &str) -> Command {
     Command::with("device_del", json!({"id": id}))
 }
 
+/// Opens a drive's tray, or asks the guest that has locked it.
+pub(crate) fn open_tray(drive: &str, force: bool) -> Command {
+    let mut arguments = json!({"id": drive});
+    if force {
+        arguments["force"] = json!(true);
+    }
+    Command::with("blockdev-open-tray", arguments)
+}
+
+/// Closes a drive's tray.
+pub(crate) fn close_tray(drive: &str) -> Command {
+    Command::with("blockdev-close-tray", json!({"id": drive}))
+}
+
+/// Takes the medium out of a drive whose tray is open.
+pub(crate) fn remove_medium(drive: &str) -> Command {
+    Command::with("blockdev-remove-medium", json!({"id": drive}))
+}
+
+/// Puts a node into a drive that is empty and open.
+pub(crate) fn insert_medium(drive: &str, node: &str) -> Command {
+    Command::with("blockdev-insert-medium", json!({"id": drive, "node-name": node}))
+}
+
+/// Opens an image and puts it into a drive, all in one.
+pub(crate) fn change_medium(drive: &str, path: &str, format: &str, read_only: bool) -> Command {
+    let mode = if read_only { "read-only" } else { "read-write" };
+    let arguments =
+        json!({"id": drive, "filename": path, "format": format, "read-only-mode": mode});
+    Command::with("blockdev-change-medium", arguments)
+}
+
+/// Gives the disk over this node another size, in bytes.
+pub(crate) fn resize(node: &str, bytes: u64) -> Command {
+    Command::with("block_resize", json!({"node-name": node, "size": bytes}))
+}
+
+/// Limits the speed of a device's disk.
+pub(crate) fn throttle_device(device: &str, limits: Map<String, Value>) -> Command {
+    let mut arguments = json!({"id": device});
+    if let Value::Object(object) = &mut arguments {
+        object.extend(limits);
+    }
+    Command::with("block_set_io_throttle", arguments)
+}
+
 /// Sets a device's property.
 pub(crate) fn set_property(path: &str, property: &str, value: Value) -> Command {
     Command::with("qom-set", json!({"path": path, "property": property, "value": value}))

@@ -154,6 +154,64 @@ pub enum Error {
         "this machine has no USB controller with an id; nothing was changed. Start QEMU with one (-device qemu-xhci,id=xhci)"
     )]
     NoUsbBus,
+    /// There is no such drive.
+    #[error(
+        "there is no CD or floppy drive {drive} in this machine; nothing was changed{}",
+        list("there is", known)
+    )]
+    NoSuchDrive {
+        /// What was asked for.
+        drive: String,
+        /// The drives there are.
+        known: Vec<String>,
+    },
+    /// The medium of this device cannot be changed.
+    #[error(
+        "{drive} is a hard disk, and has no medium to change; nothing was changed. 'qplug attach' and 'qplug detach' are for those"
+    )]
+    NotRemovable {
+        /// The device.
+        drive: String,
+    },
+    /// There is something in the drive.
+    #[error(
+        "there is a medium in {drive} already: {image}; nothing was changed. 'qplug swap' puts another in its place, 'qplug eject' takes it out"
+    )]
+    MediumInside {
+        /// The drive.
+        drive: String,
+        /// What is in it.
+        image: String,
+    },
+    /// Another client changed the drive's medium meanwhile.
+    #[error(
+        "another client of this machine changed the medium of {drive} meanwhile; what this command had done is undone. Look at 'qplug list', and run it again if you still want to"
+    )]
+    DriveOvertaken {
+        /// The drive.
+        drive: String,
+    },
+    /// There is no such device, or nothing is in it.
+    #[error(
+        "there is no disk or device called {name} in this machine; nothing was changed{}",
+        list("there is", known)
+    )]
+    NoSuchDevice {
+        /// The name.
+        name: String,
+        /// The devices that have a disk.
+        known: Vec<String>,
+    },
+    /// The size is one that the disk cannot have.
+    #[error("{name} cannot be given {bytes} bytes: {why}; nothing was changed")]
+    SizeUnfit {
+        /// The disk.
+        name: String,
+        /// The size that was asked for.
+        bytes: u64,
+        /// Why not.
+        why: String,
+    },
     /// There is no such disk.
     #[error("there is no disk called {name} in this machine{}", list("qplug attached", known))]
     NoSuchDisk {
@@ -312,6 +370,12 @@ impl Error {
             | Self::NoSuchGroup { .. }
             | Self::GroupExists { .. }
             | Self::NoUsbBus
+            | Self::NoSuchDrive { .. }
+            | Self::NotRemovable { .. }
+            | Self::MediumInside { .. }
+            | Self::DriveOvertaken { .. }
+            | Self::SizeUnfit { .. }
+            | Self::NoSuchDevice { .. }
             | Self::NameTaken { .. }
             | Self::NotOurs { .. }
             | Self::ImageInUse { .. }

@@ -12,12 +12,16 @@ use crate::drive::{drive, view};
 use crate::error::Error;
 use crate::identity::Identify;
 use crate::list::{List, ListedDisk};
+use crate::media::{ChangeMedium, Changed};
 use crate::name::DiskName;
 use crate::native::AskNative;
 use crate::ports::{ListPorts, Ports};
 use crate::preview::{Plans, Preview};
 use crate::recover::{Recover, Recovered};
+use crate::resize::{Resize, Resized};
 use crate::status::{AskStatus, Status};
+use crate::throttle::Limits;
+use crate::throttling::{Limited, SetLimits, Throttled};
 use crate::wait::AwaitGuest;
 
 /// A running machine, through a QMP client.
@@ -84,6 +88,30 @@ impl Machine {
     /// When the machine could not be looked at; nothing was changed then.
     pub async fn recover(&self, timeout: Duration) -> Result<Recovered, Error> {
         drive(&self.client, Recover::new(timeout)).await
+    }
+
+    /// Changes the medium of a CD or floppy drive.
+    ///
+    /// # Errors
+    /// See [`Error`]. A guest that holds the tray is no error, but [`Changed::pending`].
+    pub async fn change_medium(&self, change: ChangeMedium) -> Result<Changed, Error> {
+        drive(&self.client, change).await
+    }
+
+    /// Gives a disk another size; the guest sees it at once, but for some NVMe drivers.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn resize(&self, resize: Resize) -> Result<Resized, Error> {
+        drive(&self.client, resize).await
+    }
+
+    /// Sets the limits to the speed of a disk, or of a group of disks.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn throttle(&self, what: Throttled, limits: Limits) -> Result<Limited, Error> {
+        drive(&self.client, SetLimits::new(what, limits)).await
     }
 
     /// What an attach of these disks would do. Nothing is changed.
