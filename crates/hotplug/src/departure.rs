@@ -10,9 +10,7 @@ use crate::leaving::Goods;
 use crate::name::{DiskName, SHARED_CONTROLLER, SHARED_GROUP};
 use crate::observe::{Look, Observed};
 use crate::places::pending_mark;
-
-/// How a descriptor says that qplug handed it over, before the disk's name.
-const OWNER: &str = "qplug ";
+use crate::storage;
 
 /// The path of a node that was given a descriptor.
 const FDSET: &str = "/dev/fdset/";
@@ -99,7 +97,7 @@ pub(crate) fn plan(observed: &Observed, name: &DiskName) -> Result<Goods, Error>
     let owned = owned.filter(|id| DiskName::of_object(id).as_ref() == Some(name));
     let owned = owned.filter(|id| *id != name.pending()).map(command::remove_object);
     let sets = observed.fdsets.iter().flat_map(|sets| sets.owned());
-    let sets = sets.filter(|(_, owner)| owner.strip_prefix(OWNER) == Some(name.as_str()));
+    let sets = sets.filter(|(_, owner)| storage::disk_of(owner) == Some(name.as_str()));
     let sets = sets.map(|(set, _)| command::remove_descriptors(set));
     Ok(Goods {
         name: name.to_string(),
