@@ -6,12 +6,14 @@
 //! ```
 //!
 //! All of it is pure but [`Machine`], which moves an operation over a connection, and
-//! [`DiskBuilder::image`], which looks at the image.
+//! [`StorageBuilder::look`], which looks at the image.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `name.rs` | what a disk may be called, and what it is called in the machine |
-//! | `disk.rs`, `image.rs`, `format.rs` | the disk that is wanted: its image, and what its header may be believed |
+//! | `disk.rs`, `options.rs` | the disk that is wanted |
+//! | `storage.rs`, `secret.rs` | where its bytes are: as QEMU opens them, and what that takes |
+//! | `image.rs`, `format.rs` | looking at an image: what its header may be believed, who has it open |
 //! | `inventory.rs` | the machine as its answers show it |
 //! | `command.rs`, `texts.rs` | the QMP commands given, and the table of QEMU's error texts |
 //! | `plan.rs`, `run.rs` | what to do, each step with its undo |
@@ -52,6 +54,7 @@ mod preview;
 mod recover;
 mod resize;
 mod run;
+mod secret;
 mod spares;
 mod status;
 mod step;
@@ -83,8 +86,9 @@ pub use ports::{ListPorts, ListedPort, PortKind, PortState, Ports};
 pub use preview::{Planned, PlannedStep, Plans, Preview};
 pub use recover::{Recover, Recovered};
 pub use resize::{Resize, Resized, Size};
+pub use secret::Secret;
 pub use status::{AskStatus, Status};
-pub use storage::Storage;
+pub use storage::{LocationError, Storage, StorageBuilder};
 pub use texts::Meaning;
 pub use throttle::{LimitError, Limits, Throttle};
 pub use throttling::{Limited, SetLimits, Throttled};

@@ -185,7 +185,6 @@ impl ChangeMedium {
     /// The new medium, as a disk of which only the nodes are wanted.
     fn medium(&self, mut storage: Storage, drive: &DeviceDisk<'_>) -> Result<Disk, Error> {
         let observed = &self.observer.observed;
-        storage.number_descriptors(observed.fdsets.as_ref());
         let is_free = |name: &DiskName| {
             observed.nodes.as_ref().is_none_or(|nodes| nodes.format_node(name).is_none())
         };
@@ -194,6 +193,8 @@ impl ChangeMedium {
             drive: self.drive.clone(),
             image: "one of too many that are open for it ('qplug recover' closes them)".to_owned(),
         })?;
+        let mut taken = observed.fdsets.iter().flat_map(|sets| sets.numbers()).collect();
+        storage.number_descriptors(&name, &mut taken);
         let disk = Disk::named(name.as_str())?.serial(Some("medium")).storage(storage)?;
         Ok(disk.read_only(self.read_only))
     }
