@@ -11,14 +11,18 @@ use crate::failure::Failure;
 /// The longest secret, in bytes; nobody keeps one of a megabyte on purpose.
 const MAX_SECRET_BYTES: u64 = 1 << 20;
 
-/// Reads a secret from this file, else from this variable of the environment, if either is there. The
-/// end of the last line is no part of it.
-pub(super) fn read(file: Option<PathBuf>, variable: &str) -> Result<Option<Secret>, Failure> {
-    let Some(path) = file else {
-        let value = std::env::var_os(variable).filter(|value| !value.is_empty());
-        return Ok(value.map(|value| Secret::new(value.into_encoded_bytes())));
-    };
-    read_file(&path).map(Secret::new).map(Some)
+/// The variable of the environment that may hold a passphrase.
+const PASSPHRASE: &str = "QPLUG_PASSPHRASE";
+
+/// The passphrase of the environment, if there is one.
+pub(super) fn passphrase() -> Option<Secret> {
+    let value = std::env::var_os(PASSPHRASE).filter(|value| !value.is_empty())?;
+    Some(Secret::new(value.into_encoded_bytes()))
+}
+
+/// Reads a secret from a file. The end of the last line is no part of it.
+pub(super) fn read(path: PathBuf) -> Result<Secret, Failure> {
+    read_file(&path).map(Secret::new)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -63,6 +67,5 @@ mod tests {
         std::fs::write(&path, "\n").unwrap();
         assert!(read_file(&path).unwrap_err().message.contains("empty"));
         assert!(read_file(&folder.path().join("none")).is_err());
-        assert!(read(None, "QPLUG_NO_SUCH_VARIABLE").unwrap().is_none());
     }
 }

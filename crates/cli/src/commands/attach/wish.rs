@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use qplug_hotplug::{
-    Access, Bus, BusError, DeviceOptions, Disk, DiskError, DiskName, Format, Limits, Storage,
-    StorageBuilder, Throttle,
+    Access, Bus, BusError, DeviceOptions, Disk, DiskError, DiskName, Format, ImageError, Limits,
+    Storage, StorageBuilder, Throttle,
 };
 use qplug_qmp::Address;
 use serde_json::Value;
@@ -20,10 +20,6 @@ pub(super) struct Wish {
     /// Whether it is about one disk by its nature, and not a list of one.
     pub(super) is_single: bool,
 }
-
-/// Variables of the environment that hold secrets.
-const PASSPHRASE: &str = "QPLUG_PASSPHRASE";
-const PASSWORD: &str = "QPLUG_PASSWORD";
 
 /// Reads what is asked for.
 pub(super) fn read(args: &Attach, address: &Address) -> Result<Wish, Failure> {
@@ -92,20 +88,26 @@ fn open(
     };
     let disk = Disk::named(&name)?.serial(words.serial.as_deref()).bus(bus);
     let layer = |text: &String| layer(text, folder);
-    let storage = builder
+    let builder = builder
         .format(words.format.clone())
         .read_only(words.read_only)
         .remote(words.remote || is_elsewhere)
         .hand_over(words.pass_fd)
-        .passphrase(secret::read(in_folder(words.secret_file.as_ref(), folder), PASSPHRASE)?)
-        .password(secret::read(in_folder(words.password_file.as_ref(), folder), PASSWORD)?)
+        .passphrase(in_folder(words.secret_file.as_ref(), folder).map(secret::read).transpose()?)
+        .password(in_folder(words.password_file.as_ref(), folder).map(secret::read).transpose()?)
         .certificates(words.image_tls_creds.clone())
         .backing(words.backing.iter().map(layer).collect::<Result<_, _>>()?)
         .no_backing(words.no_backing)
         .snapshot(words.snapshot)
-        .snapshot_folder(in_folder(words.snapshot_folder.as_ref(), folder))
-        .look()
-        .map_err(DiskError::from)?;
+        .snapshot_folder(in_folder(words.snapshot_folder.as_ref(), folder));
+    let storage = match (builder.clone().look(), secret::passphrase()) {
+        // The environment's is for those that need one, and there may be others in the list.
+        (Err(ImageError::NoPassphrase { .. }), Some(secret)) => {
+            builder.passphrase(Some(secret)).look()
+        }
+        (looked, _) => looked,
+    };
+    let storage = storage.map_err(DiskError::from)?;
     Ok(disk.storage(storage)?)
 }
 
