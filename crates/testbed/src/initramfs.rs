@@ -1,4 +1,4 @@
-//! The guest's first and only file system: `/init` and the drivers it loads.
+//! The guest's first and only file system: `/init`, the drivers it loads, and perhaps the guest agent.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,7 +19,19 @@ pub const WANTED: &[&str] = &[
     "xhci_pci",
     "usb_storage",
     "uas",
+    // CD drives, and the controllers that the boards have for them.
+    "sr_mod",
+    "ahci",
+    "ata_piix",
+    // The guest agent's port.
+    "virtio_console",
+    // A file system. It asks for its checksums by name, which no module's dependencies tell.
+    "crc32c_generic",
+    "ext4",
 ];
+
+/// The guest agent's program.
+pub const AGENT: &str = "qemu-ga";
 
 /// No folder of kernel modules is deeper.
 const MAX_DEPTH: usize = 12;
@@ -35,6 +47,34 @@ pub fn build(init: &[u8], modules: &Path) -> Result<Vec<u8>> {
         archive.file(&format!("modules/{position:02}-{name}.ko"), content);
     }
     Ok(archive.finish())
+}
+
+/// The guest agent as a second archive: the kernel unpacks those it finds one behind the other.
+/// `folder` is [`crate::boot_files::agent_folder`].
+pub fn with_agent(mut base: Vec<u8>, folder: &Path) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    // The kernel looks for the program's interpreter in lib64, and that for libraries in lib.
+    for parent in ["usr", "usr/sbin", "lib", "lib64", "run", "mnt"] {
+        archive.folder(parent);
+    }
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .map_err(Error::file("list", folder))?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    for name in names {
+        let path = folder.join(&name);
+        let content = fs::read(&path).map_err(Error::file("read", &path))?;
+        let place = match name.as_str() {
+            AGENT => "usr/sbin",
+            name if name.starts_with("ld-linux") => "lib64",
+            _ => "lib",
+        };
+        archive.program(&format!("{place}/{name}"), &content);
+    }
+    base.extend(archive.finish());
+    Ok(base)
 }
 
 /// The wanted modules and all they depend on, each behind its dependencies.
