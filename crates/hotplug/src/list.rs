@@ -150,7 +150,7 @@ impl List {
         ListedDisk {
             name: id.to_owned(),
             state,
-            guest_path: serial.as_deref().map(|it| crate::Bus::VirtioBlk.guest_path(it)),
+            guest_path: serial.as_deref().map(|it| crate::Bus::VirtioBlk.guest_path(it, None)),
             serial,
             port: self.pci.port_of(id).map(|port| port.to_string()),
             image: node.map(|node| node.path.clone()),
