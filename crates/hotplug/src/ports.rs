@@ -110,7 +110,7 @@ impl ListPorts {
 
     fn handle_pci(&mut self, answer: Answer) -> Result<(), Error> {
         self.pci = decode(&command::query_pci(), answer)?;
-        self.ports = self.pci.ports();
+        self.ports = self.pci.ports().to_vec();
         for at in 0..self.ports.len() {
             let (Port::Root(id), occupancy) = &self.ports[at] else { continue };
             let (hotplug, bus) = (command::query_hotplug(id), command::query_bus(id));

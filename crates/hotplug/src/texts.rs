@@ -249,10 +249,7 @@ mod tests {
                 Meaning::PortTaken,
             ),
             ("Bus 'pcie.0' does not support hotplugging", Meaning::NotHotpluggable),
-            (
-                "Hot-plug failed: unsupported by the port device 'fixed0'",
-                Meaning::NotHotpluggable,
-            ),
+            ("Hot-plug failed: unsupported by the port device 'fixed0'", Meaning::NotHotpluggable),
             ("Bus 'nobus.0' not found", Meaning::NoBus),
             ("Device 'scsi-hd' can't go on PCIE bus", Meaning::WrongBus),
             ("Device 'virtio-blk-pci' can't go on usb-bus bus", Meaning::WrongBus),

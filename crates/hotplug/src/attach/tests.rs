@@ -253,7 +253,8 @@ fn a_controller_makes_room_where_the_ports_do_not_and_goes_again_when_no_disk_ca
         steps.push(open());
         steps
     };
-    let steps = vec![plug(r#""drive":"data.format","serial":"data","bus":"qplug.scsi.0.0""#, Ok("{}"))];
+    let steps =
+        vec![plug(r#""drive":"data.format","serial":"data","bus":"qplug.scsi.0.0""#, Ok("{}"))];
     let attached = attach(disk(), script([look(), steps])).unwrap();
     assert_eq!((attached.bus, attached.port.as_deref()), (Bus::VirtioScsi, Some("qplug.scsi.0")));
     let steps = vec![

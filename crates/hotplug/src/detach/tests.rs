@@ -1,8 +1,8 @@
 //! Detaches, played against scripts.
 
 use super::*;
-use crate::operation::script::Happens::{self, Answer, At, Closed, Event, Lost, Unsent};
 use crate::error::After;
+use crate::operation::script::Happens::{self, Answer, At, Closed, Event, Lost, Unsent};
 use crate::operation::script::play;
 use crate::texts::Meaning;
 
@@ -129,7 +129,8 @@ fn a_disk_that_a_job_or_an_export_uses_is_not_touched() {
     let jobs = || Answer("query-block-jobs", "", Ok(r#"[{"type": "mirror", "device": "k"}]"#));
     let on_ours = r#"{"nodes": [{"id": 1, "type": "block-job", "name": "k"}, {"id": 2, "type": "block-driver", "name": "data.format"}], "edges": [{"parent": 1, "child": 2}]}"#;
     let graph = Answer("x-debug-query-block-graph", "", Ok(on_ours));
-    let error = play_all([vec![blocks(), jobs(), NO_EXPORTS, NO_OBJECTS], vec![graph]]).unwrap_err();
+    let error =
+        play_all([vec![blocks(), jobs(), NO_EXPORTS, NO_OBJECTS], vec![graph]]).unwrap_err();
     assert!(error.to_string().contains("the block job k (mirror)"), "{error}");
     let graph = Answer("x-debug-query-block-graph", "", Ok(r#"{"nodes": [], "edges": []}"#));
     let script = [vec![blocks(), jobs(), NO_EXPORTS, NO_OBJECTS], vec![graph, ASK, GONE, CLOSE]];

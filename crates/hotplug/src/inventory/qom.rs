@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::Port;
+use super::pci::SLOTS_BEHIND_BRIDGE;
+
 /// The devices that have ids, from `/machine/peripheral`, or those on a bus.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Vec<Property>")]
@@ -68,6 +71,20 @@ impl Devices {
             self.0.iter().map(|(id, kind)| (id.as_str(), kind.as_str())).collect();
         all.sort_unstable();
         all
+    }
+
+    /// The PCI ports that devices are, in order: root ports, downstream ports of switches, and the
+    /// slots behind bridges. It shows also those that no firmware has numbered yet.
+    pub(crate) fn ports(&self) -> Vec<Port> {
+        let ports = |(id, kind): (&str, &str)| match kind {
+            "pcie-root-port" | "ioh3420" | "xio3130-downstream" => vec![Port::Root(id.to_owned())],
+            "pci-bridge" | "pcie-pci-bridge" => {
+                let slot = |slot| Port::Slot { bus: id.to_owned(), slot };
+                SLOTS_BEHIND_BRIDGE.map(slot).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.all().into_iter().flat_map(ports).collect()
     }
 
     /// The ids of the virtio-scsi controllers, in order.
