@@ -22,6 +22,7 @@
 mod attach;
 mod bus;
 mod command;
+mod crowd;
 mod departure;
 mod detach;
 mod disk;
@@ -40,6 +41,7 @@ mod options;
 mod places;
 mod plan;
 mod ports;
+mod recover;
 mod run;
 mod spares;
 mod status;
@@ -66,6 +68,7 @@ pub use options::{
     Access, Aio, Cache, DetectZeroes, DeviceOptions, OnError, OptionError, UnknownWord,
 };
 pub use ports::{ListPorts, ListedPort, PortKind, PortState, Ports};
+pub use recover::{Recover, Recovered};
 pub use status::{AskStatus, Status};
 pub use storage::Storage;
 pub use texts::Meaning;

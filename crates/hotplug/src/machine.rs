@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::list::{List, ListedDisk};
 use crate::name::DiskName;
 use crate::ports::{ListPorts, Ports};
+use crate::recover::{Recover, Recovered};
 use crate::status::{AskStatus, Status};
 
 /// A running machine, through a QMP client.
@@ -57,15 +58,27 @@ impl Machine {
     /// # Errors
     /// See [`Error`]. A guest that does not answer in time is no error, but [`Detached::Pending`].
     pub async fn detach(&self, name: &DiskName, timeout: Duration) -> Result<Detached, Error> {
-        let outcomes = self.detach_all(Which::Named(vec![name.clone()]), timeout).await;
+        let outcomes = self.detach_all(Which::Named(vec![name.clone()]), timeout).await?;
         // One for each disk, and there is one.
         outcomes.into_iter().next().map_or(Err(Error::NotTried), |(_, outcome)| outcome)
     }
 
     /// Pulls disks out, all at once: the guest is asked for all of them together, and each ends for
     /// itself.
-    pub async fn detach_all(&self, which: Which, timeout: Duration) -> Departures {
+    ///
+    /// # Errors
+    /// When the machine could not be looked at; nothing was changed then.
+    pub async fn detach_all(&self, which: Which, timeout: Duration) -> Result<Departures, Error> {
         drive(&self.client, Detach::new(which, timeout)).await
+    }
+
+    /// Finishes what is half done, and waits at most `timeout` for guests that were asked to let go
+    /// of disks before. Empty when nothing was left.
+    ///
+    /// # Errors
+    /// When the machine could not be looked at; nothing was changed then.
+    pub async fn recover(&self, timeout: Duration) -> Result<Recovered, Error> {
+        drive(&self.client, Recover::new(timeout)).await
     }
 
     /// All disks of the machine, also those that qplug did not make.

@@ -346,7 +346,7 @@ impl Planner<'_> {
 /// Who else in this machine has the image open, where one of the two writes.
 fn other_user(observed: &Observed, disk: &Disk) -> Option<String> {
     let nodes = observed.nodes.as_ref()?;
-    let ours = [disk.name.format_node(), disk.name.file_node(), disk.name.throttle()];
+    let ours = [disk.name.format_node(), disk.name.file_node(), disk.name.limits_node()];
     let node = nodes.over(disk.storage.shown()?).find(|node| {
         let both_read = node.read_only && disk.read_only;
         !ours.contains(&node.name) && !both_read

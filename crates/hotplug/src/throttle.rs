@@ -67,7 +67,7 @@ impl Throttle {
 
     /// The id of the group's object.
     pub(crate) fn group_id(&self, disk: &DiskName) -> String {
-        self.found.clone().or_else(|| self.shared_id()).unwrap_or_else(|| disk.throttle())
+        self.found.clone().or_else(|| self.shared_id()).unwrap_or_else(|| disk.throttle_group())
     }
 }
 

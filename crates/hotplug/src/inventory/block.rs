@@ -72,9 +72,12 @@ impl Nodes {
         self.by_path.get(path).into_iter().flatten().map(|at| &self.nodes[*at])
     }
 
-    /// The disks that qplug made.
+    /// The disks that qplug made: both nodes are there.
     pub(crate) fn disks(&self) -> impl Iterator<Item = (DiskName, &Node)> {
-        self.nodes.iter().filter_map(|node| Some((DiskName::of_format_node(&node.name)?, node)))
+        self.nodes.iter().filter_map(|node| {
+            let name = DiskName::of_format_node(&node.name)?;
+            self.by_name.contains_key(&name.file_node()).then_some((name, node))
+        })
     }
 }
 
@@ -139,6 +142,12 @@ impl Blocks {
         Some(self.blocks[*self.by_id.get(id)?].disk())
     }
 
+    /// The device that holds this node.
+    pub(crate) fn holder(&self, node: &str) -> Option<&str> {
+        let holds = |block: &&Block| block.inserted.as_ref().is_some_and(|it| it.name == node);
+        self.blocks.iter().find(holds).map(Block::id)
+    }
+
     /// The disks of all devices.
     pub(crate) fn devices(&self) -> impl Iterator<Item = DeviceDisk<'_>> {
         self.blocks.iter().filter(|block| !block.id().is_empty()).map(Block::disk)
@@ -172,7 +181,8 @@ mod tests {
         let nodes: Nodes = serde_json::from_str(
             r##"[{"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
                 {"node-name": "#block1.format", "drv": "raw", "file": "/b", "ro": false, "image": {"virtual-size": 1}},
-                {"node-name": "data.file", "drv": "file", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"##,
+                {"node-name": "data.file", "drv": "file", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
+                {"node-name": "mine.format", "drv": "raw", "file": "/c", "ro": false, "image": {"virtual-size": 1}}]"##,
         )
         .unwrap();
         let names: Vec<_> = nodes.disks().map(|(name, _)| name.to_string()).collect();
