@@ -48,19 +48,12 @@ struct Controller {
 impl Places {
     /// What there is.
     pub(crate) fn of(observed: &Observed) -> Self {
-        let nothing = Pci::default();
-        let pci = observed.pci.as_ref().unwrap_or(&nothing);
-        let machine_type = observed.machine_type.as_deref().unwrap_or_default();
-        let board = pci.board().or_of_type(machine_type);
-        let mut all = match board {
-            Board::S390x => vec![(Port::ChannelSubsystem, Occupancy::Free)],
-            _ => pci.ports().to_vec(),
-        };
+        let (board, all) = (board(observed), ports(observed));
         let (controllers, leaving) = controllers(observed);
         let devices = observed.devices.as_ref();
-        all.extend(devices.map(|devices| hidden(devices, &all)).unwrap_or_default());
         let named = all.iter().enumerate().map(|(at, (port, _))| (port.to_string(), at));
-        let usb = || pci.usb_buses().iter().map(|bus| (Port::Usb(bus.name.clone()), bus.is_slow));
+        let usb = || observed.pci.iter().flat_map(Pci::usb_buses);
+        let usb = || usb().map(|bus| (Port::Usb(bus.name.clone()), bus.is_slow));
         let spares = Spares {
             pci: by_merit(&all),
             usb: usb().map(|(port, _)| port).collect(),
@@ -71,7 +64,7 @@ impl Places {
             board,
             by_name: named.collect(),
             all,
-            unnamed: pci.unnamed_ports(),
+            unnamed: observed.pci.as_ref().map_or(0, Pci::unnamed_ports),
             spares,
             slow: usb().filter(|(_, is_slow)| *is_slow).map(|(port, _)| port).collect(),
             controllers,
@@ -261,15 +254,25 @@ fn by_merit(all: &[(Port, Occupancy)]) -> VecDeque<Port> {
     ports.into_iter().map(|(port, _)| port.clone()).collect()
 }
 
-/// The ports of devices that `query-pci` does not show, because they are behind a bridge that no
-/// firmware has numbered.
-fn hidden(devices: &Devices, shown: &[(Port, Occupancy)]) -> Vec<(Port, Occupancy)> {
-    let shown: HashSet<_> = shown.iter().filter_map(|(port, _)| port.bus()).collect();
-    let ports = devices
-        .ports()
-        .into_iter()
-        .filter(|port| !port.bus().is_some_and(|bus| shown.contains(&bus)));
-    ports.map(|port| (port, Occupancy::Unknown)).collect()
+/// The kind of machine, by its PCI devices, else by its type.
+pub(crate) fn board(observed: &Observed) -> Board {
+    let board = observed.pci.as_ref().map_or(Board::Unknown, Pci::board);
+    board.or_of_type(observed.machine_type.as_deref().unwrap_or_default())
+}
+
+/// Every port that is for one device, and the channel subsystem. `query-pci` does not show those
+/// behind a bridge that no firmware has numbered; the devices do, where they were looked at.
+pub(crate) fn ports(observed: &Observed) -> Vec<(Port, Occupancy)> {
+    let shown = match board(observed) {
+        Board::S390x => return vec![(Port::ChannelSubsystem, Occupancy::Free)],
+        _ => observed.pci.as_ref().map_or(&[][..], Pci::ports),
+    };
+    let buses: HashSet<_> = shown.iter().filter_map(|(port, _)| port.bus()).collect();
+    let is_hidden = |port: &Port| !port.bus().is_some_and(|bus| buses.contains(&bus));
+    let hidden = observed.devices.iter().flat_map(Devices::ports).filter(is_hidden);
+    let mut all = shown.to_vec();
+    all.extend(hidden.map(|port| (port, Occupancy::Unknown)));
+    all
 }
 
 /// The controllers that can be used, and those that are being unplugged.

@@ -65,8 +65,6 @@ pub(crate) enum Occupancy {
     Free,
     /// It holds a device: its id, or what it is when it has none.
     Taken(String),
-    /// It takes no device while the machine runs (`hotplug=off`).
-    Fixed,
     /// Firmware has not numbered the buses yet, so it is not shown.
     Unknown,
 }
@@ -128,7 +126,6 @@ impl fmt::Display for Occupancy {
         match self {
             Self::Free => f.write_str("free"),
             Self::Taken(by) => write!(f, "holds {by}"),
-            Self::Fixed => f.write_str("takes nothing while the machine runs (hotplug=off)"),
             Self::Unknown => f.write_str("unknown until the machine's firmware has run"),
         }
     }

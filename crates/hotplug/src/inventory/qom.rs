@@ -49,10 +49,20 @@ impl From<Vec<Property>> for Objects {
     }
 }
 
+/// The QOM path of the device of this id.
+pub(crate) fn device_path(id: &str) -> String {
+    format!("/machine/peripheral/{id}")
+}
+
 impl Devices {
     /// How many there are.
     pub(crate) fn children(&self) -> usize {
         self.0.len()
+    }
+
+    /// The links of a bus, with their types, in order.
+    pub(crate) fn links(&self) -> Vec<(&str, &str)> {
+        self.all().into_iter().filter(|(name, _)| name.starts_with("child[")).collect()
     }
 
     /// Whether there is one of this id.
