@@ -49,6 +49,9 @@ impl From<Vec<Property>> for Objects {
     }
 }
 
+/// The types of PCI Express ports.
+const ROOT_PORTS: [&str; 3] = ["pcie-root-port", "ioh3420", "xio3130-downstream"];
+
 /// The QOM path of the device of this id.
 pub(crate) fn device_path(id: &str) -> String {
     format!("/machine/peripheral/{id}")
@@ -87,7 +90,7 @@ impl Devices {
     /// slots behind bridges. It shows also those that no firmware has numbered yet.
     pub(crate) fn ports(&self) -> Vec<Port> {
         let ports = |(id, kind): (&str, &str)| match kind {
-            "pcie-root-port" | "ioh3420" | "xio3130-downstream" => vec![Port::Root(id.to_owned())],
+            kind if ROOT_PORTS.contains(&kind) => vec![Port::Root(id.to_owned())],
             "pci-bridge" | "pcie-pci-bridge" => {
                 let slot = |slot| Port::Slot { bus: id.to_owned(), slot };
                 SLOTS_BEHIND_BRIDGE.map(slot).collect()
@@ -95,6 +98,11 @@ impl Devices {
             _ => Vec::new(),
         };
         self.all().into_iter().flat_map(ports).collect()
+    }
+
+    /// Whether the device of this id is a PCI Express port.
+    pub(crate) fn is_root_port(&self, id: &str) -> bool {
+        self.kind(id).is_some_and(|kind| ROOT_PORTS.contains(&kind))
     }
 
     /// The ids of the virtio-scsi controllers, in order.
