@@ -3,6 +3,7 @@
 //! Nothing is installed and nothing outside the cache changes: packages are fetched through the
 //! machine's own package sources, with package lists of our own, and unpacked.
 
+mod agent;
 mod apt;
 mod guest;
 mod kernel;
@@ -81,8 +82,17 @@ fn boot_files(packages: &mut Packages) -> Result<Vec<String>> {
         None => kernel::set_up(packages)?,
     };
     let initramfs = guest::set_up(&kernel)?;
-    Ok(vec![
+    let mut lines = vec![
         format!("kernel   {}", kernel.image.display()),
         format!("guest    {}", initramfs.display()),
-    ])
+    ];
+    match agent::set_up(packages).and_then(|agent| guest::set_up_with_agent(&kernel, &agent)) {
+        Ok(initramfs) => lines.push(format!("agent    {}", initramfs.display())),
+        // Who brings a kernel may be on a system that has no package of the agent.
+        Err(error) if Kernel::chosen()?.is_some() => {
+            lines.push(format!("agent    none, and no test runs it: {error}"));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(lines)
 }

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::system::RebootCommand;
 
 use crate::disk::Disk;
 use crate::uevent::Uevent;
+use crate::{drive, mounts};
 
 /// The most bytes one `read` returns: the answer is one line.
 const MAX_READ: usize = 2048;
@@ -74,6 +76,15 @@ impl Session {
                 Some(_) => Ok("released".to_owned()),
                 None => Err(format!("'{serial}' is not held")),
             },
+            ["mount", serial, kind] => find(serial)
+                .and_then(|disk| mounts::attach(&disk, kind))
+                .map(|place| place.display().to_string()),
+            ["unmount", serial] => mounts::detach(serial).map(|()| "unmounted".to_owned()),
+            ["udev", serial, id_serial] => find(serial)
+                .and_then(|disk| disk.note_for_udev(id_serial))
+                .map(|()| "noted".to_owned()),
+            ["drives"] => Ok(drive::names().join(" ")),
+            ["medium", name] => drive::medium(name),
             ["poweroff"] => {
                 return Disposition::Power("ok poweroff".to_owned(), RebootCommand::PowerOff);
             }
@@ -89,8 +100,12 @@ impl Session {
     }
 
     fn hold(&mut self, serial: &str) -> Result<String, String> {
-        let disk = find(serial)?;
-        let file = open(&disk, false)?;
+        // A drive has no serial that the kernel tells. Holding one locks its tray.
+        let node = match drive::device_node(serial) {
+            Some(node) => node,
+            None => find(serial)?.device_node(),
+        };
+        let file = open(&node, false)?;
         self.held.insert(serial.to_owned(), file);
         Ok("held".to_owned())
     }
@@ -118,19 +133,18 @@ fn find(serial: &str) -> Result<Disk, String> {
         .ok_or_else(|| format!("no disk has the serial '{serial}'"))
 }
 
-fn open(disk: &Disk, writable: bool) -> Result<File, String> {
-    let node = disk.device_node();
+fn open(node: &Path, writable: bool) -> Result<File, String> {
     OpenOptions::new()
         .read(true)
         .write(writable)
-        .open(&node)
+        .open(node)
         .map_err(|error| format!("cannot open {}: {error}", node.display()))
 }
 
 fn write(serial: &str, offset: &str, text: &str) -> Result<String, String> {
     let offset: u64 = number(offset)?;
     let disk = find(serial)?;
-    let file = open(&disk, true)?;
+    let file = open(&disk.device_node(), true)?;
     // The sync also flushes the disk's own cache, so the host finds the bytes in its image.
     file.write_all_at(text.as_bytes(), offset)
         .and_then(|()| file.sync_all())
@@ -145,7 +159,7 @@ fn read(serial: &str, offset: &str, length: &str) -> Result<String, String> {
         return Err(format!("at most {MAX_READ} bytes can be read at once"));
     }
     let disk = find(serial)?;
-    let file = open(&disk, false)?;
+    let file = open(&disk.device_node(), false)?;
     // Pages read before would hide what the host has changed since.
     fadvise(&file, 0, None, Advice::DontNeed)
         .map_err(|errno| format!("cannot drop cached pages of {}: {errno}", disk.name))?;
@@ -176,6 +190,10 @@ mod tests {
             "read nobody 0 4096",
             "hold nobody",
             "release nobody",
+            "mount nobody ext4",
+            "udev nobody x",
+            "unmount nobody",
+            "medium nobody",
             "\u{fffd}\u{0}",
         ] {
             match session.obey(line) {

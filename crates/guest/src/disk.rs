@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// `/sys/block/…/size` counts in these, whatever the disk's own sector size.
-const SYSFS_SECTOR: u64 = 512;
+pub(crate) const SYSFS_SECTOR: u64 = 512;
+
+/// Where libudev finds what udev knows about devices, one file each, `b8:0` for a block device.
+const UDEV_NOTES: &str = "/run/udev/data";
 
 /// One disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,10 @@ impl Disk {
     /// Looks a disk up by the kernel's name; `None` when it is not there (any more).
     pub(crate) fn look_up(name: &str) -> Option<Self> {
         let folder = Path::new("/sys/block").join(name);
+        // A drive is not a disk: what is inside comes and goes by itself. See `drive.rs`.
+        if name.starts_with("sr") {
+            return None;
+        }
         // Disks without a device behind them (loop, ram) are the kernel's own.
         if !folder.join("device").exists() {
             return None;
@@ -67,6 +74,17 @@ impl Disk {
         disks
     }
 
+    /// Notes in udev's own database, which the guest agent looks into, what udev would have said of
+    /// this disk's serial: there is no udev here.
+    pub(crate) fn note_for_udev(&self, id_serial: &str) -> Result<(), String> {
+        let number = attribute(&Path::new("/sys/block").join(&self.name), "dev")
+            .ok_or_else(|| format!("{} has no device number", self.name))?;
+        let note = Path::new(UDEV_NOTES).join(format!("b{number}"));
+        fs::create_dir_all(UDEV_NOTES)
+            .and_then(|()| fs::write(&note, format!("E:ID_SERIAL={id_serial}\n")))
+            .map_err(|error| format!("cannot write {}: {error}", note.display()))
+    }
+
     /// Where to open it.
     pub(crate) fn device_node(&self) -> PathBuf {
         Path::new("/dev").join(&self.name)
@@ -79,16 +97,21 @@ fn attribute(folder: &Path, name: &str) -> Option<String> {
 }
 
 /// Each kind of disk keeps its serial elsewhere: virtio-blk, nvme, then scsi's page 0x80, which has
-/// a header of four bytes.
+/// a header of four bytes, then the USB device around it: of some, the kernel reads no such page.
 fn serial(folder: &Path) -> Vec<u8> {
-    let text = attribute(folder, "serial").or_else(|| attribute(folder, "device/serial"));
-    match text {
-        Some(text) => text.into_bytes(),
-        None => fs::read(folder.join("device/vpd_pg80"))
-            .ok()
-            .and_then(|page| page.get(4..).map(<[u8]>::to_vec))
-            .unwrap_or_default(),
-    }
+    attribute(folder, "serial")
+        .or_else(|| attribute(folder, "device/serial"))
+        .map(String::into_bytes)
+        .or_else(|| fs::read(folder.join("device/vpd_pg80")).ok()?.get(4..).map(<[u8]>::to_vec))
+        .or_else(|| usb_serial(folder).map(String::into_bytes))
+        .unwrap_or_default()
+}
+
+/// The serial of the nearest USB device above a disk: a folder that also names a vendor.
+fn usb_serial(folder: &Path) -> Option<String> {
+    let device = fs::canonicalize(folder.join("device")).ok()?;
+    let usb = device.ancestors().find(|above| above.join("idVendor").exists())?;
+    attribute(usb, "serial")
 }
 
 /// A serial as one word of the line protocol: white space and odd bytes become `%XX`.

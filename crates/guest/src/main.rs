@@ -14,9 +14,12 @@
 //!
 //! Nothing in here may end the process: the kernel panics when PID 1 exits.
 
+mod agent;
 mod boot;
 mod command;
 mod disk;
+mod drive;
+mod mounts;
 mod port;
 mod uevent;
 
@@ -62,9 +65,15 @@ fn serve() -> Result<(), String> {
     boot::console()?;
     // Listening starts before drivers do, so a disk that is there at boot is not missed.
     let uevents = Uevents::listen()?;
-    for complaint in boot::load_modules() {
+    for complaint in boot::load_modules(boot::MODULES) {
         println!("guest: {complaint}");
     }
+    drive::leave_trays_alone();
+    // Kept, so that nothing takes the agent for a child that nobody waits for.
+    let _agent = agent::start().unwrap_or_else(|complaint| {
+        println!("guest: {complaint}");
+        None
+    });
     let mut port = Port::open("/dev/ttyS1")?;
     let mut session = Session::default();
     for line in session.rescan() {

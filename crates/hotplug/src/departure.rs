@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::command;
+use crate::command::{self, Command};
 use crate::detach::Which;
 use crate::error::Error;
 use crate::inventory::DeviceDisk;
@@ -10,7 +10,9 @@ use crate::leaving::Goods;
 use crate::name::{DiskName, SHARED_CONTROLLER, SHARED_GROUP};
 use crate::observe::{Look, Observed};
 use crate::places::pending_mark;
-use crate::storage;
+
+/// How a descriptor says that qplug handed it over, before the disk's name.
+const OWNER: &str = "qplug ";
 
 /// The path of a node that was given a descriptor.
 const FDSET: &str = "/dev/fdset/";
@@ -53,7 +55,13 @@ pub(crate) fn looks(which: &Which, observed: &Observed) -> Vec<Look> {
 /// All disks that qplug made, whole and half, in order.
 pub(crate) fn all(observed: &Observed) -> Vec<DiskName> {
     let nodes = observed.nodes.iter().flat_map(|nodes| nodes.disks());
-    let mut names: Vec<_> = nodes.map(|(name, _)| name).collect();
+    // What a CD drive holds is a medium.
+    let is_medium = |name: &DiskName| {
+        let blocks = observed.blocks.as_ref();
+        let holder = blocks.and_then(|blocks| blocks.holder(&name.format_node()));
+        holder.is_some_and(|holder| holder != name.as_str())
+    };
+    let mut names: Vec<_> = nodes.map(|(name, _)| name).filter(|name| !is_medium(name)).collect();
     names.sort();
     names.dedup();
     names
@@ -69,7 +77,7 @@ impl Observed {
 /// Our topmost node, where the device holds it.
 fn top_node(name: &DiskName, disk: &DeviceDisk<'_>) -> Option<String> {
     let held = disk.node?.name.as_str();
-    [name.format_node(), name.throttle()].into_iter().find(|node| node == held)
+    [name.format_node(), name.limits_node()].into_iter().find(|node| node == held)
 }
 
 /// Plans a disk's way out.
@@ -92,22 +100,72 @@ pub(crate) fn plan(observed: &Observed, name: &DiskName) -> Result<Goods, Error>
         Some(node) => node,
         None => our_node(observed, name, disk.as_ref())?,
     };
-    let objects = observed.objects.as_ref();
-    let owned = objects.iter().flat_map(|objects| objects.ids());
-    let owned = owned.filter(|id| DiskName::of_object(id).as_ref() == Some(name));
-    let owned = owned.filter(|id| *id != name.pending()).map(command::remove_object);
-    let sets = observed.fdsets.iter().flat_map(|sets| sets.owned());
-    let sets = sets.filter(|(_, owner)| storage::disk_of(owner) == Some(name.as_str()));
-    let sets = sets.map(|(set, _)| command::remove_descriptors(set));
     Ok(Goods {
         name: name.to_string(),
         device: (disk.is_some() || uas).then_some(device),
         node: Some(node),
-        rest: owned.chain(sets).collect(),
+        rest: belongings(observed, name),
         mark: name.pending(),
         marked_first: false,
-        is_marked: objects.is_some_and(|objects| objects.has(&name.pending())),
+        is_marked: is_marked(observed, name),
     })
+}
+
+/// Plans the way out of what a disk left that is gone; the error, if it left nothing.
+pub(crate) fn plan_objects(
+    observed: &Observed,
+    name: &DiskName,
+    error: Error,
+) -> Result<Goods, Error> {
+    let goods = Goods {
+        name: name.to_string(),
+        device: None,
+        node: None,
+        rest: belongings(observed, name),
+        mark: name.pending(),
+        marked_first: false,
+        is_marked: is_marked(observed, name),
+    };
+    let nothing = goods.rest.is_empty() && !goods.is_marked;
+    match error {
+        Error::NoSuchDisk { .. } if !nothing => Ok(goods),
+        error => Err(error),
+    }
+}
+
+/// Plans the way out of a medium of ours that was taken out of its drive.
+pub(crate) fn plan_medium(observed: &Observed, name: &DiskName) -> Option<Goods> {
+    let nodes = observed.nodes.as_ref()?;
+    nodes.node(&name.file_node())?;
+    Some(Goods {
+        name: name.to_string(),
+        device: None,
+        node: Some(name.format_node()),
+        rest: belongings(observed, name),
+        mark: name.pending(),
+        marked_first: false,
+        is_marked: is_marked(observed, name),
+    })
+}
+
+/// What removes the objects and the descriptors of a disk.
+fn belongings(observed: &Observed, name: &DiskName) -> VecDeque<Command> {
+    let owned = observed.objects.iter().flat_map(|objects| objects.ids());
+    let owned = owned.filter(|id| DiskName::of_object(id).as_ref() == Some(name));
+    let owned = owned.filter(|id| *id != name.pending()).map(command::remove_object);
+    let sets = observed.fdsets.iter().flat_map(|sets| sets.owned());
+    let sets = sets.filter(|(_, owner)| owner_of_descriptors(owner).as_ref() == Some(name));
+    owned.chain(sets.map(|(set, _)| command::remove_descriptors(set))).collect()
+}
+
+fn is_marked(observed: &Observed, name: &DiskName) -> bool {
+    observed.objects.as_ref().is_some_and(|objects| objects.has(&name.pending()))
+}
+
+/// The disk that descriptors were handed over for, by what was said then.
+pub(crate) fn owner_of_descriptors(owner: &str) -> Option<DiskName> {
+    let name = owner.strip_prefix(OWNER)?.split(' ').next()?;
+    DiskName::new(name).ok()
 }
 
 /// Our topmost node, where no device holds it, or holds it through something.
@@ -117,7 +175,7 @@ fn our_node(
     disk: Option<&DeviceDisk<'_>>,
 ) -> Result<String, Error> {
     let nodes = observed.nodes.as_ref();
-    let ours = [name.throttle(), name.format_node()];
+    let ours = [name.limits_node(), name.format_node()];
     let ours = ours.into_iter().find(|node| nodes.is_some_and(|nodes| nodes.node(node).is_some()));
     let name = name.clone();
     match (disk, ours) {

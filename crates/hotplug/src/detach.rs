@@ -8,22 +8,17 @@
 //! A timeout is neither success nor failure: the guest was asked, and may still let go. The same
 //! command run again goes on with the wait, or finds the device gone and closes the image.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use qplug_proto::Event;
-use serde::Deserialize;
 
 use crate::command::Command;
+use crate::crowd::Crowd;
 use crate::departure;
 use crate::error::Error;
-use crate::leaving::{Goods, Leaving};
 use crate::name::DiskName;
 use crate::observe::Observer;
 use crate::operation::{Answer, Operation};
-
-/// How many commands are on their way at once.
-const MAX_IN_FLIGHT: usize = 64;
 
 /// How a detach ends, unless it is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,18 +54,11 @@ pub struct Detach {
     observer: Observer,
     stage: Stage,
     names: Vec<DiskName>,
-    /// What is on its way out, and the disk that it is, by its place in `names`.
-    leaving: Vec<(Leaving, Option<usize>)>,
-    by_device: HashMap<String, usize>,
-    /// Those that have a command to send.
-    ready: VecDeque<usize>,
-    /// Those whose commands are on their way, oldest first.
-    sent: VecDeque<usize>,
-    timers: BTreeSet<(Instant, usize)>,
-    armed: HashMap<usize, Instant>,
-    /// How many have no outcome yet.
-    open: usize,
+    crowd: Crowd,
+    /// Which disk each of the crowd is, by its place in `names`; what they shared comes behind.
+    disks: Vec<usize>,
     outcomes: Vec<Option<Result<Detached, Error>>>,
+    failed: Option<Error>,
     done: bool,
 }
 
@@ -92,14 +80,10 @@ impl Detach {
             observer: Observer::default(),
             stage: Stage::Look,
             names: Vec::new(),
-            leaving: Vec::new(),
-            by_device: HashMap::new(),
-            ready: VecDeque::new(),
-            sent: VecDeque::new(),
-            timers: BTreeSet::new(),
-            armed: HashMap::new(),
-            open: 0,
+            crowd: Crowd::default(),
+            disks: Vec::new(),
             outcomes: Vec::new(),
+            failed: None,
             done: false,
         };
         detach.look();
@@ -117,56 +101,27 @@ impl Detach {
             Which::All => departure::all(&self.observer.observed),
         };
         self.stage = Stage::Disks;
-        let plans: Vec<_> =
-            self.names.iter().map(|name| departure::plan(&self.observer.observed, name)).collect();
-        for (at, plan) in plans.into_iter().enumerate() {
+        for (at, name) in self.names.iter().enumerate() {
+            let planned = departure::plan(&self.observer.observed, name);
             self.outcomes.push(None);
-            match plan {
-                Ok(goods) => self.send_away(goods, Some(at)),
+            match planned {
+                Ok(goods) => {
+                    self.crowd.send_away(goods, self.timeout);
+                    self.disks.push(at);
+                }
                 Err(error) => self.outcomes[at] = Some(Err(error)),
             }
         }
-        if self.open == 0 {
-            self.look_at_shared();
-        }
+        self.go_on();
     }
 
-    fn send_away(&mut self, goods: Goods, disk: Option<usize>) {
-        let at = self.leaving.len();
-        if let Some(device) = &goods.device {
-            self.by_device.insert(device.clone(), at);
-        }
-        self.leaving.push((Leaving::new(goods, self.timeout), disk));
-        self.open += 1;
-        self.attend(at);
-    }
-
-    /// Takes note of what this one wants now, or how it ended.
-    fn attend(&mut self, at: usize) {
-        let (leaving, disk) = &mut self.leaving[at];
-        if let Some(outcome) = leaving.poll_outcome() {
-            if let Some(disk) = disk {
-                self.outcomes[*disk] = Some(outcome);
-            }
-            self.open -= 1;
-        }
-        if leaving.has_command() {
-            self.ready.push_back(at);
-        }
-        let timeout = leaving.poll_timeout();
-        if self.armed.get(&at).copied() != timeout {
-            if let Some(before) = self.armed.remove(&at) {
-                self.timers.remove(&(before, at));
-            }
-            if let Some(timeout) = timeout {
-                self.armed.insert(at, timeout);
-                self.timers.insert((timeout, at));
+    fn go_on(&mut self) {
+        while let Some((number, outcome)) = self.crowd.poll_outcome() {
+            if let Some(at) = self.disks.get(number) {
+                self.outcomes[*at] = Some(outcome);
             }
         }
-    }
-
-    fn next_stage(&mut self) {
-        if self.open > 0 || !self.observer.is_done() {
+        if !self.crowd.is_gone() || !self.observer.is_done() {
             return;
         }
         match self.stage {
@@ -185,8 +140,10 @@ impl Detach {
         };
         if self.outcomes.iter().any(removed) {
             self.observer.look(departure::looks_at_shared(&self.observer.observed));
+            self.go_on();
+        } else {
+            self.done = true;
         }
-        self.next_stage();
     }
 
     fn remove_shared(&mut self) {
@@ -196,120 +153,74 @@ impl Detach {
         }
         self.stage = Stage::Shared;
         for goods in departure::plan_shared(&self.observer.observed) {
-            self.send_away(goods, None);
+            self.crowd.send_away(goods, self.timeout);
         }
-        self.next_stage();
-    }
-
-    fn fail(&mut self, error: Error) {
-        let mut error = Some(error);
-        if self.names.is_empty()
-            && let Which::Named(names) = &self.which
-        {
-            self.names.clone_from(names);
-            self.outcomes.resize_with(names.len(), || None);
-        }
-        for outcome in &mut self.outcomes {
-            outcome.get_or_insert_with(|| Err(error.take().unwrap_or(Error::NotTried)));
-        }
-        self.done = true;
+        self.go_on();
     }
 }
 
 impl Operation for Detach {
-    type Outcome = Departures;
+    /// An error when the machine could not be looked at.
+    type Outcome = Result<Departures, Error>;
 
     fn poll_transmit(&mut self) -> Option<Command> {
-        if let Some(command) = self.observer.poll_transmit() {
-            return Some(command);
-        }
-        while self.sent.len() < MAX_IN_FLIGHT {
-            let at = self.ready.pop_front()?;
-            if let Some(command) = self.leaving[at].0.poll_transmit() {
-                self.sent.push_back(at);
-                return Some(command);
-            }
-        }
-        None
+        self.observer.poll_transmit().or_else(|| self.crowd.poll_transmit())
     }
 
     fn handle_answer(&mut self, answer: Answer, now: Instant) {
         if matches!(self.stage, Stage::Look | Stage::LookAtShared) {
             match self.observer.handle_answer(answer) {
                 Ok(()) => {}
-                Err(error) if self.stage == Stage::Look => return self.fail(error),
+                Err(error) if self.stage == Stage::Look => {
+                    self.failed = Some(error);
+                    return;
+                }
                 // The disks are out; 'recover' finds what they shared.
                 Err(_) => {
                     self.done = true;
                     return;
                 }
             }
-        } else if let Some(at) = self.sent.pop_front() {
-            self.leaving[at].0.handle_answer(answer, now);
-            self.attend(at);
+        } else {
+            self.crowd.handle_answer(answer, now);
         }
-        self.next_stage();
+        self.go_on();
     }
 
     fn handle_event(&mut self, event: &Event, _now: Instant) {
-        let at = device_of(event).and_then(|device| self.by_device.get(&device).copied());
-        let Some(at) = at else { return };
-        match event.name.as_str() {
-            "DEVICE_DELETED" => self.leaving[at].0.handle_deleted(),
-            "DEVICE_UNPLUG_GUEST_ERROR" => self.leaving[at].0.handle_refusal(),
-            _ => return,
-        }
-        self.attend(at);
-        self.next_stage();
+        self.crowd.handle_event(event);
+        self.go_on();
     }
 
     fn handle_missed(&mut self, _now: Instant) {
-        for at in 0..self.leaving.len() {
-            self.leaving[at].0.handle_missed();
-            self.attend(at);
-        }
+        self.crowd.handle_missed();
     }
 
     fn handle_lost(&mut self, why: String) {
-        for at in 0..self.leaving.len() {
-            self.leaving[at].0.handle_lost(why.clone());
-            self.attend(at);
-        }
-        self.done = true;
+        self.crowd.handle_lost(&why);
+        self.stage = Stage::Shared;
+        self.go_on();
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        self.crowd.poll_timeout()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        while let Some((due, at)) = self.timers.first().copied().filter(|(due, _)| *due <= now) {
-            self.timers.remove(&(due, at));
-            self.armed.remove(&at);
-            self.leaving[at].0.handle_timeout(now);
-            self.attend(at);
-        }
-        self.next_stage();
+        self.crowd.handle_timeout(now);
+        self.go_on();
     }
 
-    fn poll_outcome(&mut self) -> Option<Departures> {
+    fn poll_outcome(&mut self) -> Option<Self::Outcome> {
+        if let Some(error) = self.failed.take() {
+            return Some(Err(error));
+        }
         if !std::mem::take(&mut self.done) {
             return None;
         }
         let outcomes = std::mem::take(&mut self.outcomes).into_iter().flatten();
-        Some(std::mem::take(&mut self.names).into_iter().zip(outcomes).collect())
+        Some(Ok(std::mem::take(&mut self.names).into_iter().zip(outcomes).collect()))
     }
-}
-
-/// The device that the event names. A virtio-blk disk first loses its backend, in an event that has
-/// a path only.
-fn device_of(event: &Event) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Data {
-        device: Option<String>,
-    }
-    let data = event.data.as_ref()?;
-    serde_json::from_str::<Data>(data.get()).ok()?.device
 }
 
 #[cfg(test)]

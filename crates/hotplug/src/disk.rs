@@ -204,7 +204,7 @@ impl DiskBuilder {
             return Err(ImageError::Unseen { path }.into());
         };
         let protocol = Protocol::File(image::remote_path(path)?);
-        self.storage(Storage::unseen(protocol, format))
+        self.storage(Storage::of(protocol, format))
     }
 
     /// Where the disk's bytes are. The disk is read-only when that was looked at as what is only

@@ -1,8 +1,8 @@
 //! What a disk may be called, and what it is called in the machine.
 //!
 //! The machine is the journal: a disk called `data` is the device `data` over the nodes
-//! `data.format` and `data.file`, with `data.secret`, `data.throttle` and so on beside them. All
-//! that qplug must remember is in these names.
+//! `data.format` and `data.file`, with `qplug.disk.data.secret` and so on beside them. All that qplug
+//! must remember is in these names.
 
 use std::fmt;
 
@@ -17,11 +17,15 @@ const FORMAT_SUFFIX: &str = ".format";
 /// The suffix of the node that opens the image.
 const FILE_SUFFIX: &str = ".file";
 
-/// The suffix of the node that limits the disk's speed, and of the limits' object.
-const THROTTLE_SUFFIX: &str = ".throttle";
+/// The suffix of the node that limits the disk's speed.
+const LIMITS_SUFFIX: &str = ".limits";
 
 /// The suffixes of the objects that a disk may own.
-const OBJECT_SUFFIXES: [&str; 5] = [".secret", ".auth", ".tls", THROTTLE_SUFFIX, PENDING_SUFFIX];
+const OBJECT_SUFFIXES: [&str; 5] = [".secret", ".auth", ".tls", ".throttle", PENDING_SUFFIX];
+
+/// How the ids of a disk's objects begin. People call their own secrets `data.secret`, and those
+/// are not to be taken for ours.
+const OBJECT_PREFIX: &str = "qplug.disk.";
 
 /// The suffix of the mark of a disk that the guest was asked to let go of, in vain so far.
 const PENDING_SUFFIX: &str = ".pending";
@@ -36,7 +40,7 @@ pub(crate) const SHARED_GROUP: &str = "qplug.group.";
 pub(crate) const SHARED_CONTROLLER: &str = "qplug.scsi.";
 
 /// The longest name of a disk, in bytes: with its longest suffix it is a node name.
-pub const MAX_NAME_BYTES: usize = MAX_NODE_NAME_BYTES - THROTTLE_SUFFIX.len();
+pub const MAX_NAME_BYTES: usize = MAX_NODE_NAME_BYTES - FORMAT_SUFFIX.len();
 
 /// The name of a disk: letters, digits, `.`, `_` and `-`, a letter first, at most
 /// [`MAX_NAME_BYTES`] long.
@@ -117,30 +121,35 @@ impl DiskName {
         format!("{}{FILE_SUFFIX}", self.0)
     }
 
-    /// The node that limits the disk's speed, and the object that holds the limits.
+    /// The node that limits the disk's speed.
     #[must_use]
-    pub fn throttle(&self) -> String {
-        format!("{}{THROTTLE_SUFFIX}", self.0)
+    pub fn limits_node(&self) -> String {
+        format!("{}{LIMITS_SUFFIX}", self.0)
+    }
+
+    /// The object that holds the limits.
+    pub(crate) fn throttle_group(&self) -> String {
+        format!("{OBJECT_PREFIX}{}.throttle", self.0)
     }
 
     /// The object that holds what the image is unlocked with.
     pub(crate) fn secret(&self) -> String {
-        format!("{}.secret", self.0)
+        format!("{OBJECT_PREFIX}{}.secret", self.0)
     }
 
     /// The object that holds what a server is given to let us in.
     pub(crate) fn auth(&self) -> String {
-        format!("{}.auth", self.0)
+        format!("{OBJECT_PREFIX}{}.auth", self.0)
     }
 
     /// The object that holds certificates.
     pub(crate) fn tls(&self) -> String {
-        format!("{}.tls", self.0)
+        format!("{OBJECT_PREFIX}{}.tls", self.0)
     }
 
     /// The object that says that the guest was asked to let go, in vain so far.
     pub(crate) fn pending(&self) -> String {
-        format!("{}{PENDING_SUFFIX}", self.0)
+        format!("{OBJECT_PREFIX}{}{PENDING_SUFFIX}", self.0)
     }
 
     /// The USB device that a disk of USB Attached SCSI sits in.
@@ -150,7 +159,8 @@ impl DiskName {
 
     /// The name of the disk that owns this object, if qplug names objects so.
     pub(crate) fn of_object(id: &str) -> Option<Self> {
-        let name = OBJECT_SUFFIXES.iter().find_map(|suffix| id.strip_suffix(suffix))?;
+        let rest = id.strip_prefix(OBJECT_PREFIX)?;
+        let name = OBJECT_SUFFIXES.iter().find_map(|suffix| rest.strip_suffix(suffix))?;
         Self::new(name).ok()
     }
 
@@ -208,7 +218,7 @@ mod tests {
     #[test]
     fn the_longest_name_makes_node_names_that_fit() {
         let name = DiskName::new(&"x".repeat(MAX_NAME_BYTES)).unwrap();
-        assert_eq!(name.throttle().len(), MAX_NODE_NAME_BYTES);
+        assert_eq!(name.limits_node().len(), MAX_NODE_NAME_BYTES);
         assert!(name.format_node().len().max(name.file_node().len()) <= MAX_NODE_NAME_BYTES);
         assert_eq!(DiskName::of_format_node(&name.format_node()), Some(name));
     }

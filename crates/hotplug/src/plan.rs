@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::bus::Bus;
 use crate::command;
+use crate::departure;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::inventory::{Node, Port};
@@ -13,7 +14,6 @@ use crate::places::Places;
 use crate::spares::Spares;
 use crate::step::Step;
 use crate::steps;
-use crate::storage;
 use crate::throttle::Throttle;
 
 /// What a step does that clears the way.
@@ -325,7 +325,9 @@ impl Planner<'_> {
     /// The sets of descriptors that it left: a file that nothing uses is closed with its set.
     fn leftover_sets(&self, disk: &Disk) -> Vec<Step> {
         let sets = self.observed.fdsets.iter().flat_map(|sets| sets.owned());
-        let left = sets.filter(|(_, owner)| storage::disk_of(owner) == Some(disk.name.as_str()));
+        let left = sets.filter(|(_, owner)| {
+            departure::owner_of_descriptors(owner).as_ref() == Some(&disk.name)
+        });
         left.map(|(set, _)| Step::new(CLEAR, command::remove_descriptors(set), None)).collect()
     }
 
@@ -378,7 +380,7 @@ impl Planner<'_> {
 /// Who else in this machine has the image open, where one of the two writes.
 fn other_user(observed: &Observed, disk: &Disk) -> Option<String> {
     let nodes = observed.nodes.as_ref()?;
-    let ours = [disk.name.format_node(), disk.name.file_node(), disk.name.throttle()];
+    let ours = [disk.name.format_node(), disk.name.file_node(), disk.name.limits_node()];
     let mut users = disk.storage.users(nodes, observed.fdsets.as_ref(), disk.read_only);
     let node = users.find(|node| !ours.contains(&node.name))?;
     let name = DiskName::of_format_node(&node.name);

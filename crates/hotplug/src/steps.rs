@@ -68,7 +68,7 @@ impl Disk {
             None => format,
             Some(throttle) => json!({
                 "driver": "throttle",
-                "node-name": self.name.throttle(),
+                "node-name": self.name.limits_node(),
                 "throttle-group": throttle.group_id(&self.name),
                 "file": format,
             }),
@@ -79,7 +79,7 @@ impl Disk {
     pub(crate) fn top_node(&self) -> String {
         match self.throttle {
             None => self.name.format_node(),
-            Some(_) => self.name.throttle(),
+            Some(_) => self.name.limits_node(),
         }
     }
 
@@ -90,7 +90,7 @@ impl Disk {
             && throttle.group.is_none()
         {
             objects.push(Object {
-                id: self.name.throttle(),
+                id: self.name.throttle_group(),
                 kind: "throttle-group",
                 properties: limits(&throttle.limits),
             });

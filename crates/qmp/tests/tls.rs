@@ -8,46 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use qplug_qmp::{Address, Client, ConnectError, Options, TlsFolder};
-use qplug_testbed::{Board, Machine, Qemu};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
+use qplug_testbed::nbd::free_port;
+use qplug_testbed::{Board, Machine, Qemu, certificates};
 
 /// Longer than a handshake takes on a busy host.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Makes a folder as QEMU's `tls-creds-x509` wants it, with the certificates of both ends.
-fn make_certificates(folder: &Path) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.distinguished_name.push(DnType::CommonName, "qplug test authority");
-    let key = KeyPair::generate().unwrap();
-    fs::write(folder.join("ca-cert.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
-    let authority = Issuer::new(params, key);
-    for (end, purpose) in [
-        ("server", ExtendedKeyUsagePurpose::ServerAuth),
-        ("client", ExtendedKeyUsagePurpose::ClientAuth),
-    ] {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, end);
-        // QEMU 10.0 asks for the second one too, needed or not.
-        params.key_usages =
-            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        params.extended_key_usages = vec![purpose];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &authority).unwrap();
-        fs::write(folder.join(format!("{end}-cert.pem")), certificate.pem()).unwrap();
-        fs::write(folder.join(format!("{end}-key.pem")), key.serialize_pem()).unwrap();
-    }
-}
-
-/// A free port, as far as one can know it.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 async fn connect(address: &Address, folder: Option<&Path>) -> Result<Client, ConnectError> {
     let tls = folder.map(|folder| TlsFolder(folder.to_owned()));
@@ -59,8 +24,8 @@ async fn connect(address: &Address, folder: Option<&Path>) -> Result<Client, Con
 async fn both_ends_show_their_certificates() {
     for qemu in Qemu::under_test("tls") {
         let certificates = tempfile::tempdir().unwrap();
-        make_certificates(certificates.path());
-        let port = free_port();
+        certificates::make(certificates.path()).unwrap();
+        let port = free_port().unwrap();
         let folder = certificates.path().display();
         let arguments = [
             "-object".to_owned(),
@@ -82,7 +47,7 @@ async fn both_ends_show_their_certificates() {
         let error = connect(&address, None).await.unwrap_err().to_string();
         assert!(error.contains("ca-cert.pem"), "{error}");
         let others = tempfile::tempdir().unwrap();
-        make_certificates(others.path());
+        certificates::make(others.path()).unwrap();
         let error = connect(&address, Some(others.path())).await.unwrap_err().to_string();
         assert!(error.contains("certificate"), "{error}");
         // Without a certificate of our own QEMU ends the conversation.

@@ -8,7 +8,7 @@ use crate::cache::{self, Key};
 use crate::{Error, Result, initramfs};
 
 /// Changes when the layout of what is cached does.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 
 /// Fast under TCG, where every self-test and calibration of the kernel takes its time: these cut a
 /// boot from 2.8 s to 1.5 s.
@@ -41,7 +41,7 @@ impl Kernel {
 
     /// Where set-up keeps the kernel it unpacked.
     pub fn unpacked() -> Result<Self> {
-        let folder = cache::folder()?.join("kernel");
+        let folder = cache::folder()?.join("linux");
         Ok(Self { image: folder.join("image"), modules: folder.join("modules") })
     }
 
@@ -60,6 +60,11 @@ impl Kernel {
     }
 }
 
+/// Where set-up keeps the guest agent and its libraries, all in one folder.
+pub fn agent_folder() -> Result<PathBuf> {
+    Ok(cache::folder()?.join("agent"))
+}
+
 /// A kernel and its initramfs, both there.
 #[derive(Debug, Clone)]
 pub struct BootFiles {
@@ -74,6 +79,23 @@ impl BootFiles {
     pub fn ready() -> Result<Self> {
         let kernel = Kernel::current()?;
         let initramfs = initramfs_place(&kernel)?;
+        Self::found(kernel, initramfs)
+    }
+
+    /// The same with the guest agent in the initramfs: it is apart because a larger one takes longer
+    /// to boot and to restore.
+    pub fn ready_with_agent() -> Result<Self> {
+        let kernel = Kernel::current()?;
+        let initramfs = agent_initramfs_place(&kernel)?;
+        if kernel.is_there() && !initramfs.is_file() {
+            return Err(Error::not_set_up(
+                "QEMU's guest agent for the test guest is missing; run: cargo xtask setup",
+            ));
+        }
+        Self::found(kernel, initramfs)
+    }
+
+    fn found(kernel: Kernel, initramfs: PathBuf) -> Result<Self> {
         if kernel.is_there() && initramfs.is_file() {
             return Ok(Self { kernel: kernel.image, initramfs });
         }
@@ -90,6 +112,20 @@ impl BootFiles {
 
 /// Where the initramfs of this guest source and this kernel belongs.
 pub fn initramfs_place(kernel: &Kernel) -> Result<PathBuf> {
+    Ok(cache::folder()?.join(format!("initramfs-{}.cpio", initramfs_key(kernel)?)))
+}
+
+/// Where the one with the guest agent belongs.
+pub fn agent_initramfs_place(kernel: &Kernel) -> Result<PathBuf> {
+    let mut key = initramfs_key(kernel)?;
+    let program = agent_folder()?.join(initramfs::AGENT);
+    if let Ok(modified) = fs::metadata(&program).and_then(|metadata| metadata.modified()) {
+        key = key.with(format!("{modified:?}"));
+    }
+    Ok(cache::folder()?.join(format!("initramfs-{key}.agent.cpio")))
+}
+
+fn initramfs_key(kernel: &Kernel) -> Result<Key> {
     let mut key = guest_source_key(&guest_source())?
         .with(LAYOUT)
         .with(kernel.modules.as_os_str().as_encoded_bytes());
@@ -99,10 +135,10 @@ pub fn initramfs_place(kernel: &Kernel) -> Result<PathBuf> {
     {
         key = key.with(format!("{modified:?}"));
     }
-    for module in initramfs::WANTED {
+    for module in initramfs::WANTED.iter().chain(initramfs::WANTED_LATER) {
         key = key.with(module);
     }
-    Ok(cache::folder()?.join(format!("initramfs-{key}.cpio")))
+    Ok(key)
 }
 
 /// The folder of the guest's source, in the checkout this crate was built from.

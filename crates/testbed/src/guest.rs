@@ -22,6 +22,15 @@ pub struct Disk {
     pub read_only: bool,
 }
 
+/// What is inside a CD drive, as the guest's kernel sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Medium {
+    /// Size.
+    pub bytes: u64,
+    /// Its first bytes, up to a zero and 32 at the most; odd ones are written `\xNN`.
+    pub first: String,
+}
+
 /// Something the guest reported unasked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
@@ -123,6 +132,38 @@ impl Guest {
     /// Closes what [`Guest::hold`] opened.
     pub fn release(&mut self, serial: &str) -> Result<()> {
         self.command(&format!("release {serial}")).map(drop)
+    }
+
+    /// Mounts a disk's file system (`ext4`), and tells where in the guest.
+    pub fn mount(&mut self, serial: &str, kind: &str) -> Result<String> {
+        self.command(&format!("mount {serial} {kind}"))
+    }
+
+    /// Takes back [`Guest::mount`], also of a disk that has left.
+    pub fn unmount(&mut self, serial: &str) -> Result<()> {
+        self.command(&format!("unmount {serial}")).map(drop)
+    }
+
+    /// Has the guest agent tell this as a disk's serial: udev's `ID_SERIAL`, which is the serial alone
+    /// for virtio-blk only. The test guest has no udev, so the agent tells none by itself.
+    pub fn name_for_udev(&mut self, serial: &str, id_serial: &str) -> Result<()> {
+        self.command(&format!("udev {serial} {id_serial}")).map(drop)
+    }
+
+    /// The kernel's names of the CD drives, such as `sr0`. [`Guest::hold`] and [`Guest::release`]
+    /// take them in place of a serial: a tray whose drive is held is locked.
+    pub fn drives(&mut self) -> Result<Vec<String>> {
+        Ok(self.command("drives")?.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// What is inside a CD drive now; `None` when it is empty or its tray is open.
+    pub fn medium(&mut self, drive: &str) -> Result<Option<Medium>> {
+        let answer = self.command(&format!("medium {drive}"))?;
+        if answer == "none" {
+            return Ok(None);
+        }
+        let medium = parse_medium(&answer);
+        medium.map(Some).ok_or_else(|| self.evidence.failure(&format!("no medium: '{answer}'")))
     }
 
     /// Turns the guest off.
@@ -228,9 +269,23 @@ fn parse_disk(text: &str) -> Option<Disk> {
     })
 }
 
+/// Reads `bytes=1048576 first=hello`.
+fn parse_medium(text: &str) -> Option<Medium> {
+    let (bytes, first) = text.strip_prefix("bytes=")?.split_once(" first=")?;
+    Some(Medium { bytes: bytes.parse().ok()?, first: first.to_owned() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_medium_may_start_with_anything() {
+        let medium = |first: &str| Some(Medium { bytes: 2048, first: first.to_owned() });
+        assert_eq!(parse_medium("bytes=2048 first=two words"), medium("two words"));
+        assert_eq!(parse_medium("bytes=2048 first="), medium(""));
+        assert_eq!(parse_medium("none"), None);
+    }
 
     #[test]
     fn lines_of_the_guest() {

@@ -71,6 +71,28 @@ impl Image {
         run(self.io()?.args(["-c", &request]).arg(&self.path)).map(drop)
     }
 
+    /// Puts an empty ext4 file system into a raw image, for the guest to mount.
+    pub fn make_ext4(&self) -> Result<()> {
+        if self.format != Format::Raw {
+            return Err(Error::failed("a file system is made in raw images only"));
+        }
+        // It is the administrator's tool, in folders that are not on everybody's path.
+        let folders = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+        let on_path: Vec<_> =
+            env::var_os("PATH").iter().flat_map(|path| env::split_paths(path)).collect();
+        let program = on_path
+            .into_iter()
+            .chain(folders)
+            .map(|folder| folder.join("mkfs.ext4"))
+            .find(|program| program.is_file())
+            .ok_or_else(|| {
+                Error::not_set_up(
+                    "mkfs.ext4 is missing; install e2fsprogs, which Debian always has",
+                )
+            })?;
+        run(Command::new(program).args(["-q", "-F"]).arg(&self.path)).map(drop)
+    }
+
     /// The bytes a guest would see there, also while a machine is using the image.
     pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let request = format!("read -v {offset} {length}");
@@ -147,7 +169,7 @@ impl Drop for Holder {
 /// Whether the system has QEMU's image tools; set-up unpacks them when it does not.
 #[must_use]
 pub fn tools_are_installed() -> bool {
-    ["qemu-img", "qemu-io"].iter().all(|name| {
+    ["qemu-img", "qemu-io", "qemu-nbd"].iter().all(|name| {
         let asked = Command::new(name)
             .arg("--version")
             .stdout(Stdio::null())
@@ -158,7 +180,7 @@ pub fn tools_are_installed() -> bool {
 }
 
 /// One of QEMU's image tools: the system's, or one that was unpacked with a QEMU.
-fn tool(name: &str) -> Result<Command> {
+pub(crate) fn tool(name: &str) -> Result<Command> {
     let on_path = env::var_os("PATH")
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file()));
     if on_path {

@@ -17,17 +17,21 @@
 //! Nothing here is part of qplug; it is never published and never installed.
 
 pub mod accel;
+pub mod agent;
 pub mod boot_files;
 pub mod cache;
+pub mod certificates;
 mod cpio;
 mod error;
 mod evidence;
 pub mod guest;
+pub mod https;
 pub mod image;
 pub mod initramfs;
 mod lines;
 pub mod machine;
 pub mod monitor;
+pub mod nbd;
 pub mod proxy;
 pub mod python;
 pub mod qemu;

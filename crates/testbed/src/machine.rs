@@ -1,6 +1,7 @@
 //! A running QEMU with a guest, an oracle and a folder of its own.
 
 mod builder;
+mod devices;
 mod process;
 mod saved;
 
@@ -33,10 +34,16 @@ pub enum Board {
     Q35,
     /// One PCI bus of 32 slots.
     Pc,
+    /// PCI Express on ARM. Halted only: there is no guest for it.
+    Virt,
+    /// Channel devices on an IBM mainframe. Halted only.
+    S390x,
+    /// A PC without PCI, where nothing can be plugged. Halted only.
+    Microvm,
 }
 
 impl Board {
-    /// Both, for tests that run on each.
+    /// Those with a guest, for tests that run on each.
     pub const ALL: [Self; 2] = [Self::Q35, Self::Pc];
 
     /// QEMU's name of it.
@@ -45,6 +52,25 @@ impl Board {
         match self {
             Self::Q35 => "q35",
             Self::Pc => "pc",
+            Self::Virt => "virt",
+            Self::S390x => "s390-ccw-virtio",
+            Self::Microvm => "microvm",
+        }
+    }
+
+    /// Whether a disk needs a root port, which the builder makes.
+    #[must_use]
+    pub fn has_root_ports(self) -> bool {
+        matches!(self, Self::Q35 | Self::Virt)
+    }
+
+    /// The name of the program that has it.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Q35 | Self::Pc | Self::Microvm => "qemu-system-x86_64",
+            Self::Virt => "qemu-system-aarch64",
+            Self::S390x => "qemu-system-s390x",
         }
     }
 }
@@ -102,6 +128,12 @@ impl Machine {
     #[must_use]
     pub fn qmp_path(&self) -> PathBuf {
         self.folder.path().join("qmp.sock")
+    }
+
+    /// The guest agent's socket, of a machine made with [`Builder::agent`]; nobody is connected to it.
+    #[must_use]
+    pub fn agent_path(&self) -> PathBuf {
+        self.folder.path().join(devices::AGENT_SOCKET)
     }
 
     /// The machine's own folder, which is also QEMU's working folder; a good place for images.

@@ -7,10 +7,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Error, Result, cache};
+use crate::{Board, Error, Result, cache};
 
 /// The program, in a folder of unpacked packages.
 pub const PROGRAM: &str = "usr/bin/qemu-system-x86_64";
+
+/// The folder of its modules there.
+pub const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
 
 /// A released version; compares as versions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,10 +140,35 @@ impl Qemu {
             return Vec::new();
         };
         let triplet = "x86_64-linux-gnu";
-        let libraries = [root.join("usr/lib").join(triplet), root.join("lib").join(triplet)];
+        let shared = root.join("usr/lib").join(triplet);
+        // The rbd module finds its own there only where it was installed to.
+        let libraries = [shared.clone(), root.join("lib").join(triplet), shared.join("ceph")];
         let list = libraries.map(|path| path.display().to_string()).join(":");
-        let modules = root.join("usr/lib").join(triplet).join("qemu");
+        let modules = root.join(MODULES);
         vec![("LD_LIBRARY_PATH", list), ("QEMU_MODULE_DIR", modules.display().to_string())]
+    }
+
+    /// The same QEMU for this board's kind of processor; an error when that program is not beside the
+    /// usual one.
+    pub fn for_board(&self, board: Board) -> Result<Self> {
+        let path = self.path.with_file_name(board.program());
+        if matches!(board, Board::Q35 | Board::Pc | Board::Microvm) {
+            return Ok(self.clone());
+        }
+        if path.is_file() {
+            return Ok(Self { path, ..self.clone() });
+        }
+        Err(Error::not_set_up(format!(
+            "QEMU {} has no {} beside it; run: cargo xtask setup",
+            self.version,
+            board.program()
+        )))
+    }
+
+    /// Whether [`Qemu::for_board`] finds a program: not every version is set up for every board.
+    #[must_use]
+    pub fn has_board(&self, board: Board) -> bool {
+        self.for_board(board).is_ok()
     }
 
     /// Where an unpacked QEMU finds its firmware.

@@ -78,10 +78,14 @@ impl PrivateApt {
         root: &Path,
     ) -> Result<()> {
         let mut command = self.command("apt-get");
-        command.args(["-y", "--no-install-recommends", "--download-only"]);
         if let Some(suite) = suite {
             command.args(["-t", suite]);
         }
+        self.unpack_by(command, packages, root)
+    }
+
+    fn unpack_by(&self, mut command: Command, packages: &[&str], root: &Path) -> Result<()> {
+        command.args(["-y", "--no-install-recommends", "--download-only"]);
         let archives = self.folder.path().join("archives");
         let partial = archives.join("partial");
         fs::create_dir_all(&partial).map_err(Error::file("make the folder", &partial))?;
@@ -93,6 +97,14 @@ impl PrivateApt {
         tool::run(&mut command)?;
         unpack_all(&archives, root)?;
         fs::remove_dir_all(&archives).map_err(Error::file("remove", &archives))
+    }
+
+    /// [`PrivateApt::unpack_with_needs`] as if nothing at all were installed: for what is to run
+    /// elsewhere than on this system.
+    pub(super) fn unpack_with_all_needs(&self, packages: &[&str], root: &Path) -> Result<()> {
+        let mut command = self.command("apt-get");
+        command.args(["-o", "Dir::State::status=/dev/null"]);
+        self.unpack_by(command, packages, root)
     }
 
     /// Downloads one package, without what it needs, and unpacks it below `root`.

@@ -2,10 +2,10 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use qplug_testbed::boot_files::{Kernel, guest_source, initramfs_place};
+use qplug_testbed::boot_files::{Kernel, agent_initramfs_place, guest_source, initramfs_place};
 use qplug_testbed::{Error, Result, cache, initramfs};
 
 use super::tool;
@@ -14,8 +14,21 @@ use super::tool;
 /// static form; no other target needs to be installed.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Initramfs archives of other versions of the source that are kept; they are about 2 MB each.
-const MAX_OLD: usize = 8;
+/// Initramfs archives of other versions of the source that are kept, each of some 4 to 12 MB.
+const MAX_OLD: usize = 12;
+
+/// The initramfs with the agent in it, built when it is not there yet.
+pub(super) fn set_up_with_agent(kernel: &Kernel, agent: &Path) -> Result<PathBuf> {
+    let place = agent_initramfs_place(kernel)?;
+    if place.is_file() {
+        return Ok(place);
+    }
+    let base = set_up(kernel)?;
+    let base = fs::read(&base).map_err(Error::file("read", &base))?;
+    let archive = initramfs::with_agent(base, agent)?;
+    cache::install(&place, |file| fs::write(file, archive).map_err(Error::file("write", file)))?;
+    Ok(place)
+}
 
 /// The initramfs for the guest's present source, built when it is not there yet.
 pub(super) fn set_up(kernel: &Kernel) -> Result<PathBuf> {

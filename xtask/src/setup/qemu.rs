@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use qplug_testbed::qemu::PROGRAM;
-use qplug_testbed::{Error, Qemu, Result, cache, image};
+use qplug_testbed::qemu::MODULES;
+use qplug_testbed::{Board, Error, Qemu, Result, cache, image};
 
 use super::apt::{Packages, PrivateApt};
 
@@ -36,7 +36,7 @@ pub(super) fn set_up(suite: Suite, packages: &mut Packages) -> Result<Qemu> {
     let note = suite.note()?;
     if let Ok(name) = fs::read_to_string(&note) {
         let root = note.with_file_name(name.trim());
-        if root.join(PROGRAM).is_file() {
+        if is_whole(suite, &root) {
             return Qemu::unpacked(&root);
         }
     }
@@ -59,39 +59,70 @@ fn fetch(suite: Suite, apt: &PrivateApt) -> Result<PathBuf> {
     println!("fetching QEMU ({suite:?})");
     let workshop = cache::folder()?.join("qemu.unpacking");
     // Left behind by a set-up that was killed; the lock says that none is running.
-    if workshop.exists() {
-        fs::remove_dir_all(&workshop).map_err(Error::file("remove", &workshop))?;
-    }
+    remove_if_there(&workshop)?;
     fs::create_dir_all(&workshop).map_err(Error::file("make the folder", &workshop))?;
     let backports = apt.backports();
     let from = match suite {
         Suite::Main => None,
         Suite::Backports => Some(backports.as_str()),
     };
-    apt.unpack_with_needs(&packages(), from, &workshop)?;
+    apt.unpack_with_needs(&packages(suite), from, &workshop)?;
     drop_ballast(&workshop);
     let version = Qemu::unpacked(&workshop)?.version;
     let place = workshop.with_file_name(format!("qemu-{version}"));
-    if place.exists() {
+    if is_whole(suite, &place) {
         fs::remove_dir_all(&workshop).map_err(Error::file("remove", &workshop))?;
-    } else {
-        fs::rename(&workshop, &place).map_err(Error::file("move into place", &place))?;
+        return Ok(place);
     }
+    // One of an earlier set-up lacks something. Whoever runs it keeps what is open.
+    let old = workshop.with_file_name("qemu.old");
+    remove_if_there(&old)?;
+    if place.exists() {
+        fs::rename(&place, &old).map_err(Error::file("move away", &place))?;
+    }
+    fs::rename(&workshop, &place).map_err(Error::file("move into place", &place))?;
+    remove_if_there(&old)?;
     Ok(place)
 }
 
-/// qemu-img and qemu-io only when the system has none.
-fn packages() -> Vec<&'static str> {
-    let mut packages = vec!["qemu-system-x86"];
+/// The block drivers that are modules of their own, the other boards' programs, and the image tools
+/// only when the system has none. 7.2 has its s390x in a package with twenty others, which is left
+/// out for its size.
+fn packages(suite: Suite) -> Vec<&'static str> {
+    let mut packages = vec!["qemu-system-x86", "qemu-block-extra", "qemu-system-arm"];
+    if let Suite::Backports = suite {
+        packages.push("qemu-system-s390x");
+    }
     if !image::tools_are_installed() {
         packages.push("qemu-utils");
     }
     packages
 }
 
-/// Documentation is of no use in a cache; a failure to drop it is of no consequence.
+/// Whether a folder has all that [`packages`] brings, and not what an earlier set-up made do with.
+fn is_whole(suite: Suite, root: &Path) -> bool {
+    let mut programs = vec![Board::Q35, Board::Virt];
+    if let Suite::Backports = suite {
+        programs.push(Board::S390x);
+    }
+    programs.iter().all(|board| root.join("usr/bin").join(board.program()).is_file())
+        && root.join(MODULES).join("block-curl.so").is_file()
+}
+
+/// Documentation is of no use in a cache, nor is a program whose 64-bit twin does the same; a
+/// failure to drop them is of no consequence.
 fn drop_ballast(root: &Path) {
     for folder in ["usr/share/doc", "usr/share/man", "usr/share/locale"] {
         let _ = fs::remove_dir_all(root.join(folder));
     }
+    for program in ["qemu-system-i386", "qemu-system-arm"] {
+        let _ = fs::remove_file(root.join("usr/bin").join(program));
+    }
+}
+
+fn remove_if_there(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(Error::file("remove", folder))?;
+    }
+    Ok(())
 }

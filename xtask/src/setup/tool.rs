@@ -10,6 +10,11 @@ const MAX_COMPLAINT: usize = 12;
 
 /// Runs a command to its end and returns what it printed.
 pub(super) fn run(command: &mut Command) -> Result<String> {
+    bytes(command).map(|output| String::from_utf8_lossy(&output).into_owned())
+}
+
+/// [`run`] for output that is not text.
+pub(super) fn bytes(command: &mut Command) -> Result<Vec<u8>> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::not_set_up(format!(
@@ -20,7 +25,7 @@ pub(super) fn run(command: &mut Command) -> Result<String> {
         _ => Error::failed(format!("cannot run {name}: {error}")),
     })?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        return Ok(output.stdout);
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = complaint.lines().collect();

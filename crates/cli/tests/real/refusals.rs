@@ -24,7 +24,7 @@ fn names_and_images_that_cannot_be() {
         refused(machine, &[machine.folder().to_str().unwrap().to_owned().as_str()], 6)
             .says("neither a file");
         refused(machine, &[path, "--name", "1st"], 6).says("cannot name a disk");
-        refused(machine, &[path, "--name", &"x".repeat(25)], 6).says("at most 22");
+        refused(machine, &[path, "--name", &"x".repeat(25)], 6).says("at most 24");
         refused(machine, &[path, "--name", &"x".repeat(21)], 6).says("virtio-blk disk carries 20");
         refused(machine, &[path, "--serial", "a b"], 6).says("cannot be a serial");
         refused(machine, &[path, "--format", "qcow3"], 2).says("no image format");

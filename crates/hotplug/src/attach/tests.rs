@@ -273,11 +273,15 @@ fn limits_are_made_before_the_nodes_and_go_after_them() {
     let disk = disk().throttle(Some(throttle));
     let steps = vec![
         Answer("qom-list", "/objects", Ok("[]")),
-        Answer("object-add", r#""throttle-group","id":"data.throttle","limits":{"iops"#, Ok("{}")),
-        Answer("blockdev-add", r#""driver":"throttle","node-name":"data.throttle""#, Ok("{}")),
-        plug(r#""drive":"data.throttle""#, Err(LOCKED)),
-        Answer("blockdev-del", "data.throttle", Ok("{}")),
-        Answer("object-del", "data.throttle", Ok("{}")),
+        Answer(
+            "object-add",
+            r#""throttle-group","id":"qplug.disk.data.throttle","limits":{"iops"#,
+            Ok("{}"),
+        ),
+        Answer("blockdev-add", r#""driver":"throttle","node-name":"data.limits""#, Ok("{}")),
+        plug(r#""drive":"data.limits""#, Err(LOCKED)),
+        Answer("blockdev-del", "data.limits", Ok("{}")),
+        Answer("object-del", "qplug.disk.data.throttle", Ok("{}")),
     ];
     let error = attach(disk, script([look(Q35, "[]"), steps])).unwrap_err();
     assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");

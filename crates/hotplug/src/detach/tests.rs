@@ -15,7 +15,7 @@ const GONE: Happens = Event("DEVICE_DELETED", r#"{"device": "data", "path": "/p"
 const NO_JOBS: Happens = Answer("query-block-jobs", "", Ok("[]"));
 const NO_EXPORTS: Happens = Answer("query-block-exports", "", Ok("[]"));
 const NO_OBJECTS: Happens = Answer("qom-list", "/objects", Ok("[]"));
-const MARK: Happens = Answer("object-add", "data.pending", Ok("{}"));
+const MARK: Happens = Answer("object-add", "qplug.disk.data.pending", Ok("{}"));
 const ASK: Happens = Answer("device_del", r#""id":"data""#, Ok("{}"));
 const CLOSE: Happens = Answer("blockdev-del", r#""node-name":"data.format""#, Ok("{}"));
 
@@ -37,7 +37,8 @@ fn of_data(timeout: Duration) -> Detach {
     Detach::new(Which::Named(vec![DiskName::new("data").unwrap()]), timeout)
 }
 
-fn outcome(mut outcomes: Departures) -> Result<Detached, Error> {
+fn outcome(outcomes: Result<Departures, Error>) -> Result<Detached, Error> {
+    let mut outcomes = outcomes?;
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0).1
 }
@@ -193,28 +194,29 @@ fn a_request_that_was_not_sent_leaves_the_machine_as_it_was_unless_one_was_sent_
 
 #[test]
 fn what_was_there_for_the_disk_alone_goes_with_it() {
-    let objects = r#"[{"name": "data.secret", "type": "child<secret>"},
-        {"name": "other.secret", "type": "child<secret>"}, {"name": "mine", "type": "child<iothread>"}]"#;
+    let objects = r#"[{"name": "qplug.disk.data.secret", "type": "child<secret>"},
+        {"name": "data.secret", "type": "child<secret>"},
+        {"name": "qplug.disk.other.secret", "type": "child<secret>"}, {"name": "mine", "type": "child<iothread>"}]"#;
     let looks = vec![
         Answer("query-block", "", Ok(OURS)),
         NO_JOBS,
         NO_EXPORTS,
         Answer("qom-list", "/objects", Ok(objects)),
     ];
-    let script = vec![ASK, GONE, CLOSE, Answer("object-del", "data.secret", Ok("{}"))];
+    let script = vec![ASK, GONE, CLOSE, Answer("object-del", "qplug.disk.data.secret", Ok("{}"))];
     assert_eq!(play_all([looks, script]).unwrap(), removed(false));
 }
 
 #[test]
 fn a_mark_says_that_the_guest_was_asked_and_goes_when_it_has_let_go() {
-    let marked = r#"[{"name": "data.pending", "type": "child<throttle-group>"}]"#;
+    let marked = r#"[{"name": "qplug.disk.data.pending", "type": "child<throttle-group>"}]"#;
     let looks = vec![
         Answer("query-block", "", Ok(OURS)),
         NO_JOBS,
         NO_EXPORTS,
         Answer("qom-list", "/objects", Ok(marked)),
     ];
-    let script = vec![ASK, GONE, CLOSE, Answer("object-del", "data.pending", Ok("{}"))];
+    let script = vec![ASK, GONE, CLOSE, Answer("object-del", "qplug.disk.data.pending", Ok("{}"))];
     assert_eq!(play_all([looks, script]).unwrap(), removed(false));
 }
 
@@ -225,7 +227,9 @@ fn many_are_asked_for_together_and_all_means_those_that_qplug_made() {
         {"device": "", "qdev": "/machine/peripheral/b/virtio-backend", "inserted": {"node-name": "b.format", "drv": "raw", "file": "/b", "ro": false, "image": {"virtual-size": 1}}},
         {"device": "", "qdev": "/machine/peripheral/x/virtio-backend", "inserted": {"node-name": "x", "drv": "raw", "file": "/x", "ro": false, "image": {"virtual-size": 1}}}]"#;
     let nodes = r#"[{"node-name": "b.format", "drv": "raw", "file": "/b", "ro": false, "image": {"virtual-size": 1}},
+        {"node-name": "b.file", "drv": "file", "file": "/b", "ro": false, "image": {"virtual-size": 1}},
         {"node-name": "a.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
+        {"node-name": "a.file", "drv": "file", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
         {"node-name": "x", "drv": "raw", "file": "/x", "ro": false, "image": {"virtual-size": 1}}]"#;
     let script = vec![
         Answer("query-block", "", Ok(blocks)),
@@ -240,7 +244,7 @@ fn many_are_asked_for_together_and_all_means_those_that_qplug_made() {
         Event("DEVICE_DELETED", r#"{"device": "a"}"#),
         Answer("blockdev-del", "a.format", Ok("{}")),
     ];
-    let outcomes = play(Detach::new(Which::All, Duration::from_secs(30)), script);
+    let outcomes = play(Detach::new(Which::All, Duration::from_secs(30)), script).unwrap();
     let names: Vec<_> = outcomes.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     assert!(outcomes.iter().all(|(_, outcome)| outcome.as_ref().unwrap() == &removed(false)));

@@ -116,9 +116,12 @@ impl Nodes {
         Some(&node.path)
     }
 
-    /// The disks that qplug made.
+    /// The disks that qplug made: both nodes are there.
     pub(crate) fn disks(&self) -> impl Iterator<Item = (DiskName, &Node)> {
-        self.nodes.iter().filter_map(|node| Some((DiskName::of_format_node(&node.name)?, node)))
+        self.nodes.iter().filter_map(|node| {
+            let name = DiskName::of_format_node(&node.name)?;
+            self.by_name.contains_key(&name.file_node()).then_some((name, node))
+        })
     }
 }
 
@@ -144,6 +147,9 @@ struct Block {
     device: String,
     qdev: Option<String>,
     inserted: Option<Node>,
+    #[serde(default)]
+    removable: bool,
+    tray_open: Option<bool>,
 }
 
 /// A disk as a device of the machine holds it.
@@ -156,6 +162,14 @@ pub(crate) struct DeviceDisk<'a> {
     /// Whether the device may have a controller, or a part of its own: every one but virtio-blk,
     /// whose disk is `virtio-backend`.
     pub(crate) may_have_parts: bool,
+    /// What QEMU calls the device here: its id, or its path.
+    pub(crate) qdev: Option<&'a str>,
+    /// The name of its drive, where `-drive` or the board made it; else empty.
+    pub(crate) old_name: &'a str,
+    /// Whether the medium can be changed.
+    pub(crate) removable: bool,
+    /// Whether the tray is open; absent where there is none.
+    pub(crate) tray_open: Option<bool>,
 }
 
 impl Block {
@@ -173,6 +187,10 @@ impl Block {
             id: self.id(),
             node: self.inserted.as_ref(),
             may_have_parts: !self.qdev.as_deref().is_some_and(is_virtio_blk),
+            qdev: self.qdev.as_deref(),
+            old_name: &self.device,
+            removable: self.removable,
+            tray_open: self.tray_open,
         }
     }
 }
@@ -181,6 +199,12 @@ impl Blocks {
     /// The disk that the device of this id holds.
     pub(crate) fn device(&self, id: &str) -> Option<DeviceDisk<'_>> {
         Some(self.blocks[*self.by_id.get(id)?].disk())
+    }
+
+    /// The device that holds this node.
+    pub(crate) fn holder(&self, node: &str) -> Option<&str> {
+        let holds = |block: &&Block| block.inserted.as_ref().is_some_and(|it| it.name == node);
+        self.blocks.iter().find(holds).map(Block::id)
     }
 
     /// The disks of all devices.
@@ -216,7 +240,8 @@ mod tests {
         let nodes: Nodes = serde_json::from_str(
             r##"[{"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
                 {"node-name": "#block1.format", "drv": "raw", "file": "/b", "ro": false, "image": {"virtual-size": 1}},
-                {"node-name": "data.file", "drv": "file", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"##,
+                {"node-name": "data.file", "drv": "file", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
+                {"node-name": "mine.format", "drv": "raw", "file": "/c", "ro": false, "image": {"virtual-size": 1}}]"##,
         )
         .unwrap();
         let names: Vec<_> = nodes.disks().map(|(name, _)| name.to_string()).collect();

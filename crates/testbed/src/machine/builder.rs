@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::devices::Devices;
 use super::{BOOT_WITHIN, Board, Machine, saved};
 use crate::boot_files::{BootFiles, KERNEL_ARGUMENTS};
 use crate::cache::Key;
@@ -18,7 +19,7 @@ const DEFAULT_PORTS: u8 = 4;
 /// The kernel boots in this, and a small machine is saved and restored quickly.
 const DEFAULT_MEMORY_MIB: u32 = 128;
 
-/// A machine to be. Ports are ignored by [`Board::Pc`], which has none.
+/// A machine to be. Ports are ignored by boards that have none, such as [`Board::Pc`].
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until it boots, restores or halts"]
 pub struct Builder {
@@ -31,6 +32,7 @@ pub struct Builder {
     pretty: bool,
     memory_mib: u32,
     accel: String,
+    devices: Devices,
     extra: Vec<String>,
 }
 
@@ -46,6 +48,7 @@ impl Builder {
             pretty: false,
             memory_mib: DEFAULT_MEMORY_MIB,
             accel: "tcg".to_owned(),
+            devices: Devices::default(),
             extra: Vec::new(),
         }
     }
@@ -71,6 +74,43 @@ impl Builder {
     /// Hotplug by PCI Express itself (attention button, 6 s to unplug) in place of ACPI.
     pub fn native_hotplug(mut self) -> Self {
         self.native_hotplug = true;
+        self
+    }
+
+    /// A virtio-scsi controller called `scsi0`, whose bus is `scsi0.0`.
+    pub fn scsi(mut self) -> Self {
+        self.devices.scsi = true;
+        self
+    }
+
+    /// A USB 3 controller called `xhci`, whose bus is `xhci.0`.
+    pub fn usb(mut self) -> Self {
+        self.devices.usb = true;
+        self
+    }
+
+    /// An empty CD drive called `cd0`, on the board's own IDE or SATA controller; the guest's `sr0`.
+    pub fn cdrom(mut self) -> Self {
+        self.devices.cdrom = true;
+        self
+    }
+
+    /// An empty CD drive called `cd1` on the controller of [`Builder::scsi`], which comes along.
+    pub fn scsi_cdrom(mut self) -> Self {
+        self.devices.scsi_cdrom = true;
+        self
+    }
+
+    /// A bridge to a conventional PCI bus that is called `br0` as well: a `pci-bridge` on
+    /// [`Board::Pc`], and on [`Board::Q35`] a `pcie-pci-bridge` in a root port of its own.
+    pub fn bridge(mut self) -> Self {
+        self.devices.bridge = true;
+        self
+    }
+
+    /// QEMU's guest agent runs in the guest; its socket is [`Machine::agent_path`].
+    pub fn agent(mut self) -> Self {
+        self.devices.agent = true;
         self
     }
 
@@ -106,7 +146,7 @@ impl Builder {
 
     /// [`Builder::boot`] with less or more patience.
     pub fn boot_within(self, within: Duration) -> Result<Machine> {
-        let files = BootFiles::ready()?;
+        let files = self.boot_files()?;
         let mut machine = Machine::launch(&self.qemu, &self.full_arguments(&files)?)?;
         machine.guest.wait_ready(within)?;
         Ok(machine)
@@ -115,13 +155,13 @@ impl Builder {
     /// A machine that has booted already, loaded from the cache in a fraction of a second; the
     /// first use boots and saves it.
     pub fn restored(self) -> Result<Machine> {
-        let files = BootFiles::ready()?;
+        let files = self.boot_files()?;
         saved::restored(&self, &files)
     }
 
     /// The file in the cache that [`Builder::restored`] loads, whether it is there yet or not.
     pub fn saved_place(&self) -> Result<PathBuf> {
-        saved::place(self, &BootFiles::ready()?)
+        saved::place(self, &self.boot_files()?)
     }
 
     /// A machine that never ran: no guest, no kernel, only QEMU.
@@ -129,7 +169,15 @@ impl Builder {
         let mut arguments = self.machine_arguments()?;
         arguments.extend(self.surroundings());
         arguments.push("-S".to_owned());
-        Machine::launch(&self.qemu, &arguments)
+        Machine::launch(&self.qemu.for_board(self.board)?, &arguments)
+    }
+
+    fn boot_files(&self) -> Result<BootFiles> {
+        if !Board::ALL.contains(&self.board) {
+            let name = self.board.name();
+            return Err(Error::failed(format!("there is no guest for {name}; use halted()")));
+        }
+        if self.devices.agent { BootFiles::ready_with_agent() } else { BootFiles::ready() }
     }
 
     /// Launches a machine that waits for a saved state, with no guest code running until `cont`.
@@ -167,8 +215,8 @@ impl Builder {
         add("-machine", self.board.name().to_owned());
         add("-accel", self.accel.clone());
         add("-m", self.memory_mib.to_string());
-        if self.board == Board::Q35 {
-            if self.native_hotplug {
+        if self.board.has_root_ports() {
+            if self.native_hotplug && self.board == Board::Q35 {
                 let acpi_off = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
                 add("-global", acpi_off.to_owned());
             }
@@ -176,6 +224,7 @@ impl Builder {
                 add("-device", port);
             }
         }
+        words.extend(self.devices.arguments(self.board));
         words.extend(self.extra.iter().cloned());
         Ok(words)
     }
@@ -213,6 +262,7 @@ impl Builder {
         add("-serial", "chardev:guest".to_owned());
         add("-mon", format!("chardev=qmp,mode=control{pretty}"));
         add("-mon", "chardev=oracle,mode=control".to_owned());
+        words.extend(self.devices.surroundings());
         words
     }
 }
