@@ -6,14 +6,14 @@
 //! ```
 //!
 //! All of it is pure but [`Machine`], which moves an operation over a connection, and
-//! [`DiskBuilder::image`], which looks at the image.
+//! [`StorageBuilder::look`], which looks at the image.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `name.rs` | what a disk may be called, and what it is called in the machine |
 //! | `disk.rs`, `options.rs`, `throttle.rs` | the disk that is wanted |
 //! | `bus.rs`, `places.rs`, `spares.rs` | what a bus makes of a disk, where there is room, and what else to try |
-//! | `storage.rs`, `image.rs`, `format.rs` | what QEMU is to open, and what a header may be believed |
+//! | `storage.rs`, `image.rs`, `format.rs`, `secret.rs` | what QEMU is to open, what a header may be believed, and who has it open |
 //! | `observe.rs`, `inventory.rs` | the queries, and the machine as their answers show it |
 //! | `command.rs`, `texts.rs` | the QMP commands given, and the table of QEMU's error texts |
 //! | `plan.rs`, `steps.rs`, `step.rs`, `run.rs` | an attach's steps, each with its undo, and carrying them out |
@@ -55,6 +55,7 @@ mod preview;
 mod recover;
 mod resize;
 mod run;
+mod secret;
 mod spares;
 mod status;
 mod step;
@@ -86,8 +87,9 @@ pub use ports::{ListPorts, ListedPort, PortKind, PortState, Ports};
 pub use preview::{Planned, PlannedStep, Plans, Preview};
 pub use recover::{Recover, Recovered};
 pub use resize::{Resize, Resized, Size};
+pub use secret::Secret;
 pub use status::{AskStatus, Status};
-pub use storage::Storage;
+pub use storage::{LocationError, Storage, StorageBuilder};
 pub use texts::Meaning;
 pub use throttle::{LimitError, Limits, Throttle};
 pub use throttling::{Limited, SetLimits, Throttled};
