@@ -3,10 +3,12 @@
 //! | file | owns |
 //! |---|---|
 //! | `args/attach.rs`, `args/detach.rs` | the words of these commands |
+//! | `args/change.rs` | the words of commands that change what is there |
 //! | `args/disk.rs` | the words that describe a disk, on the command line and in a list |
 //! | `args/word.rs` | how a word is read, wherever it stands |
 
 mod attach;
+mod change;
 mod detach;
 mod disk;
 mod word;
@@ -18,6 +20,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use qplug_qmp::Address;
 
 pub(crate) use attach::Attach;
+pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
 pub(crate) use disk::DiskWords;
 pub(crate) use word::amount;
@@ -68,6 +71,19 @@ pub(crate) enum Command {
     /// Pull disks out: wait until the guest has let go and the images are closed.
     #[command(after_help = detach::EXAMPLES)]
     Detach(Detach),
+    /// Put a medium into an empty CD or floppy drive.
+    Insert(Insert),
+    /// Put a medium into a drive, in place of what is in it. The old one is back in place when the
+    /// new one fails.
+    Swap(Insert),
+    /// Take the medium out of a drive.
+    Eject(Eject),
+    /// Give a disk another size while the guest uses it.
+    Resize(Resize),
+    /// Limit the speed of a disk, or of a group of disks, while the guest uses it.
+    Throttle(Throttle),
+    /// Finish what is half done: images that crashes left open, and detaches that are pending.
+    Recover(Recover),
     /// List the machine's disks.
     List,
     /// List what can be plugged where.

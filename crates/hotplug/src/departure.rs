@@ -10,7 +10,9 @@ use crate::leaving::Goods;
 use crate::name::{DiskName, SHARED_CONTROLLER, SHARED_GROUP};
 use crate::observe::{Look, Observed};
 use crate::places::pending_mark;
-use crate::storage;
+
+/// How a descriptor says that qplug handed it over, before the disk's name.
+const OWNER: &str = "qplug ";
 
 /// The path of a node that was given a descriptor.
 const FDSET: &str = "/dev/fdset/";
@@ -162,7 +164,8 @@ fn is_marked(observed: &Observed, name: &DiskName) -> bool {
 
 /// The disk that descriptors were handed over for, by what was said then.
 pub(crate) fn owner_of_descriptors(owner: &str) -> Option<DiskName> {
-    DiskName::new(storage::disk_of(owner)?).ok()
+    let name = owner.strip_prefix(OWNER)?.split(' ').next()?;
+    DiskName::new(name).ok()
 }
 
 /// Our topmost node, where no device holds it, or holds it through something.

@@ -53,6 +53,17 @@ pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O:
     }
 }
 
+fn submit(client: &Client, command: Command) -> Submitted<'static> {
+    let arguments = command.arguments.as_ref();
+    match command.descriptor {
+        None => client.submit(command.name, arguments),
+        Some(Descriptor(descriptor)) => {
+            let duplicate = descriptor.try_clone().into_iter().collect();
+            client.submit_with_fds(command.name, arguments, duplicate)
+        }
+    }
+}
+
 /// Asks a guest's agent about its disks. One before QEMU 5.2 tells only what is mounted.
 pub(crate) async fn view(agent: &Agent) -> Result<GuestView, OperationError> {
     const DISKS: &str = "guest-get-disks";
@@ -66,17 +77,6 @@ pub(crate) async fn view(agent: &Agent) -> Result<GuestView, OperationError> {
     };
     let file_systems = agent.query(FILE_SYSTEMS).await.map_err(silent(FILE_SYSTEMS))?;
     Ok(GuestView { disks, file_systems })
-}
-
-fn submit(client: &Client, command: Command) -> Submitted<'static> {
-    let arguments = command.arguments.as_ref();
-    match command.descriptor {
-        None => client.submit(command.name, arguments),
-        Some(Descriptor(descriptor)) => {
-            let duplicate = descriptor.try_clone().into_iter().collect();
-            client.submit_with_fds(command.name, arguments, duplicate)
-        }
-    }
 }
 
 async fn next_event(events: &mut Option<Events>) -> Result<Arc<Event>, EventsError> {

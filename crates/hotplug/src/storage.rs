@@ -36,7 +36,7 @@ pub(crate) use builder::Place;
 pub use builder::StorageBuilder;
 pub(crate) use location::Location;
 pub use location::LocationError;
-pub(crate) use protocol::{Handed, Protocol, disk_of, owner};
+pub(crate) use protocol::{Handed, Protocol, owner};
 
 /// Where a disk's bytes are, and in which format.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +84,7 @@ const USUAL_DRIVERS: [&str; 5] = ["raw", "qcow2", "file", "host_device", "nbd"];
 
 impl Storage {
     /// An image that was not looked at.
-    pub(crate) fn unseen(protocol: Protocol, format: Format) -> Self {
+    pub(crate) fn of(protocol: Protocol, format: Format) -> Self {
         Self {
             layers: vec![Layer::unseen(protocol, format)],
             no_backing: false,

@@ -17,7 +17,7 @@ const NODES: &str = r#"[{"node-name": "cd0.medium-a.format", "drv": "raw", "file
 const CLOSED: &str = "Tray of device 'cd0' is not open";
 
 fn new() -> Storage {
-    Storage::unseen(Protocol::File("/new.iso".to_owned()), Format::raw())
+    Storage::of(Protocol::File("/new.iso".to_owned()), Format::raw())
 }
 
 fn change(

@@ -148,11 +148,6 @@ pub(crate) fn owner(name: &DiskName, mark: &str) -> String {
     format!("qplug {name} {mark}")
 }
 
-/// The disk that a descriptor was handed over for.
-pub(crate) fn disk_of(owner: &str) -> Option<&str> {
-    owner.strip_prefix("qplug ")?.split(' ').next()
-}
-
 /// Which file a descriptor is.
 fn mark_of(owner: &str) -> Option<&str> {
     owner.strip_prefix("qplug ")?.split_once(' ').map(|(_, mark)| mark)
@@ -341,7 +336,7 @@ mod tests {
             (
                 "nbds://h/e",
                 json!({"driver": "nbd", "server": {"type": "inet", "host": "h", "port": "10809"},
-                       "export": "e", "tls-creds": "d.tls"}),
+                       "export": "e", "tls-creds": name.tls()}),
             ),
             (
                 "nbd+unix:///?socket=/s",
@@ -410,8 +405,7 @@ mod tests {
     #[test]
     fn an_owner_names_the_disk_and_the_file() {
         let owner = owner(&DiskName::new("a.b").unwrap(), "8:1");
-        assert_eq!((disk_of(&owner), mark_of(&owner)), (Some("a.b"), Some("8:1")));
-        assert_eq!(disk_of("libvirt"), None);
-        assert_eq!((disk_of("qplug a"), mark_of("qplug a")), (Some("a"), None));
+        assert_eq!((owner.as_str(), mark_of(&owner)), ("qplug a.b 8:1", Some("8:1")));
+        assert_eq!((mark_of("libvirt"), mark_of("qplug a")), (None, None));
     }
 }

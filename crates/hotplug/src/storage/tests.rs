@@ -11,7 +11,7 @@ fn file(path: &str) -> Protocol {
 }
 
 fn storage(layers: Vec<(Protocol, Format)>) -> Storage {
-    let mut storage = Storage::unseen(file("/none"), Format::raw());
+    let mut storage = Storage::of(file("/none"), Format::raw());
     storage.layers = layers.into_iter().map(|(at, format)| Layer::unseen(at, format)).collect();
     storage
 }
@@ -114,10 +114,10 @@ fn secrets_are_objects_and_nodes_name_them() {
     storage.passphrase = Some(Secret::new("hunter2"));
     storage.layers.iter_mut().for_each(|layer| layer.is_encrypted = true);
     let tree = tree(&storage);
-    assert_eq!(tree["encrypt"], json!({"format": "luks", "key-secret": "d.secret"}));
-    assert_eq!(tree["backing"]["key-secret"], "d.secret");
+    assert_eq!(tree["encrypt"], json!({"format": "luks", "key-secret": name().secret()}));
+    assert_eq!(tree["backing"]["key-secret"], name().secret());
     let objects = storage.objects(&name());
-    assert_eq!((objects.len(), objects[0].id.as_str(), objects[0].kind), (1, "d.secret", "secret"));
+    assert_eq!((objects.len(), &objects[0].id, objects[0].kind), (1, &name().secret(), "secret"));
     assert!(!format!("{storage:?}").contains("hunter2"));
 }
 
@@ -126,15 +126,15 @@ fn servers_get_passwords_and_certificates() {
     let served = |text: &str| Protocol::Served(Location::parse(text).unwrap());
     let mut https = storage(vec![(served("https://u@h/x"), Format::raw())]);
     https.password = Some(Secret::new("x"));
-    assert_eq!(tree(&https)["file"]["password-secret"], "d.auth");
+    assert_eq!(tree(&https)["file"]["password-secret"], name().auth());
     let mut rbd = storage(vec![(served("rbd:p/i"), Format::raw())]);
     rbd.password = Some(Secret::new("AQ=="));
-    assert_eq!(tree(&rbd)["file"]["key-secret"], "d.auth");
+    assert_eq!(tree(&rbd)["file"]["key-secret"], name().auth());
     assert_eq!(rbd.objects(&name())[0].properties["format"], "base64");
     let mut nbd = storage(vec![(served("nbds://h/x"), Format::raw())]);
     nbd.certificates = Some("/certs".to_owned());
     let objects = nbd.objects(&name());
-    assert_eq!((objects[0].id.as_str(), objects[0].kind), ("d.tls", "tls-creds-x509"));
+    assert_eq!((&objects[0].id, objects[0].kind), (&name().tls(), "tls-creds-x509"));
     assert_eq!(objects[0].properties["dir"], "/certs");
 }
 

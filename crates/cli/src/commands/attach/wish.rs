@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use qplug_hotplug::{
-    Access, Bus, BusError, DeviceOptions, Disk, DiskError, DiskName, Format, ImageError, Limits,
-    Storage, StorageBuilder, Throttle,
+    Access, Bus, BusError, DeviceOptions, Disk, DiskError, DiskName, Format, ImageError, Storage,
+    StorageBuilder, Throttle,
 };
 use qplug_qmp::Address;
 use serde_json::Value;
 
 use super::{list, secret};
-use crate::args::{Attach, DiskWords, amount};
+use crate::args::{Attach, DiskWords};
+use crate::commands::{is_elsewhere, limits};
 use crate::failure::{Exit, Failure};
 use crate::key_values;
 
@@ -203,27 +204,9 @@ fn set(words: &DiskWords, what: &str) -> Result<Vec<(String, Value)>, Failure> {
 }
 
 fn throttle(words: &DiskWords) -> Result<Option<Throttle>, Failure> {
-    let mut limits = Limits::new();
-    for text in words.throttle.iter().flat_map(|text| text.split(',')) {
-        let (key, value) = text
-            .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("--throttle {text}: give KEY=VALUE")))?;
-        let value = amount(value).map_err(Failure::usage)?;
-        if limits.insert(key.to_owned(), value.into()).is_some() {
-            return Err(Failure::usage(format!("--throttle: {key} is given twice")));
-        }
-    }
+    let limits = limits(&words.throttle)?;
     let group = words.throttle_group.clone();
     Ok((group.is_some() || !limits.is_empty()).then(|| Throttle::new(group, limits)))
-}
-
-/// Whether QEMU runs on another machine, so that its files are not here.
-fn is_elsewhere(address: &Address) -> bool {
-    let (Address::Tcp { host, .. } | Address::Tls { host, .. }) = address else {
-        return matches!(address, Address::Vsock { .. });
-    };
-    let ip = host.parse::<std::net::IpAddr>();
-    host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
