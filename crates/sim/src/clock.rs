@@ -12,8 +12,8 @@ pub(crate) struct GuestClock {
 }
 
 impl GuestClock {
-    pub(crate) fn new(running_since: Option<Instant>) -> Self {
-        Self { shown: Duration::ZERO, running_since }
+    pub(crate) fn new(shown: Duration, running_since: Option<Instant>) -> Self {
+        Self { shown, running_since }
     }
 
     pub(crate) fn at(&self, now: Instant) -> Duration {

@@ -257,7 +257,16 @@ impl Machine {
             }
             shown
         });
-        drives.collect()
+        // What an nvme left behind still looks like a drive.
+        let leaked = self.leaked.iter().filter_map(|leaked| {
+            let (_, user) = self.graph.users().find(|(id, _)| id == leaked)?;
+            Some(json!({
+                "io-status": "ok", "device": "", "locked": false, "removable": false,
+                "qdev": user.label, "type": "unknown",
+                "inserted": self.graph.show(user.node, self.version, true),
+            }))
+        });
+        drives.chain(leaked).collect()
     }
 
     fn query_blockstats(&self, nodes: bool) -> Value {

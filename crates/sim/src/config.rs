@@ -1,7 +1,10 @@
 //! What a simulated machine is made of.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
+
+use thiserror::Error;
 
 use crate::files::{Files, Image, Images, OpenError};
 use crate::guest::Guest;
@@ -13,6 +16,23 @@ pub enum Version {
     V7_2,
     /// 10.0.2.
     V10_0,
+}
+
+/// A QEMU that is not imitated.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("QEMU {0:?} is not imitated (7.2 and 10.0 are)")]
+pub struct ParseVersionError(String);
+
+impl FromStr for Version {
+    type Err = ParseVersionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "7.2" => Ok(Self::V7_2),
+            "10.0" => Ok(Self::V10_0),
+            _ => Err(ParseVersionError(text.to_owned())),
+        }
+    }
 }
 
 /// What the machine's buses hang on.

@@ -27,8 +27,8 @@ pub(crate) enum Place {
 /// The guest was asked to let go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pending {
-    /// Until when it is not asked again, by the guest's clock.
-    pub(crate) expires: Duration,
+    /// Until when it is not asked again, by the guest's clock; always, where there is none.
+    pub(crate) expires: Option<Duration>,
 }
 
 /// A tray with room for a medium.

@@ -33,6 +33,9 @@ impl fmt::Display for OpenError {
     }
 }
 
+/// The size of the file of an image that nothing was written to (a qcow2 of some MiB).
+const EMPTY_IMAGE: u64 = 197_120;
+
 /// A file with an image in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -40,6 +43,8 @@ pub struct Image {
     pub format: String,
     /// The size that a guest sees, in bytes.
     pub bytes: u64,
+    /// The size of the file.
+    pub file_bytes: u64,
     /// The image it lies on, with its format.
     pub backing: Option<(String, String)>,
     /// Whether this is a block device, which `host_device` opens and `file` does not.
@@ -57,6 +62,7 @@ impl Image {
         Self {
             format: format.to_owned(),
             bytes,
+            file_bytes: if format == "raw" { bytes } else { EMPTY_IMAGE },
             backing: None,
             is_device: false,
             is_locked: false,

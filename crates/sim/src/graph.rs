@@ -181,6 +181,12 @@ impl Graph {
         Ok(())
     }
 
+    /// Whether another node lies on it, or a job's filter.
+    pub(crate) fn is_below(&self, id: NodeId) -> bool {
+        let is_filter = |user: &User| user.node == id && user.kind == UserKind::Filter;
+        self.has_parent(id) || self.users.values().any(is_filter)
+    }
+
     fn has_parent(&self, id: NodeId) -> bool {
         self.nodes.values().any(|node| node.children.iter().any(|edge| edge.child == id))
     }

@@ -55,6 +55,9 @@ impl Machine {
         };
         let source = find(self, &device)?;
         let target = target.map(|target| find(self, &target)).transpose()?;
+        if kind != "stream" && self.graph.is_below(source) {
+            return Err(generic("Need a root block node"));
+        }
         for node in [Some(source), target].into_iter().flatten() {
             self.check_not_busy(node)?;
         }

@@ -45,7 +45,7 @@ mod refusal;
 mod sim;
 mod unplug;
 
-pub use config::{Board, Config, GRACE, Start, Version};
+pub use config::{Board, Config, GRACE, ParseVersionError, Start, Version};
 pub use faults::{Faults, MAX_FAULTS, ParseFaultsError};
 pub use fdset::Descriptor;
 pub use files::{Files, Image, Images, OpenError};

@@ -23,6 +23,9 @@ use crate::refusal::Reply;
 /// Events that nobody took. A machine whose events are not taken drops the oldest at this bound.
 pub const EVENT_BACKLOG: usize = 65_536;
 
+/// How long the guest of a machine that runs has run when the simulation begins.
+const HAS_RUN: Duration = Duration::from_secs(10);
+
 /// What happens by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Timer {
@@ -74,6 +77,8 @@ pub struct Machine {
     pub(crate) migration: Migration,
     pub(crate) timers: Timers<Timer>,
     pub(crate) leaving: Vec<DeviceKey>,
+    /// Drives that QEMU never lets go of.
+    pub(crate) leaked: Vec<crate::graph::UserId>,
     events: VecDeque<Event>,
     started: Instant,
 }
@@ -87,8 +92,12 @@ impl Machine {
             Start::Paused => RunState::Paused,
             Start::Prelaunch => RunState::Prelaunch,
         };
+        let has_run = match run_state {
+            RunState::Prelaunch => Duration::ZERO,
+            _ => HAS_RUN,
+        };
         let boots_until = match config.guest {
-            Guest::Booting(time) => time,
+            Guest::Booting(time) => has_run + time,
             _ => Duration::ZERO,
         };
         let mut machine = Self {
@@ -99,7 +108,7 @@ impl Machine {
             grace: config.grace,
             run_state,
             is_numbered: config.start != Start::Prelaunch,
-            clock: GuestClock::new((run_state == RunState::Running).then_some(now)),
+            clock: GuestClock::new(has_run, (run_state == RunState::Running).then_some(now)),
             boots_until,
             files: config.take_files(),
             graph: Graph::default(),
@@ -112,6 +121,7 @@ impl Machine {
             migration: Migration::new(config.is_migrating),
             timers: Timers::new(),
             leaving: Vec::new(),
+            leaked: Vec::new(),
             events: VecDeque::new(),
             started: now,
         };

@@ -294,6 +294,16 @@ impl Model {
         MODELS.iter().find(|model| model.name == name)
     }
 
+    /// A virtio device on a conventional bus shows the id of old ones.
+    pub(crate) fn facts_on(&self, is_express: bool) -> Facts {
+        let device = match (self.name, is_express) {
+            ("virtio-blk-pci", false) => 0x1001,
+            ("virtio-scsi-pci", false) => 0x1004,
+            _ => self.facts.device,
+        };
+        Facts { device, ..self.facts }
+    }
+
     /// Checks what a device is told, one by one as QEMU sets it.
     pub(crate) fn check(
         &self,

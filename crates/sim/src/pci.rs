@@ -21,6 +21,8 @@ pub(crate) enum Hotplug {
     Acpi,
     /// By the attention button of the port.
     Native,
+    /// By no button: the port is `hotplug=off`, which it says itself.
+    NativeOff,
 }
 
 /// What a function is, as `query-pci` tells it.
@@ -129,7 +131,14 @@ impl Pci {
         if is_hotplug {
             bus.check_known(slot, model)?;
         }
-        Ok(wanted)
+        let others = (1..FUNCTIONS).find(|other| bus.functions.contains_key(&(wanted + other)));
+        match others.filter(|_| function == 0) {
+            Some(other) => Err(generic(format!(
+                "PCI: {slot:x}.0 indicates single function, but {slot:x}.{other:x} is already \
+                 populated."
+            ))),
+            None => Ok(wanted),
+        }
     }
 
     /// Puts a function into its place.
@@ -194,6 +203,11 @@ impl Pci {
 }
 
 impl Bus {
+    /// Whether what sits here speaks PCI Express.
+    pub(crate) fn is_express(&self) -> bool {
+        self.is_below_port || self.name == "pcie.0"
+    }
+
     /// Function 0 tells the guest of a slot, so nothing can be added to one that the guest knows.
     fn check_known(&self, slot: u8, model: &str) -> Result<(), ErrorReply> {
         let first = if self.is_below_port { 0 } else { slot * FUNCTIONS };

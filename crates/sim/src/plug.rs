@@ -25,7 +25,7 @@ const USB_PORTS: u32 = 8;
 
 /// How long a guest takes to find a disk, by bus: measured with Linux 6.1 under TCG.
 const FINDS_BEHIND_PORT: Duration = Duration::from_millis(150);
-const FINDS_BEHIND_NATIVE_PORT: Duration = Duration::from_millis(300);
+pub(crate) const FINDS_BEHIND_NATIVE_PORT: Duration = Duration::from_millis(300);
 const FINDS_IN_SLOT: Duration = Duration::from_millis(1000);
 const FINDS_ON_SCSI: Duration = Duration::from_millis(150);
 const FINDS_ON_USB: Duration = Duration::from_millis(1400);
@@ -76,16 +76,19 @@ impl Machine {
                     let bus = self.devices.usb_buses().next();
                     bus.map(BusRef::Usb).ok_or_else(|| lacks("usb-bus"))
                 }
-                Goes::Ide => Ok(BusRef::Fixed(match self.board {
-                    Board::Q35 => "ide.5".to_owned(),
-                    Board::Pc => "ide.1".to_owned(),
-                })),
-                Goes::Isa => Ok(BusRef::Fixed("isa.0".to_owned())),
+                Goes::Ide => {
+                    let last = match self.board {
+                        Board::Q35 => "ide.5",
+                        Board::Pc => "ide.1",
+                    };
+                    Ok(BusRef::Fixed(last.to_owned(), Goes::Ide))
+                }
+                Goes::Isa => Ok(BusRef::Fixed("isa.0".to_owned(), Goes::Isa)),
                 Goes::Elsewhere("nvme-bus") => {
                     let mut nvmes = self.devices.present().map(|(_, device)| device);
                     let nvme = nvmes.find(|device| device.model.name == "nvme");
                     let id = nvme.and_then(|device| device.id.clone());
-                    id.map(BusRef::Fixed).ok_or_else(|| lacks("nvme-bus"))
+                    id.map(|id| BusRef::Fixed(id, model.goes)).ok_or_else(|| lacks("nvme-bus"))
                 }
                 Goes::Elsewhere(bus) => Err(lacks(bus)),
             }
@@ -96,13 +99,16 @@ impl Machine {
                 self.bus_called(name).ok_or_else(|| generic(format!("Bus '{name}' not found")))?
             }
         };
+        if !bus.fits(model.goes) {
+            let kind = bus.kind();
+            return Err(generic(format!("Device '{}' can't go on {kind} bus", model.name)));
+        }
         match &bus {
             BusRef::Pci(at) if self.pci.bus(*at).hotplug.is_none() => {
                 Err(no_hotplug(&self.pci.bus(*at).name))
             }
-            BusRef::Fixed(name) => Err(no_hotplug(name)),
-            bus if bus.fits(model.goes) => Ok(bus.clone()),
-            bus => Err(generic(format!("Device '{}' can't go on {} bus", model.name, bus.kind()))),
+            BusRef::Fixed(name, _) => Err(no_hotplug(name)),
+            bus => Ok(bus.clone()),
         }
     }
 
@@ -120,9 +126,14 @@ impl Machine {
             Board::Q35 => 0..6,
             Board::Pc => 0..2,
         };
-        let mut fixed = ide.map(|at| format!("ide.{at}")).chain(["isa.0".to_owned()]);
-        let nvme = self.devices.by_id(name).is_some_and(|(_, it)| it.model.name == "nvme");
-        (nvme || fixed.any(|bus| bus == name)).then(|| BusRef::Fixed(name.to_owned()))
+        if ide.into_iter().any(|at| format!("ide.{at}") == name) {
+            return Some(BusRef::Fixed(name.to_owned(), Goes::Ide));
+        }
+        if name == "isa.0" {
+            return Some(BusRef::Fixed(name.to_owned(), Goes::Isa));
+        }
+        let is_nvme = self.devices.by_id(name).is_some_and(|(_, it)| it.model.name == "nvme");
+        is_nvme.then(|| BusRef::Fixed(name.to_owned(), Goes::Elsewhere("nvme-bus")))
     }
 
     /// Puts a device into its place, and lets it have its drive.
@@ -166,14 +177,18 @@ impl Machine {
             };
             let label = device.drive_label();
             let user = User { node, label, kind: UserKind::Device, claim };
-            device.user = Some(self.graph.add_user(user)?);
+            let added = self.graph.add_user(user);
+            if added.is_err() && model.name == "nvme" {
+                self.leak_drive(node, device.drive_label());
+            }
+            device.user = Some(added?);
         }
         if let Place::Pci { bus, devfn } = device.place {
             let function = Function {
                 model: model.name,
                 id: device.id.clone(),
                 path: device.path.clone(),
-                facts: model.facts,
+                facts: model.facts_on(self.pci.bus(bus).is_express()),
                 bus: None,
                 child: 0,
             };
@@ -184,6 +199,14 @@ impl Machine {
             self.show_guest(key);
         }
         Ok(key)
+    }
+
+    /// QEMU forgets to let go of the drive of an nvme that it refuses: the node stays in use.
+    fn leak_drive(&mut self, node: NodeId, label: String) {
+        let claim = Claim::nothing();
+        // What claims nothing is in conflict with nobody.
+        let leaked = self.graph.add_user(User { node, label, kind: UserKind::Device, claim });
+        self.leaked.extend(leaked);
     }
 
     /// The node that is to be a device's drive.
@@ -207,13 +230,19 @@ impl Machine {
     ) -> Result<Place, ErrorReply> {
         match bus {
             BusRef::Pci(bus) => {
+                if is_hotplug && self.pci.bus(*bus).hotplug == Some(Hotplug::NativeOff) {
+                    return Err(generic(format!(
+                        "Hot-plug failed: unsupported by the port device '{}'",
+                        self.pci.bus(*bus).name
+                    )));
+                }
                 let address = properties.get("addr").and_then(address);
                 let devfn = self.pci.place(*bus, address, model.name, is_hotplug)?;
                 Ok(Place::Pci { bus: *bus, devfn })
             }
             BusRef::Scsi(bus) => self.place_scsi(bus, properties),
             BusRef::Usb(bus) => self.place_usb(bus, properties),
-            BusRef::Fixed(bus) => Ok(Place::Ide { bus: bus.clone() }),
+            BusRef::Fixed(bus, _) => Ok(Place::Ide { bus: bus.clone() }),
         }
     }
 
@@ -335,7 +364,9 @@ impl Machine {
             }
             Part::Scsi { id, bus } => ("virtio-scsi-pci", Some(id.clone()), on(bus, self)),
             Part::Xhci { id } => ("qemu-xhci", Some(id.clone()), BusRef::Pci(0)),
-            Part::IdeCd { id, bus } => ("ide-cd", Some(id.clone()), BusRef::Fixed(bus.clone())),
+            Part::IdeCd { id, bus } => {
+                ("ide-cd", Some(id.clone()), BusRef::Fixed(bus.clone(), Goes::Ide))
+            }
             Part::ScsiCd { id } => {
                 let bus = self.devices.scsi_buses().next().map(|(bus, _)| bus);
                 ("scsi-cd", Some(id.clone()), BusRef::Scsi(bus.unwrap_or_default()))
@@ -345,6 +376,12 @@ impl Machine {
         let Ok(key) = self.plug(model, id.clone(), &bus, Map::new(), false, now) else { return };
         let bridge = match part {
             Part::RootPort { hotplug: true, .. } => Some((Some(hotplug), true)),
+            // QEMU 10.0 takes it off the list of buses that do; before, the port said so itself.
+            Part::RootPort { hotplug: false, .. }
+                if hotplug == Hotplug::Native && self.version < Version::V10_0 =>
+            {
+                Some((Some(Hotplug::NativeOff), true))
+            }
             Part::RootPort { hotplug: false, .. } => Some((None, true)),
             Part::Bridge { .. } => Some((Some(Hotplug::Acpi), false)),
             _ => None,
@@ -367,11 +404,14 @@ enum BusRef {
     Scsi(String),
     Usb(String),
     /// One that takes nothing while the machine runs.
-    Fixed(String),
+    Fixed(String, Goes),
 }
 
 impl BusRef {
     fn fits(&self, goes: Goes) -> bool {
+        if let Self::Fixed(_, takes) = self {
+            return *takes == goes;
+        }
         matches!(
             (self, goes),
             (Self::Pci(_), Goes::Pci) | (Self::Scsi(_), Goes::Scsi) | (Self::Usb(_), Goes::Usb)
@@ -383,7 +423,8 @@ impl BusRef {
             Self::Pci(_) => "PCIE",
             Self::Scsi(_) => "SCSI",
             Self::Usb(_) => "usb-bus",
-            Self::Fixed(_) => "IDE",
+            Self::Fixed(_, Goes::Isa) => "ISA",
+            Self::Fixed(..) => "IDE",
         }
     }
 }

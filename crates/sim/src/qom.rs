@@ -66,6 +66,13 @@ impl Machine {
                 self.attach_usb(&path, attached);
                 Ok(json!({}))
             }
+            Node::Device(device) if device.model.inner.starts_with("virtio-") => {
+                Err(generic(format!(
+                    "Attempt to set property '{property}' on anonymous device (type '{}') after it \
+                     was realized",
+                    device.model.inner
+                )))
+            }
             Node::Device(device) => Err(generic(format!(
                 "Attempt to set property '{property}' on device '{}' (type '{}') after it was \
                  realized",

@@ -10,10 +10,8 @@ use crate::device::{DeviceKey, Pending, Place};
 use crate::guest::Guest;
 use crate::machine::{Machine, RunState, Timer};
 use crate::pci::Hotplug;
+use crate::plug::FINDS_BEHIND_NATIVE_PORT;
 use crate::refusal::{Reply, generic, no_device, no_hotplug};
-
-/// How long a request through ACPI keeps others away (QEMU 8.0, and 7.2 as distributions have it).
-const ACPI_EXPIRES: Duration = Duration::from_millis(1);
 
 /// How long pressing the attention button keeps others away (`pcie_cap_slot_unplug_request_cb`).
 const BUTTON_EXPIRES: Duration = Duration::from_secs(5);
@@ -32,12 +30,18 @@ impl Machine {
             return Err(self.no_such_device(&id));
         };
         let shown = self.clock.at(now);
-        if device.pending.is_some_and(|pending| pending.expires > shown) {
+        if device.pending.is_some_and(|pending| pending.expires.is_none_or(|until| until > shown)) {
             return Err(generic(format!("Device {id} is already in the process of unplug")));
         }
         let hotplug = match &device.place {
             Place::Pci { bus, .. } => match self.pci.bus(*bus).hotplug {
                 None => return Err(no_hotplug(&self.pci.bus(*bus).name)),
+                Some(Hotplug::NativeOff) => {
+                    return Err(generic(format!(
+                        "Hot-unplug failed: unsupported by the port device '{}'",
+                        self.pci.bus(*bus).name
+                    )));
+                }
                 hotplug => hotplug,
             },
             Place::Ide { bus } => return Err(no_hotplug(bus)),
@@ -51,7 +55,7 @@ impl Machine {
             None => self.let_go(key, now),
             // A slot without power needs nobody's leave.
             Some(Hotplug::Native) if !self.is_numbered => self.let_go(key, now),
-            Some(Hotplug::Native) if self.is_busy(since, shown) => {
+            Some(Hotplug::Native) if self.is_busy(since, shown) || self.blinks(since, shown) => {
                 return Err(generic("Hot-unplug failed: guest is busy (power indicator blinking)"));
             }
             Some(hotplug) => self.ask_guest(key, hotplug, shown),
@@ -74,16 +78,24 @@ impl Machine {
         matches!(self.guest, Guest::Busy(time) if shown < since + time)
     }
 
+    /// The port's power indicator blinks until the guest has looked at what was plugged in.
+    fn blinks(&self, since: Duration, shown: Duration) -> bool {
+        self.guest != Guest::Dead && shown < since.max(self.boots_until) + FINDS_BEHIND_NATIVE_PORT
+    }
+
     /// Asks, and sees what the guest makes of it. A request that is made while the machine stands
     /// still waits for `cont`; one that an early guest does not see is lost.
     fn ask_guest(&mut self, key: DeviceKey, hotplug: Hotplug, shown: Duration) {
-        let (keeps_away, takes) = match hotplug {
-            Hotplug::Acpi => (ACPI_EXPIRES, ACPI_TAKES),
-            Hotplug::Native => (BUTTON_EXPIRES, BUTTON_TAKES),
+        // A request through ACPI may be repeated at once. QEMU takes a time of 0 for none, so that on
+        // a machine that never ran it may never be.
+        let (expires, takes) = match hotplug {
+            Hotplug::Acpi => (shown, ACPI_TAKES),
+            Hotplug::Native | Hotplug::NativeOff => (shown + BUTTON_EXPIRES, BUTTON_TAKES),
         };
         let Some(device) = self.devices.at_mut(key) else { return };
         let since = device.since;
-        device.pending = Some(Pending { expires: shown + keeps_away });
+        let expires = (expires != Duration::ZERO).then_some(expires);
+        device.pending = Some(Pending { expires });
         let is_lost = shown < self.boots_until
             || self.is_busy(since, shown)
             || self.run_state == RunState::Prelaunch;

@@ -60,8 +60,7 @@ impl Blockdev {
     /// Reads the description, with the types checked as QEMU's schema has them.
     pub(crate) fn parse(mut arguments: Arguments) -> Result<Self, ErrorReply> {
         let name = arguments.required_text("driver")?;
-        let driver =
-            driver::find(&name).ok_or_else(|| not_accepted(&arguments.label("driver"), &name))?;
+        let driver = driver::find(&name).ok_or_else(|| not_accepted("driver", &name))?;
         let mut blockdev = Self {
             driver,
             name: arguments.text("node-name")?,
@@ -146,9 +145,9 @@ fn words(
     name: &str,
     words: &[&str],
 ) -> Result<Option<String>, ErrorReply> {
-    let label = arguments.label(name);
     match arguments.text(name)? {
-        Some(word) if !words.contains(&word.as_str()) => Err(not_accepted(&label, &word)),
+        // QEMU names words with nothing before them, wherever they stand.
+        Some(word) if !words.contains(&word.as_str()) => Err(not_accepted(name, &word)),
         word => Ok(word),
     }
 }
@@ -309,10 +308,12 @@ impl Graph {
                 if blockdev.driver.name == "luks" {
                     check_secret(node, world)?;
                 }
-                let format = lies_on.and_then(|id| self.image_below(id)).map(|it| it.format);
                 // What cannot be looked at is believed.
-                if format.is_some_and(|format| format != blockdev.driver.name) {
-                    return Err(generic(complaint.replace("{}", &node.path)));
+                if let Some(image) = lies_on.and_then(|id| self.image_below(id)) {
+                    if image.format != blockdev.driver.name {
+                        return Err(generic(complaint.replace("{}", &node.path)));
+                    }
+                    node.bytes = image.bytes;
                 }
             }
         }
@@ -409,7 +410,7 @@ fn open_file(node: &mut Node, blockdev: &Blockdev, world: &World<'_>) -> Result<
         return Err(generic(format!("'file' driver requires '{path}' to be a regular file")));
     }
     node.path = path.to_owned();
-    node.bytes = image.bytes;
+    node.bytes = image.file_bytes;
     node.opened = Some(Opened { image, identity, fdset });
     Ok(())
 }

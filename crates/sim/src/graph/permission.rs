@@ -63,6 +63,11 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// Nobody's.
+    pub(crate) fn nothing() -> Self {
+        Self::NOTHING
+    }
+
     const NOTHING: Self = Self { needs: Permissions::NONE, shares: Permissions::ALL };
 
     /// A disk's: nobody else may write, unless `share_rw`.

@@ -18,7 +18,7 @@ impl Graph {
             "iops_rd": 0, "detect_zeroes": node.detect_zeroes,
             "image": self.show_image(id, node, version, nested),
             "iops_wr": 0, "ro": node.read_only, "node-name": node.name,
-            "backing_file_depth": self.backing_depth(id), "drv": node.driver, "iops": 0,
+            "backing_file_depth": if nested { self.backing_depth(id) } else { 0 }, "drv": node.driver, "iops": 0,
             "bps_wr": 0, "write_threshold": 0, "encrypted": node.driver == "luks", "bps": 0,
             "bps_rd": 0,
             "cache": {

@@ -1,5 +1,7 @@
 //! Scenarios with a guest that answers.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::group::Group;
@@ -15,16 +17,36 @@ fn gone() -> [Step; 2] {
     [hear("DEVICE_DELETED", parts), hear("DEVICE_DELETED", parts)]
 }
 
+/// How long a native port's indicator may blink after the guest found the disk.
+const SETTLES: Duration = Duration::from_secs(1);
+
 fn comes_and_goes(bus: &str, addr: &str) -> Vec<Step> {
-    let mut steps = vec![null("n"), plug("d", "n", bus, addr), found("d"), close("n"), unplug("d")];
+    let mut steps = vec![null("n"), plug("d", "n", bus, addr), found("d"), close("n")];
+    steps.extend([Step::Wait(SETTLES), unplug("d")]);
     steps.extend(gone());
-    steps.extend([close("n"), unplug("d"), ask("query-named-block-nodes", json!({}), &["/*/node-name"])]);
+    steps.extend([
+        close("n"),
+        unplug("d"),
+        ask("query-named-block-nodes", json!({}), &["/*/node-name"]),
+    ]);
     steps
 }
 
 fn paused(bus: &str, addr: &str) -> Vec<Step> {
-    let mut steps = vec![null("n"), plug("d", "n", bus, addr), found("d"), say("stop", json!({})), hear("STOP", &[])];
-    steps.extend([unplug("d"), unplug("d"), close("n"), say("cont", json!({})), hear("RESUME", &[])]);
+    let mut steps = vec![
+        null("n"),
+        plug("d", "n", bus, addr),
+        found("d"),
+        say("stop", json!({})),
+        hear("STOP", &[]),
+    ];
+    steps.extend([
+        unplug("d"),
+        unplug("d"),
+        close("n"),
+        say("cont", json!({})),
+        hear("RESUME", &[]),
+    ]);
     steps.extend(gone());
     steps.push(until("blockdev-del", json!({"node-name": "n"})));
     steps
@@ -36,10 +58,20 @@ pub(crate) fn groups() -> Vec<Group> {
         Group::q35("booted q35").booted().play(vec![
             scenario("a disk comes and goes", comes_and_goes("rp0", "0")),
             scenario("a paused guest lets go after cont", paused("rp0", "0")),
-            scenario("two disks in two ports", [
-                null("n"), null("m"), plug("d", "n", "rp0", "0"), plug("e", "m", "rp1", "0"), found("d"), found("e"),
-                ask("query-pci", json!({}), pci), plug("f", "m", "rp1", "0"), plug("f", "m", "rp1", "1"),
-            ]),
+            scenario(
+                "two disks in two ports",
+                [
+                    null("n"),
+                    null("m"),
+                    plug("d", "n", "rp0", "0"),
+                    plug("e", "m", "rp1", "0"),
+                    found("d"),
+                    found("e"),
+                    ask("query-pci", json!({}), pci),
+                    plug("f", "m", "rp1", "0"),
+                    plug("f", "m", "rp1", "1"),
+                ],
+            ),
         ]),
         Group::pc("booted pc").booted().play(vec![
             scenario("a disk comes and goes", comes_and_goes("pci.0", "5")),
@@ -47,9 +79,18 @@ pub(crate) fn groups() -> Vec<Group> {
         ]),
         Group::q35("booted native").booted().native().play(vec![
             scenario("a disk comes and goes", comes_and_goes("rp0", "0")),
-            scenario("asked twice", [
-                null("n"), plug("d", "n", "rp0", "0"), found("d"), unplug("d"), unplug("d"), hear("DEVICE_DELETED", &["/path"]),
-            ]),
+            scenario(
+                "asked twice",
+                [
+                    null("n"),
+                    plug("d", "n", "rp0", "0"),
+                    found("d"),
+                    Step::Wait(SETTLES),
+                    unplug("d"),
+                    unplug("d"),
+                    hear("DEVICE_DELETED", &["/path"]),
+                ],
+            ),
         ]),
     ]
 }

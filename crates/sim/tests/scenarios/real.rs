@@ -14,7 +14,11 @@ pub(crate) struct Real<'a>(pub(crate) &'a mut Machine);
 
 impl Side for Real<'_> {
     fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, Value> {
-        self.0.oracle.execute(command, arguments.clone())
+        // Where the machine's folder is differs from run to run.
+        let folder = format!("{}/", self.0.folder().display());
+        let plain =
+            |value: Value| serde_json::from_str(&value.to_string().replace(&folder, "")).unwrap();
+        self.0.oracle.execute(command, arguments.clone()).map(plain).map_err(plain)
     }
 
     fn hear(&mut self, event: &str) -> Option<Value> {

@@ -11,7 +11,8 @@ use qplug_sim::Version;
 use super::script::Record;
 
 /// The versions that are recorded.
-pub(crate) const VERSIONS: [(&str, Version); 2] = [("7.2", Version::V7_2), ("10.0", Version::V10_0)];
+pub(crate) const VERSIONS: [(&str, Version); 2] =
+    [("7.2", Version::V7_2), ("10.0", Version::V10_0)];
 
 /// Answers by group and scenario.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -150,13 +150,30 @@ fn settled(desc: &Value) -> String {
     settled + rest
 }
 
+/// With the members of objects in the order of their names.
+fn in_order(value: Value) -> Value {
+    match value {
+        Value::Object(mut members) => {
+            members.sort_keys();
+            members.into_iter().map(|(name, value)| (name, in_order(value))).collect()
+        }
+        other => other,
+    }
+}
+
 /// The named parts of a value. Lists behind a star are compared without their order.
 fn shown(value: &Value, parts: &[&str]) -> String {
     let part = |pointer: &&str| match pointer.split_once("/*") {
-        None => format!("{pointer}={}", value.pointer(pointer).unwrap_or(&Value::Null)),
+        None => {
+            let part = value.pointer(pointer).cloned().unwrap_or_default();
+            format!("{pointer}={}", in_order(part))
+        }
         Some((list, each)) => {
             let list = value.pointer(list).and_then(Value::as_array).cloned().unwrap_or_default();
-            let part = |item: &Value| settled(&json!(item.pointer(each).unwrap_or(&Value::Null).to_string()));
+            let part = |item: &Value| {
+                let part = in_order(item.pointer(each).cloned().unwrap_or_default());
+                settled(&json!(part.to_string()))
+            };
             let mut items: Vec<_> = list.iter().map(part).collect();
             items.sort();
             format!("{pointer}=[{}]", items.join(", "))
