@@ -244,5 +244,65 @@ pub(super) fn disk_scenarios() -> Vec<Scenario> {
                 ),
             ],
         ),
+        scenario(
+            "a read-only disk",
+            [
+                say(
+                    "blockdev-add",
+                    json!({"driver": "raw", "node-name": "n", "read-only": true, "file": {"driver": "file", "filename": "a.raw"}}),
+                ),
+                disk(json!({})),
+                ask(
+                    "query-block",
+                    json!({}),
+                    &[
+                        "/*/inserted/ro",
+                        "/*/inserted/image/virtual-size",
+                        "/*/io-status",
+                        "/*/locked",
+                        "/*/type",
+                        "/*/device",
+                    ],
+                ),
+                ask("query-blockstats", json!({}), &["/*/qdev", "/*/device", "/*/node-name"]),
+            ],
+        ),
+        scenario(
+            "what is plugged is listed",
+            [
+                null("n"),
+                disk(json!({"id": "d"})),
+                ask("qom-list", json!({"path": "/machine/peripheral"}), &["/*/name", "/*/type"]),
+            ],
+        ),
+        scenario(
+            "short names of devices",
+            [
+                null("n"),
+                say(
+                    "device_add",
+                    json!({"driver": "virtio-blk", "id": "d", "drive": "n", "bus": "rp0"}),
+                ),
+                property("/machine/peripheral/d", "type"),
+            ],
+        ),
+        scenario(
+            "a device on a bus of another kind",
+            [
+                null("n"),
+                say(
+                    "device_add",
+                    json!({"driver": "scsi-hd", "id": "d", "drive": "n", "bus": "rp0"}),
+                ),
+                say(
+                    "device_add",
+                    json!({"driver": "usb-storage", "id": "d", "drive": "n", "bus": "rp0"}),
+                ),
+                say(
+                    "device_add",
+                    json!({"driver": "ide-hd", "id": "d", "drive": "n", "bus": "rp0"}),
+                ),
+            ],
+        ),
     ]
 }

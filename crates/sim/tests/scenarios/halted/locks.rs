@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{add, disk, drives, file, nodes, qcow2};
-use crate::script::{Scenario, close, null, plug, raw, scenario};
+use crate::script::{Scenario, close, null, plug, raw, say, scenario};
 
 pub(super) fn lock_scenarios() -> Vec<Scenario> {
     vec![
@@ -97,6 +97,47 @@ pub(super) fn lock_scenarios() -> Vec<Scenario> {
                     json!({"driver": "raw", "node-name": "d", "file": {"driver": "file", "filename": "a.raw", "read-only": true}}),
                 ),
                 plug("d", "d", "rp0", "0"),
+            ],
+        ),
+        scenario(
+            "one node, two iothreads",
+            [
+                add(json!({"driver": "null-co", "node-name": "n", "read-only": true})),
+                say("object-add", json!({"qom-type": "iothread", "id": "io1"})),
+                say("object-add", json!({"qom-type": "iothread", "id": "io2"})),
+                disk(json!({"id": "d", "iothread": "io1"})),
+                disk(json!({"id": "e", "bus": "rp1", "iothread": "io2"})),
+                disk(json!({"id": "f", "bus": "rp2"})),
+                disk(json!({"id": "g", "bus": "rp1", "iothread": "io1"})),
+                drives(),
+            ],
+        ),
+        scenario(
+            "a device over a node that lies below another",
+            [
+                raw("d", "a.raw"),
+                add(json!({"driver": "raw", "node-name": "e", "file": "d.format"})),
+                plug("d", "d.format", "rp0", "0"),
+                plug("e", "e", "rp1", "0"),
+                close("e"),
+            ],
+        ),
+        scenario(
+            "a throttled disk",
+            [
+                say(
+                    "object-add",
+                    json!({"qom-type": "throttle-group", "id": "g", "limits": {"iops-total": 100}}),
+                ),
+                raw("d", "a.raw"),
+                add(
+                    json!({"driver": "throttle", "node-name": "t", "throttle-group": "g", "file": "d.format"}),
+                ),
+                plug("d", "t", "rp0", "0"),
+                close("t"),
+                close("d.format"),
+                say("object-del", json!({"id": "g"})),
+                drives(),
             ],
         ),
     ]

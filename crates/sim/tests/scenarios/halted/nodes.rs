@@ -226,5 +226,76 @@ pub(super) fn node_scenarios() -> Vec<Scenario> {
                 ),
             ],
         ),
+        scenario(
+            "how nodes are shown",
+            [
+                a(json!({"cache": {"direct": true, "no-flush": true}, "detect-zeroes": "on"})),
+                raw("d", "a.raw"),
+                ask(
+                    "query-named-block-nodes",
+                    json!({}),
+                    &[
+                        "/*/node-name",
+                        "/*/cache",
+                        "/*/detect_zeroes",
+                        "/*/encrypted",
+                        "/*/drv",
+                        "/*/file",
+                        "/*/ro",
+                        "/*/active",
+                        "/*/image/format",
+                        "/*/image/filename",
+                        "/*/image/virtual-size",
+                        "/*/image/dirty-flag",
+                        "/*/iops",
+                        "/*/write_threshold",
+                    ],
+                ),
+                ask(
+                    "query-blockstats",
+                    json!({"query-nodes": true}),
+                    &["/*/node-name", "/*/stats/rd_operations", "/*/parent/node-name"],
+                ),
+            ],
+        ),
+        scenario(
+            "cache modes go down to the file",
+            [
+                add(
+                    json!({"driver": "raw", "node-name": "x", "cache": {"direct": true}, "file": {"driver": "file", "filename": "a.raw", "aio": "native"}}),
+                ),
+                ask("query-named-block-nodes", json!({}), &["/*/cache", "/*/drv"]),
+                add(
+                    json!({"driver": "raw", "node-name": "y", "file": {"driver": "file", "filename": "b.raw", "aio": "native"}}),
+                ),
+            ],
+        ),
+        scenario(
+            "copy on read",
+            [
+                add(
+                    json!({"driver": "copy-on-read", "node-name": "x", "file": file("f", "a.raw")}),
+                ),
+                nodes(),
+                close("x"),
+                nodes(),
+            ],
+        ),
+        scenario(
+            "an overlay over nothing",
+            [
+                add(
+                    json!({"driver": "qcow2", "node-name": "o", "backing": "nope", "file": file("of", "over.qcow2")}),
+                ),
+                raw("d", "b.raw"),
+                add(
+                    json!({"driver": "qcow2", "node-name": "o", "backing": "d.format", "file": file("of", "over.qcow2")}),
+                ),
+                close("d.format"),
+                nodes(),
+                close("o"),
+                nodes(),
+            ],
+        ),
     ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{add, file, property};
-use crate::script::{Scenario, Step, ask, close, hear, null, plug, raw, say, scenario};
+use crate::script::{Scenario, Step, ask, close, hear, null, plug, raw, say, scenario, unplug};
 
 pub(super) fn rest_scenarios() -> Vec<Scenario> {
     let object = |members: Value| say("object-add", members);
@@ -169,6 +169,47 @@ pub(super) fn rest_scenarios() -> Vec<Scenario> {
                 ask("query-fdsets", json!({}), &[""]),
                 add(file("f", "/dev/fdset/9")),
                 add(file("f", "/dev/fdset/x")),
+            ],
+        ),
+        scenario(
+            "a job on a disk",
+            [
+                null("n"),
+                null("m"),
+                plug("d", "n", "rp0", "0"),
+                mirror("j", "n", "m"),
+                plug("e", "m", "rp1", "0"),
+                close("m"),
+                unplug("d"),
+                say("block-job-cancel", json!({"device": "j", "force": true})),
+                hear("BLOCK_JOB_CANCELLED", &["/device"]),
+                Step::Wait(Duration::from_millis(200)),
+                close("m"),
+            ],
+        ),
+        scenario(
+            "an export for reading",
+            [
+                raw("d", "a.raw"),
+                say(
+                    "nbd-server-start",
+                    json!({"addr": {"type": "unix", "data": {"path": "nbd.sock"}}}),
+                ),
+                say("block-export-add", json!({"type": "nbd", "id": "e", "node-name": "d.format"})),
+                plug("d", "d.format", "rp0", "0"),
+                close("d.format"),
+                say("nbd-server-stop", json!({})),
+                hear("BLOCK_EXPORT_DELETED", &["/id"]),
+                ask("query-block-exports", json!({}), &["/*/id"]),
+            ],
+        ),
+        scenario(
+            "iothreads are listed",
+            [
+                object(json!({"qom-type": "iothread", "id": "io"})),
+                ask("query-iothreads", json!({}), &["/*/id"]),
+                object(json!({"qom-type": "iothread", "id": "io"})),
+                say("object-del", json!({"id": "io"})),
             ],
         ),
     ]
