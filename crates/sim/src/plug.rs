@@ -1,5 +1,6 @@
 //! `device_add`: a device finds its place, its drive, and in time its guest.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use qplug_proto::ErrorReply;
@@ -174,12 +175,16 @@ impl Machine {
 
     fn place_scsi(&self, bus: &str, properties: &Map<String, Value>) -> Result<Place, ErrorReply> {
         let number = |name: &str| properties.get(name).and_then(as_number);
-        let taken = |id: u32, lun: u32| {
-            let is_there = |device: &&crate::device::Device| {
-                device.place == Place::Scsi { bus: bus.to_owned(), id, lun }
-            };
-            self.devices.present().map(|(_, device)| device).find(is_there)
-        };
+        // By number, as there may be many.
+        let sits: BTreeMap<_, _> = self
+            .devices
+            .present()
+            .filter_map(|(_, device)| match &device.place {
+                Place::Scsi { bus: its, id, lun } if its == bus => Some(((*id, *lun), device)),
+                _ => None,
+            })
+            .collect();
+        let taken = |id: u32, lun: u32| sits.get(&(id, lun));
         if let Some(channel) = number("channel").filter(|channel| *channel != 0) {
             return Err(generic(format!("bad scsi channel id: {channel}")));
         }
@@ -219,7 +224,9 @@ impl Machine {
                 Ok(Place::Usb { port })
             }
             Some(text) => match text.parse() {
-                Ok(port) if port <= USB_PORTS && !is_taken(port) => Ok(Place::Usb { port }),
+                Ok(port) if (1..=USB_PORTS).contains(&port) && !is_taken(port) => {
+                    Ok(Place::Usb { port })
+                }
                 _ => Err(generic(format!("usb port {text} (bus {bus}) not found (in use?)"))),
             },
         }
