@@ -147,13 +147,19 @@ impl List {
         serial: Option<String>,
         node: Option<&Node>,
     ) -> ListedDisk {
+        // The upper node of an encrypted image, or of one with layers, shows all its options.
+        let image = |node: &Node| {
+            let name = DiskName::of_format_node(&node.name);
+            let image = name.and_then(|name| self.nodes.image_of(&name));
+            image.unwrap_or(&node.path).to_owned()
+        };
         ListedDisk {
             name: id.to_owned(),
             state,
             guest_path: serial.as_deref().map(|it| crate::Bus::VirtioBlk.guest_path(it)),
             serial,
             port: self.pci.port_of(id).map(|port| port.to_string()),
-            image: node.map(|node| node.path.clone()),
+            image: node.map(image),
             format: node.map(|node| node.driver.clone()),
             bytes: node.map(Node::bytes),
             read_only: node.map(|node| node.read_only),

@@ -1,6 +1,7 @@
 //! Open files that are handed over.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 
 use qplug_hotplug::{Disk, Error, ImageError, Machine, Storage};
 use qplug_qmp::{Address, Client};
@@ -85,6 +86,33 @@ async fn a_set_that_nobody_came_to_use_is_removed_by_the_next_attach() {
         client.execute_with_fds("add-fd", Some(&arguments), vec![file.into()]).await.unwrap();
         bench.attach(handed()).await.unwrap();
         bench.detach("left set").await;
+    }
+}
+
+/// A client that died after it had opened the image, and before it plugged the device.
+#[tokio::test]
+async fn what_was_opened_from_a_set_is_gone_on_with() {
+    for version in Qemu::under_test("resumed set") {
+        let mut bench = Bench::new(&version).await;
+        let [path, other] = ["a.img", "b.img"].map(|name| bench.path(name));
+        make(&path, "raw", &[]);
+        make(&other, "raw", &[]);
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let seen = file.metadata().unwrap();
+        let owner = format!("qplug data {}:{}", seen.dev(), seen.ino());
+        let client = bench.machine.client();
+        let arguments = json!({"fdset-id": 5, "opaque": owner});
+        client.execute_with_fds("add-fd", Some(&arguments), vec![file.into()]).await.unwrap();
+        let nodes = json!({
+            "driver": "raw", "node-name": "data.format",
+            "file": {"driver": "file", "node-name": "data.file", "filename": "/dev/fdset/5"},
+        });
+        client.execute("blockdev-add", Some(&nodes)).await.unwrap();
+        let handed = |path| Storage::path(path).hand_over(true).look().unwrap();
+        let error = bench.attach(handed(&other)).await.unwrap_err();
+        assert!(matches!(error, Error::NameHalfDone { .. }), "{error}");
+        assert!(!bench.attach(handed(&path)).await.unwrap().already);
+        bench.detach("resumed set").await;
     }
 }
 

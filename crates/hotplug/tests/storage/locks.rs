@@ -1,6 +1,6 @@
 //! Images that another process has open: found before anything is sent.
 
-use qplug_hotplug::{Disk, DiskError, Error, ImageError, Storage};
+use qplug_hotplug::{DeviceOptions, Disk, DiskError, Error, ImageError, Storage};
 use qplug_testbed::Qemu;
 use qplug_testbed::image::{Format, Image};
 
@@ -51,12 +51,8 @@ async fn readers_share_and_a_writer_does_not() {
         }
         // Both say that they bear another writer: QEMU lets a raw image be shared so.
         let image = Image::create(&folder, "b.img", Format::Raw, BYTES).unwrap();
-        let shared = |mut disk: Disk| {
-            let mut device = qplug_hotplug::DeviceOptions::default();
-            device.share_rw = true;
-            disk = disk.device(device);
-            disk
-        };
+        let shared =
+            |disk: Disk| disk.device(DeviceOptions { share_rw: true, ..DeviceOptions::default() });
         let look = || Storage::path(&image.path).look().unwrap();
         other.attach_with(look(), shared).await.unwrap();
         assert!(is_locked(&bench.attach(look()).await.unwrap_err()));
