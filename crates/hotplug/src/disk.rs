@@ -142,11 +142,12 @@ impl Disk {
         Ok(())
     }
 
-    /// Checks the options that only some buses have.
+    /// Checks the options that only some buses have (`device-list-properties`, QEMU 7.2 and 10.0).
     pub(crate) fn check_on(&self, bus: Bus) -> Result<(), OptionError> {
         let queues = self.device.queues.is_some() && !bus.is_pci();
         let iothread = self.iothread.is_some() && bus != Bus::VirtioBlk;
-        let wwn = self.device.wwn.is_some() && matches!(bus, Bus::VirtioBlk | Bus::Nvme);
+        let has_wwn = matches!(bus, Bus::VirtioScsi | Bus::UsbUas);
+        let wwn = self.device.wwn.is_some() && !has_wwn;
         let policy = self.device.read_error.is_some() || self.device.write_error.is_some();
         let missing = [
             (queues, "queues"),

@@ -102,8 +102,7 @@ fn closer_looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
     }
     let places = Places::of(observed);
     let elsewhere = |disk: &Disk| disk.port.as_deref().is_some_and(|port| !places.has_pci(port));
-    let short = places.are_short(disks.iter().filter(|it| it.bus.is_none()).count())
-        || disks.iter().any(elsewhere);
+    let short = places.are_short(port_takers(disks, observed)) || disks.iter().any(elsewhere);
     want(short && observed.devices.is_none(), Look::Devices);
     want(short && observed.objects.is_none(), Look::Objects);
     let scsi = short || disks.iter().any(|disk| disk.bus == Some(Bus::VirtioScsi));
@@ -114,6 +113,15 @@ fn closer_looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
     let mut seen = HashSet::new();
     looks.retain(|look| seen.insert(look.clone()));
     looks
+}
+
+/// How many of these disks want a PCI port each, and are not there yet.
+fn port_takers(disks: &[Disk], observed: &Observed) -> usize {
+    let wants = |disk: &&Disk| disk.port.is_none() && disk.bus.is_none_or(Bus::is_pci);
+    let is_there = |disk: &Disk| {
+        observed.blocks.as_ref().is_some_and(|blocks| blocks.device(disk.name.as_str()).is_some())
+    };
+    disks.iter().filter(wants).filter(|disk| !is_there(disk)).count()
 }
 
 impl Observed {
@@ -136,9 +144,11 @@ impl Observed {
 /// # Errors
 /// When one of them cannot be attached to this machine; nothing has been changed then.
 pub(crate) fn attach(observed: &Observed, disks: &[Disk]) -> Result<Plan, Vec<Option<Error>>> {
+    let mut places = Places::of(observed);
+    places.keep_room(port_takers(disks, observed));
     let mut planner = Planner {
         observed,
-        places: Places::of(observed),
+        places,
         shared: Vec::new(),
         names: HashSet::new(),
         images: HashMap::new(),

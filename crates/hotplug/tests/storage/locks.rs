@@ -1,6 +1,6 @@
 //! Images that another process has open: found before anything is sent.
 
-use qplug_hotplug::{DeviceOptions, Disk, DiskError, Error, ImageError, Storage};
+use qplug_hotplug::{DeviceOptions, Disk, DiskError, Error, ImageError, Meaning, Storage};
 use qplug_testbed::Qemu;
 use qplug_testbed::image::{Format, Image};
 
@@ -31,6 +31,28 @@ async fn a_writer_elsewhere_leaves_no_room() {
             // What was seen is what was there then.
             assert!(is_locked(&bench.attach(locked).await.unwrap_err()));
             bench.round("unlocked", || Ok(look(false))).await;
+        }
+    }
+}
+
+/// QEMU notices the lock of a qcow2 when it opens the image, and of a raw one only when the device
+/// comes: by then the nodes are there, and must be taken back.
+#[tokio::test]
+async fn a_lock_that_only_qemu_sees_leaves_nothing_behind() {
+    for version in Qemu::under_test("unseen lock") {
+        let mut bench = Bench::new(&version).await;
+        for format in Format::ALL {
+            let folder = bench.qemu.folder().to_owned();
+            let image = Image::create(&folder, "a.img", format, BYTES).unwrap();
+            let named = Some(format.name().parse().unwrap());
+            let unseen = Storage::path(&image.path).remote(true).format(named).look().unwrap();
+            let holder = image.lock().unwrap();
+            let error = bench.attach(unseen.clone()).await.unwrap_err();
+            let Error::Refused { meaning, .. } = &error else { panic!("{error}") };
+            assert_eq!(*meaning, Some(Meaning::ImageLocked), "{error}");
+            bench.is_clean("unseen lock");
+            drop(holder);
+            bench.round("unlocked", || Ok(unseen.clone())).await;
         }
     }
 }
