@@ -10,7 +10,10 @@ use rustix::system::finit_module;
 
 /// Where the initramfs keeps drivers. Names start with a number, so that sorting them puts each
 /// driver behind those it needs.
-const MODULES: &str = "/modules";
+pub(crate) const MODULES: &str = "/modules";
+
+/// Where it keeps those of file systems, which take their time to load.
+pub(crate) const MODULES_LATER: &str = "/modules-later";
 
 /// Mounts what the kernel offers to look at.
 pub(crate) fn mount_kernel_filesystems() -> Result<(), String> {
@@ -38,10 +41,10 @@ pub(crate) fn console() -> Result<(), String> {
         .map_err(|errno| format!("cannot use the console: {errno}"))
 }
 
-/// Loads every driver of the initramfs and returns what went wrong: a driver that does not load is
-/// worth a line, not the end of the machine.
-pub(crate) fn load_modules() -> Vec<String> {
-    let Ok(entries) = fs::read_dir(MODULES) else {
+/// Loads every driver of a folder and returns what went wrong: a driver that does not load is worth
+/// a line, not the end of the machine.
+pub(crate) fn load_modules(folder: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();

@@ -65,7 +65,7 @@ fn serve() -> Result<(), String> {
     boot::console()?;
     // Listening starts before drivers do, so a disk that is there at boot is not missed.
     let uevents = Uevents::listen()?;
-    for complaint in boot::load_modules() {
+    for complaint in boot::load_modules(boot::MODULES) {
         println!("guest: {complaint}");
     }
     drive::leave_trays_alone();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
+use crate::boot::{MODULES_LATER, load_modules};
 use crate::disk::Disk;
 
 /// Each disk is mounted below this, under its serial.
@@ -12,6 +13,10 @@ const PLACE: &str = "/mnt";
 
 /// Mounts the file system of a whole disk, and returns where.
 pub(crate) fn attach(disk: &Disk, kind: &str) -> Result<PathBuf, String> {
+    // Loading them again costs next to nothing.
+    for complaint in load_modules(MODULES_LATER) {
+        println!("guest: {complaint}");
+    }
     let place = place(&disk.serial);
     fs::create_dir_all(&place)
         .map_err(|error| format!("cannot make {}: {error}", place.display()))?;

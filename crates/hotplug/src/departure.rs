@@ -133,6 +133,21 @@ pub(crate) fn plan_objects(
     }
 }
 
+/// Plans the way out of a medium of ours that was taken out of its drive.
+pub(crate) fn plan_medium(observed: &Observed, name: &DiskName) -> Option<Goods> {
+    let nodes = observed.nodes.as_ref()?;
+    nodes.node(&name.file_node())?;
+    Some(Goods {
+        name: name.to_string(),
+        device: None,
+        node: Some(name.format_node()),
+        rest: belongings(observed, name),
+        mark: name.pending(),
+        marked_first: false,
+        is_marked: is_marked(observed, name),
+    })
+}
+
 /// What removes the objects and the descriptors of a disk.
 fn belongings(observed: &Observed, name: &DiskName) -> VecDeque<Command> {
     let owned = observed.objects.iter().flat_map(|objects| objects.ids());

@@ -11,6 +11,30 @@ use crate::texts::Meaning;
 /// A hotplug that did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The guest uses the disk, as its agent tells.
+    #[error(
+        "{name} {} in the guest: {}. Nothing was changed. Unmount it there first, or pull it out all the same with --force",
+        if *is_certain { "is in use" } else { "may be in use" },
+        by.join(", ")
+    )]
+    InGuest {
+        /// The disk.
+        name: DiskName,
+        /// Where it is mounted, and what holds it.
+        by: Vec<String>,
+        /// Whether the agent tells which of the guest's disks it is.
+        is_certain: bool,
+    },
+    /// The guest's agent did not tell.
+    #[error(
+        "the guest's agent did not answer to {command}: {why}. Nothing was changed. Without it, use --force"
+    )]
+    AgentSilent {
+        /// What it was asked.
+        command: &'static str,
+        /// Why there is no answer.
+        why: String,
+    },
     /// The name belongs to a disk over another image, or of other properties.
     #[error(
         "the name {name} is taken: it is {holds}. Nothing was changed. Detach it first, or take another name with --name"
@@ -130,6 +154,64 @@ pub enum Error {
         "this machine has no USB controller with an id; nothing was changed. Start QEMU with one (-device qemu-xhci,id=xhci)"
     )]
     NoUsbBus,
+    /// There is no such drive.
+    #[error(
+        "there is no CD or floppy drive {drive} in this machine; nothing was changed{}",
+        list("there is", known)
+    )]
+    NoSuchDrive {
+        /// What was asked for.
+        drive: String,
+        /// The drives there are.
+        known: Vec<String>,
+    },
+    /// The medium of this device cannot be changed.
+    #[error(
+        "{drive} is a hard disk, and has no medium to change; nothing was changed. 'qplug attach' and 'qplug detach' are for those"
+    )]
+    NotRemovable {
+        /// The device.
+        drive: String,
+    },
+    /// There is something in the drive.
+    #[error(
+        "there is a medium in {drive} already: {image}; nothing was changed. 'qplug swap' puts another in its place, 'qplug eject' takes it out"
+    )]
+    MediumInside {
+        /// The drive.
+        drive: String,
+        /// What is in it.
+        image: String,
+    },
+    /// Another client changed the drive's medium meanwhile.
+    #[error(
+        "another client of this machine changed the medium of {drive} meanwhile; what this command had done is undone. Look at 'qplug list', and run it again if you still want to"
+    )]
+    DriveOvertaken {
+        /// The drive.
+        drive: String,
+    },
+    /// There is no such device, or nothing is in it.
+    #[error(
+        "there is no disk or device called {name} in this machine; nothing was changed{}",
+        list("there is", known)
+    )]
+    NoSuchDevice {
+        /// The name.
+        name: String,
+        /// The devices that have a disk.
+        known: Vec<String>,
+    },
+    /// The size is one that the disk cannot have.
+    #[error("{name} cannot be given {bytes} bytes: {why}; nothing was changed")]
+    SizeUnfit {
+        /// The disk.
+        name: String,
+        /// The size that was asked for.
+        bytes: u64,
+        /// Why not.
+        why: String,
+    },
     /// There is no such disk.
     #[error("there is no disk called {name} in this machine{}", list("qplug attached", known))]
     NoSuchDisk {
@@ -288,10 +370,17 @@ impl Error {
             | Self::NoSuchGroup { .. }
             | Self::GroupExists { .. }
             | Self::NoUsbBus
+            | Self::NoSuchDrive { .. }
+            | Self::NotRemovable { .. }
+            | Self::MediumInside { .. }
+            | Self::DriveOvertaken { .. }
+            | Self::SizeUnfit { .. }
+            | Self::NoSuchDevice { .. }
             | Self::NameTaken { .. }
             | Self::NotOurs { .. }
             | Self::ImageInUse { .. }
             | Self::Busy { .. }
+            | Self::InGuest { .. }
             | Self::NameHalfDone { .. }
             | Self::NoSuchDisk { .. }
             | Self::NoFreePort { .. }
@@ -303,7 +392,9 @@ impl Error {
             | Self::QueryRefused { .. }
             | Self::NotUnderstood { .. } => Kind::Refused,
             Self::Unknown { .. } => Kind::Unknown,
-            Self::QueryLost { .. } | Self::NotSent { .. } => Kind::Connection,
+            Self::QueryLost { .. } | Self::AgentSilent { .. } | Self::NotSent { .. } => {
+                Kind::Connection
+            }
         }
     }
 }

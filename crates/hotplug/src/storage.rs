@@ -33,6 +33,10 @@ pub(crate) struct Object {
 }
 
 impl Storage {
+    pub(crate) fn of(protocol: Protocol, format: Format) -> Self {
+        Self { protocol, format }
+    }
+
     /// The nodes: the format node with all that it lies on, as `blockdev-add` takes them.
     pub(crate) fn nodes(&self, name: &DiskName, read_only: bool, access: &Access) -> Value {
         let (driver, path) = match &self.protocol {

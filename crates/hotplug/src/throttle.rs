@@ -71,6 +71,32 @@ impl Throttle {
     }
 }
 
+/// All limits that there are: those given, and none where nothing is said. QEMU leaves what is not
+/// named as it was.
+pub(crate) fn all(limits: &Limits) -> Limits {
+    let mut all = Limits::new();
+    for kind in KINDS {
+        all.insert(kind.to_owned(), 0.into());
+        all.insert(format!("{kind}-max"), 0.into());
+        all.insert(format!("{kind}-max-length"), 1.into());
+    }
+    all.insert("iops-size".to_owned(), 0.into());
+    all.extend(limits.clone());
+    all
+}
+
+/// Limits in the words of `block_set_io_throttle`, which wants to be told of six at least.
+pub(crate) fn of_device(limits: &Limits) -> Limits {
+    let word = |key: &str| {
+        let key = key.replace('-', "_").replace("_total", "");
+        key.replace("_read", "_rd").replace("_write", "_wr")
+    };
+    let mut words: Limits = Limits::new();
+    words.extend(KINDS.map(|kind| (word(kind), 0.into())));
+    words.extend(limits.iter().map(|(key, value)| (word(key), value.clone())));
+    words
+}
+
 /// Checks what QEMU would refuse.
 ///
 /// # Errors

@@ -135,7 +135,7 @@ fn initramfs_key(kernel: &Kernel) -> Result<Key> {
     {
         key = key.with(format!("{modified:?}"));
     }
-    for module in initramfs::WANTED {
+    for module in initramfs::WANTED.iter().chain(initramfs::WANTED_LATER) {
         key = key.with(module);
     }
     Ok(key)

@@ -25,10 +25,11 @@ pub const WANTED: &[&str] = &[
     "ata_piix",
     // The guest agent's port.
     "virtio_console",
-    // A file system. It asks for its checksums by name, which no module's dependencies tell.
-    "crc32c_generic",
-    "ext4",
 ];
+
+/// Drivers that the guest loads when it mounts something, as they are large and few guests do. ext4
+/// asks for its checksums by name, which no module's dependencies tell.
+pub const WANTED_LATER: &[&str] = &["crc32c_generic", "ext4"];
 
 /// The guest agent's program.
 pub const AGENT: &str = "qemu-ga";
@@ -39,12 +40,15 @@ const MAX_DEPTH: usize = 12;
 /// Makes an initramfs from the guest's program and a kernel's folder of modules.
 pub fn build(init: &[u8], modules: &Path) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
-    for folder in ["dev", "proc", "sys", "modules"] {
+    for folder in ["dev", "proc", "sys", "modules", "modules-later"] {
         archive.folder(folder);
     }
     archive.program("init", init);
-    for (position, (name, content)) in in_load_order(modules)?.iter().enumerate() {
-        archive.file(&format!("modules/{position:02}-{name}.ko"), content);
+    let ordered = in_load_order(modules)?;
+    for (folder, drivers) in [("modules", &ordered.first), ("modules-later", &ordered.later)] {
+        for (position, (name, content)) in drivers.iter().enumerate() {
+            archive.file(&format!("{folder}/{position:02}-{name}.ko"), content);
+        }
     }
     Ok(archive.finish())
 }
@@ -77,12 +81,22 @@ pub fn with_agent(mut base: Vec<u8>, folder: &Path) -> Result<Vec<u8>> {
     Ok(base)
 }
 
-/// The wanted modules and all they depend on, each behind its dependencies.
-fn in_load_order(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+/// Modules by name and content, each behind those it needs.
+struct Ordered {
+    first: Vec<(String, Vec<u8>)>,
+    later: Vec<(String, Vec<u8>)>,
+}
+
+/// The wanted modules and all they depend on.
+fn in_load_order(folder: &Path) -> Result<Ordered> {
     let mut files = HashMap::new();
     find_modules(folder, MAX_DEPTH, &mut files)?;
     let mut ordered = Vec::new();
     for name in WANTED {
+        add(name, &files, &mut ordered)?;
+    }
+    let first = ordered.len();
+    for name in WANTED_LATER {
         add(name, &files, &mut ordered)?;
     }
     if ordered.is_empty() && files.is_empty() {
@@ -92,7 +106,8 @@ fn in_load_order(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
             folder.display()
         )));
     }
-    Ok(ordered)
+    let later = ordered.split_off(first);
+    Ok(Ordered { first: ordered, later })
 }
 
 fn find_modules(folder: &Path, depth: usize, found: &mut HashMap<String, PathBuf>) -> Result<()> {
@@ -181,9 +196,14 @@ mod tests {
         fs::write(deep.join("virtio.ko"), module("virtio_ring")).unwrap();
         fs::write(deep.join("virtio-ring.ko"), module("")).unwrap();
         fs::write(deep.join("unwanted.ko"), module("")).unwrap();
-        let names: Vec<_> =
-            in_load_order(folder.path()).unwrap().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["virtio_ring", "virtio", "virtio_blk"]);
+        fs::write(deep.join("ext4.ko"), module("virtio,jbd2")).unwrap();
+        fs::write(deep.join("jbd2.ko"), module("")).unwrap();
+        let ordered = in_load_order(folder.path()).unwrap();
+        let names = |modules: Vec<(String, Vec<u8>)>| -> Vec<String> {
+            modules.into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(ordered.first), ["virtio_ring", "virtio", "virtio_blk"]);
+        assert_eq!(names(ordered.later), ["jbd2", "ext4"]);
     }
 
     #[test]

@@ -103,6 +103,9 @@ struct Block {
     device: String,
     qdev: Option<String>,
     inserted: Option<Node>,
+    #[serde(default)]
+    removable: bool,
+    tray_open: Option<bool>,
 }
 
 /// A disk as a device of the machine holds it.
@@ -115,6 +118,14 @@ pub(crate) struct DeviceDisk<'a> {
     /// Whether the device may have a controller, or a part of its own: every one but virtio-blk,
     /// whose disk is `virtio-backend`.
     pub(crate) may_have_parts: bool,
+    /// What QEMU calls the device here: its id, or its path.
+    pub(crate) qdev: Option<&'a str>,
+    /// The name of its drive, where `-drive` or the board made it; else empty.
+    pub(crate) old_name: &'a str,
+    /// Whether the medium can be changed.
+    pub(crate) removable: bool,
+    /// Whether the tray is open; absent where there is none.
+    pub(crate) tray_open: Option<bool>,
 }
 
 impl Block {
@@ -132,6 +143,10 @@ impl Block {
             id: self.id(),
             node: self.inserted.as_ref(),
             may_have_parts: !self.qdev.as_deref().is_some_and(is_virtio_blk),
+            qdev: self.qdev.as_deref(),
+            old_name: &self.device,
+            removable: self.removable,
+            tray_open: self.tray_open,
         }
     }
 }
