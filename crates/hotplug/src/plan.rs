@@ -185,7 +185,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn plan(&mut self, disk: &Disk) -> Result<DiskPlan, Error> {
-        disk.check()?;
+        disk.check_options()?;
         self.check_machine(disk)?;
         self.check_list(disk)?;
         let node = self.observed.nodes.as_ref().and_then(|nodes| nodes.format_node(&disk.name));
