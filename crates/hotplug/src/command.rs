@@ -194,9 +194,9 @@ pub(crate) fn query_property(path: &str, property: &str) -> Command {
     Command::with("qom-get", json!({"path": path, "property": property}))
 }
 
-/// The QOM path of what plugs devices into a root port, and asks the guest to let go of them.
+/// The QOM path of what plugs devices into a root port, and asks the guest to let go of them. The
+/// port's bus is a child of it, and has its name.
 pub(crate) fn query_plugger(port: &str) -> Command {
-    // A root port's bus is a child of it, and has its name.
     query_property(&format!("/machine/peripheral/{port}/{port}"), "hotplug-handler")
 }
 

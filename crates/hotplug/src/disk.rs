@@ -7,7 +7,7 @@ use crate::format::Format;
 use crate::image::{self, ImageError};
 use crate::name::{DiskName, NameError, Serial};
 use crate::options::{Access, DeviceOptions, OptionError};
-use crate::storage::{Protocol, Storage};
+use crate::storage::{LocationError, Protocol, Storage};
 use crate::throttle::{self, LimitError, Throttle};
 
 /// A disk to attach: an image, and what the guest and the machine shall call it.
@@ -50,6 +50,9 @@ pub enum DiskError {
     /// The image.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The text that says where the image is.
+    #[error(transparent)]
+    Location(#[from] LocationError),
     /// An option.
     #[error(transparent)]
     Option(#[from] OptionError),
@@ -135,6 +138,7 @@ impl Disk {
     pub(crate) fn check_options(&self) -> Result<(), DiskError> {
         self.access.check()?;
         self.device.check()?;
+        self.storage.check(self.read_only, &self.access, self.device.logical_block_size)?;
         if let Some(throttle) = &self.throttle {
             throttle::check(&throttle.limits)?;
         }
@@ -192,7 +196,7 @@ impl DiskBuilder {
     /// # Errors
     /// See [`ImageError`]; or the serial cannot be one.
     pub fn image(self, path: impl AsRef<Path>) -> Result<Disk, DiskError> {
-        let storage = image::inspect(path.as_ref(), self.format.clone())?;
+        let storage = Storage::path(path.as_ref()).format(self.format.clone()).look()?;
         self.storage(storage)
     }
 
@@ -207,10 +211,11 @@ impl DiskBuilder {
             return Err(ImageError::Unseen { path }.into());
         };
         let protocol = Protocol::File(image::remote_path(path)?);
-        self.storage(Storage { protocol, format })
+        self.storage(Storage::of(protocol, format))
     }
 
-    /// Where the disk's bytes are.
+    /// Where the disk's bytes are. The disk is read-only when that was looked at as what is only
+    /// read; a format given to this builder does not count.
     ///
     /// # Errors
     /// When the serial cannot be one.
@@ -220,8 +225,8 @@ impl DiskBuilder {
             serial: Serial::new(serial, self.bus.unwrap_or(Bus::VirtioBlk))?,
             name: self.name,
             bus: self.bus,
+            read_only: storage.read_only,
             storage,
-            read_only: false,
             port: None,
             access: Access::default(),
             device: DeviceOptions::default(),

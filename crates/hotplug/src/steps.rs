@@ -27,8 +27,8 @@ impl Disk {
     /// The steps that come before anything is plugged in.
     pub(crate) fn steps_to_open(&self) -> Result<Vec<Step>, OptionError> {
         let mut steps = Vec::new();
-        for (set, descriptor) in self.storage.descriptors() {
-            let add = command::add_descriptor(descriptor, set, &format!("qplug {}", self.name));
+        for (set, descriptor, owner) in self.storage.descriptors(&self.name) {
+            let add = command::add_descriptor(descriptor, set, &owner);
             let undo = command::remove_descriptors(set.into());
             steps.push(Step::new(HAND_OVER, add, Some(undo)));
         }
