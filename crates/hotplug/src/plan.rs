@@ -145,6 +145,7 @@ impl Observed {
 /// When one of them cannot be attached to this machine; nothing has been changed then.
 pub(crate) fn attach(observed: &Observed, disks: &[Disk]) -> Result<Plan, Vec<Option<Error>>> {
     let mut places = Places::of(observed);
+    places.keep_named(disks.iter().filter_map(|disk| disk.port.as_deref()));
     places.keep_room(port_takers(disks, observed));
     let mut planner = Planner {
         observed,
