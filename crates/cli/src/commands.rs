@@ -10,6 +10,7 @@ mod media;
 mod plans;
 mod ports;
 mod recover;
+mod sim;
 mod status;
 
 use std::fs::OpenOptions;
@@ -31,6 +32,9 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Failure::usage("which machine? Give its monitor with --socket, or in QPLUG_SOCKET")
     })?;
     let tls = args.tls_creds.map(TlsFolder);
+    if let Command::Sim(args) = args.command {
+        return sim::run(args, &address, output).await;
+    }
     let trace = args.trace.map(|path| trace_to(&path)).transpose()?;
     let monitor = Monitor { address, connect_timeout: args.connect_timeout, tls, trace };
     let outcome = run_command(args.command, &monitor, output).await;
@@ -68,6 +72,8 @@ async fn run_command(
         Command::Exec(args) => exec::run(args, monitor, output).await,
         Command::Hmp(args) => exec::run_hmp(args, monitor, output).await,
         Command::Events => events::run(monitor, output).await,
+        // Served before, with no monitor to connect to.
+        Command::Sim(_) => Ok(Exit::Done),
     }
 }
 
