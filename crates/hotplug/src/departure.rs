@@ -150,9 +150,8 @@ pub(crate) fn plan_medium(observed: &Observed, name: &DiskName) -> Option<Goods>
 
 /// What removes the objects and the descriptors of a disk.
 fn belongings(observed: &Observed, name: &DiskName) -> VecDeque<Command> {
-    let owned = observed.objects.iter().flat_map(|objects| objects.ids());
-    let owned = owned.filter(|id| DiskName::of_object(id).as_ref() == Some(name));
-    let owned = owned.filter(|id| *id != name.pending()).map(command::remove_object);
+    let owned = observed.objects.iter().flat_map(|objects| objects.of_disk(name));
+    let owned = owned.filter(|id| **id != name.pending()).map(|id| command::remove_object(id));
     let sets = observed.fdsets.iter().flat_map(|sets| sets.owned());
     let sets = sets.filter(|(_, owner)| owner_of_descriptors(owner).as_ref() == Some(name));
     owned.chain(sets.map(|(set, _)| command::remove_descriptors(set))).collect()

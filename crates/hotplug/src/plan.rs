@@ -145,6 +145,7 @@ impl Observed {
 /// When one of them cannot be attached to this machine; nothing has been changed then.
 pub(crate) fn attach(observed: &Observed, disks: &[Disk]) -> Result<Plan, Vec<Option<Error>>> {
     let mut places = Places::of(observed);
+    places.keep_named(disks.iter().filter_map(|disk| disk.port.as_deref()));
     places.keep_room(port_takers(disks, observed));
     let mut planner = Planner {
         observed,
@@ -189,7 +190,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn plan(&mut self, disk: &Disk) -> Result<DiskPlan, Error> {
-        disk.check()?;
+        disk.check_options()?;
         self.check_machine(disk)?;
         self.check_list(disk)?;
         let node = self.observed.nodes.as_ref().and_then(|nodes| nodes.format_node(&disk.name));
