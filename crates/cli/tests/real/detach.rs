@@ -52,7 +52,7 @@ fn a_paused_guest_makes_it_pending_and_the_same_command_completes_it() {
         machine.oracle.demand("stop", json!({})).unwrap();
         let pending = qplug(&qmp, &["detach", "data", "--timeout", "0.5", "--json"]).exits(5);
         assert_eq!(pending.json()["result"], "pending");
-        qplug(&qmp, &["list"]).exits(0).says("attached");
+        qplug(&qmp, &["list"]).exits(0).says("pending");
         // The guest goes on once the second detach has asked again.
         let (_proxy, again) = asked(machine, &["detach", "data", "--json"]);
         machine.oracle.demand("cont", json!({})).unwrap();
