@@ -199,7 +199,11 @@ pub fn tool(name: &str) -> Result<Command> {
     )))
 }
 
-fn run(command: &mut Command) -> Result<String> {
+/// Runs it to its end, and returns what it printed.
+///
+/// # Errors
+/// With all it printed, when it did not succeed.
+pub fn run(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
     let output = command
         .stdin(Stdio::null())
