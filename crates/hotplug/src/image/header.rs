@@ -42,6 +42,10 @@ impl Header {
 
 /// QEMU's `docs/interop/qcow2.rst`: the size at 24, the encryption method at 32.
 fn qcow2(start: &[u8]) -> Header {
+    // What is no qcow2 QEMU refuses, in better words than what its bytes would mean here.
+    if start.get(..4) != Some(b"QFI\xfb") {
+        return Header { encryption: Encryption::None, bytes: None };
+    }
     let encryption = match number(start, 32) {
         Some(1) => Encryption::Aes,
         Some(2) => Encryption::Luks,
@@ -75,6 +79,8 @@ mod tests {
     #[test]
     fn sizes_and_encryption_are_read() {
         let mut start = vec![0; HEADER_BYTES];
+        assert_eq!(Header::of(&Format::qcow2(), &start, 4096).bytes, None, "it is none");
+        start[..4].copy_from_slice(b"QFI\xfb");
         start[24..32].copy_from_slice(&(5_u64 << 32 | 7).to_be_bytes());
         let header = |start: &[u8], format| Header::of(&format, start, 4096);
         let plain = Header { encryption: Encryption::None, bytes: Some(5 << 32 | 7) };
