@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use qplug_hotplug::Format;
 use qplug_qmp::Address;
+use qplug_sim::{Guest, Version as SimVersion};
 
 /// Plug disks into running QEMU machines, and pull them out again.
 ///
@@ -60,6 +61,10 @@ pub(crate) enum Command {
     Hmp(Hmp),
     /// Follow the machine's events until interrupted.
     Events,
+    /// Be a machine that is not there: no QEMU and no guest, at the path of --socket, for one client
+    /// after the other.
+    #[command(after_help = SIM_HELP)]
+    Sim(SimArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -130,6 +135,44 @@ pub(crate) struct Hmp {
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command_line: Vec<String>,
 }
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SimArgs {
+    /// The board: q35 or pc.
+    #[arg(long, default_value = "q35", value_parser = ["q35", "pc"])]
+    pub(crate) machine: String,
+
+    /// How many root ports a q35 has: rp0, rp1 and so on.
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u8).range(0..=24))]
+    pub(crate) ports: u8,
+
+    /// Ports ask the guest themselves, and not ACPI: 6 seconds to unplug.
+    #[arg(long)]
+    pub(crate) native_hotplug: bool,
+
+    /// The guest: quick, slow:2s, busy:3s, paused, dead, booting:10s, pulls-out:5s or rejects.
+    #[arg(long, default_value = "quick")]
+    pub(crate) guest: Guest,
+
+    /// The machine never ran.
+    #[arg(long)]
+    pub(crate) halted: bool,
+
+    /// The QEMU to imitate: 7.2 or 10.0.
+    #[arg(long, value_name = "VERSION", default_value = "10.0")]
+    pub(crate) qemu: SimVersion,
+
+    /// What goes wrong, a fault a line (docs/simulator.md has the forms).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) faults: Option<PathBuf>,
+}
+
+const SIM_HELP: &str = "\
+Examples:
+  qplug --socket /tmp/x sim &
+  qplug --socket /tmp/x sim --machine pc --guest slow:2s --faults faults.txt &
+
+Images are looked up in the file system, for their size and header, and never changed.";
 
 const EXAMPLES: &str = "\
 Examples:

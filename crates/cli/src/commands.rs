@@ -6,6 +6,7 @@ mod events;
 mod exec;
 mod list;
 mod ports;
+mod sim;
 mod status;
 
 use qplug_hotplug::Machine;
@@ -22,6 +23,9 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Failure::usage("which machine? Give its monitor with --socket, or in QPLUG_SOCKET")
     })?;
     let tls = args.tls_creds.map(TlsFolder);
+    if let Command::Sim(args) = args.command {
+        return sim::run(args, &address, output).await;
+    }
     let monitor = Monitor { address, connect_timeout: args.connect_timeout, tls };
     match args.command {
         Command::Attach(args) => attach::run(args, &monitor, output).await,
@@ -32,6 +36,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Command::Exec(args) => exec::run(args, &monitor, output).await,
         Command::Hmp(args) => exec::run_hmp(args, &monitor, output).await,
         Command::Events => events::run(&monitor, output).await,
+        // Served above, with no monitor to connect to.
+        Command::Sim(_) => Ok(Exit::Done),
     }
 }
 
