@@ -168,6 +168,12 @@ impl Graph {
         if is_used(|kind| kind != UserKind::Filter) {
             return Err(generic(format!("Node {name} is in use")));
         }
+        let over_it =
+            |it: &&Node| it.children.iter().any(|edge| edge.child == id && edge.role == "backing");
+        if let Some(over) = self.nodes.values().find(over_it) {
+            let reason = format!("node is used as backing hd of '{}'", over.name);
+            return Err(generic(format!("Node '{name}' is busy: {reason}")));
+        }
         if let Some(reason) = &node.blocked_by {
             return Err(generic(format!("Node '{name}' is busy: {reason}")));
         }

@@ -202,7 +202,12 @@ impl Graph {
             let child = match reference {
                 Reference::None => continue,
                 Reference::Name(name) => {
-                    self.find(name).ok_or_else(|| no_device_nor_node(name, name))?
+                    let found = self.find(name).ok_or_else(|| no_device_nor_node(name, name));
+                    if *role == "backing" {
+                        found.map_err(|error| in_backing(&error))?
+                    } else {
+                        found?
+                    }
                 }
                 Reference::Inline(inline) => {
                     let read_only = read_only || *role == "backing";
@@ -348,12 +353,13 @@ impl Graph {
         let backing = Blockdev::over_file(&format, &path, true)?;
         match self.open_below(&backing, world, Inherited { read_only: true, ..below }) {
             Ok(id) => Ok(Some(id)),
-            Err(error) => {
-                let desc = format!("Could not open backing file: {}", error.desc);
-                Err(ErrorReply::new(&error.class, desc))
-            }
+            Err(error) => Err(in_backing(&error)),
         }
     }
+}
+
+fn in_backing(error: &ErrorReply) -> ErrorReply {
+    ErrorReply::new(&error.class, format!("Could not open backing file: {}", error.desc))
 }
 
 fn check_secret(node: &Node, world: &World<'_>) -> Result<(), ErrorReply> {

@@ -4,7 +4,7 @@
 use qplug_proto::ErrorReply;
 
 use super::driver::{self, Kind};
-use super::{Graph, NodeId, Opened, User};
+use super::{Graph, NodeId, Opened, User, UserKind};
 use crate::refusal::generic;
 
 /// A set of the four permissions (`BLK_PERM_*`).
@@ -234,7 +234,9 @@ fn joined(parents: &[Parent]) -> Claim {
 }
 
 fn label(user: &User) -> String {
+    let is_job = matches!(user.kind, UserKind::Job | UserKind::Filter);
     match user.label.as_str() {
+        _ if is_job => "an unnamed block device".to_owned(),
         "" => "an unnamed block device".to_owned(),
         label => format!("block device '{label}'"),
     }

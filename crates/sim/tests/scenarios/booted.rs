@@ -92,5 +92,43 @@ pub(crate) fn groups() -> Vec<Group> {
                 ],
             ),
         ]),
+        Group::q35("booted scsi").booted().with_scsi().play(vec![
+            scenario("a disk comes and goes", [
+                null("n"),
+                say("device_add", json!({"driver": "scsi-hd", "id": "s", "drive": "n"})),
+                Step::UntilRead { qdev: "s".to_owned() },
+                close("n"),
+                unplug("s"),
+                hear("DEVICE_DELETED", &["/path", "/device"]),
+                close("n"),
+                unplug("s"),
+            ]),
+            scenario("a controller goes with its disk", [
+                null("n"),
+                say("device_add", json!({"driver": "virtio-scsi-pci", "id": "c", "bus": "rp0", "addr": "0"})),
+                say("device_add", json!({"driver": "scsi-hd", "id": "s", "drive": "n", "bus": "c.0"})),
+                Step::UntilRead { qdev: "s".to_owned() },
+                Step::Wait(SETTLES),
+                unplug("c"),
+                hear("DEVICE_DELETED", &["/path", "/device"]),
+                hear("DEVICE_DELETED", &["/path", "/device"]),
+                hear("DEVICE_DELETED", &["/path", "/device"]),
+                close("n"),
+            ]),
+            scenario("an nvme comes and goes", [
+                null("n"),
+                say("device_add", json!({"driver": "nvme", "id": "v", "drive": "n", "serial": "x", "bus": "rp0", "addr": "0"})),
+                Step::UntilRead { qdev: "v".to_owned() },
+                Step::Wait(SETTLES),
+                unplug("v"),
+                hear("DEVICE_DELETED", &["/path", "/device"]),
+                close("n"),
+            ]),
+            scenario("a port is used again", [
+                null("n"), plug("d", "n", "rp0", "0"), found("d"), unplug("d"),
+                hear("DEVICE_DELETED", &["/path"]), hear("DEVICE_DELETED", &["/path"]),
+                plug("d", "n", "rp0", "0"), found("d"),
+            ]),
+        ]),
     ]
 }
