@@ -14,6 +14,10 @@ use crate::story::{Foreign, GROUP, IMAGES, THEIR_IMAGE};
 pub(crate) struct Others {
     /// Devices, nodes and objects that are to be there.
     names: BTreeSet<String>,
+    /// Those of them that are devices that others plugged in.
+    devices: BTreeSet<String>,
+    /// Whether the guest may let go of them by itself.
+    pub(crate) may_go: bool,
     jobs: BTreeSet<String>,
     exports: BTreeSet<String>,
     made: u32,
@@ -22,7 +26,8 @@ pub(crate) struct Others {
 impl Others {
     pub(crate) fn new(seen: &Seen) -> Self {
         let names = seen.names().cloned().collect();
-        Self { names, jobs: BTreeSet::new(), exports: BTreeSet::new(), made: 0 }
+        let (devices, jobs, exports) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Self { names, devices, may_go: false, jobs, exports, made: 0 }
     }
 
     /// Whether something of this name is theirs.
@@ -41,7 +46,11 @@ impl Others {
 
     /// What of the machine is theirs.
     pub(crate) fn part(&self, seen: &Seen) -> Seen {
-        seen.part(|name| self.made(name))
+        seen.part(|name| self.made(name) && !self.is_loose(name))
+    }
+
+    fn is_loose(&self, name: &str) -> bool {
+        self.may_go && self.devices.contains(name)
     }
 
     /// What is not.
@@ -49,15 +58,21 @@ impl Others {
         seen.part(|name| !self.made(name))
     }
 
-    /// Block jobs and exports end with what they work on.
+    /// Block jobs and exports end with what they work on, and a guest may let go of a device.
     pub(crate) fn forget_gone(&mut self, seen: &Seen) {
         self.jobs.retain(|job| seen.jobs.contains(job));
         self.exports.retain(|export| seen.exports.contains(export));
+        let gone = |name: &String| self.is_loose(name) && !seen.devices.contains_key(name);
+        let gone: Vec<_> = self.devices.iter().filter(|name| gone(name)).cloned().collect();
+        for name in gone {
+            self.names.remove(&name);
+            self.devices.remove(&name);
+        }
     }
 
     pub(crate) fn check_there(&self, seen: &Seen) {
         let there: BTreeSet<_> = seen.names().collect();
-        for name in &self.names {
+        for name in self.names.iter().filter(|name| !self.is_loose(name)) {
             assert!(there.contains(name), "{name} of others is gone");
         }
     }
@@ -98,7 +113,10 @@ impl Others {
                 };
                 let is_in = buses.iter().any(|bus| execute("device_add", device(bus)).is_some());
                 match is_in {
-                    true => names.extend([node, (*disk).to_owned()]),
+                    true => {
+                        self.devices.insert((*disk).to_owned());
+                        names.extend([node, (*disk).to_owned()]);
+                    }
                     false => drop(execute("blockdev-del", json!({"node-name": node}))),
                 }
             }

@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) disks: BTreeMap<&'static str, Expect>,
     guest: Guest,
     is_stopped: bool,
+    is_migrating: bool,
     /// Whether the guest may let go of anything by itself.
     pulls_out: bool,
     /// How many cases of each kind there were.
@@ -51,6 +52,7 @@ impl World {
             wire,
             others: Others::new(&seen),
             is_stopped: parts.prelaunch,
+            is_migrating: false,
             parts,
             disks: BTreeMap::new(),
             guest: Guest::Quick,
@@ -67,7 +69,9 @@ impl World {
             }
             Op::Migrating(deed) => {
                 let _ = self.wire.execute("migrate", json!({"uri": "tcp:nowhere:1"}));
+                self.is_migrating = true;
                 self.deed(deed, &Trouble::none(), None);
+                self.is_migrating = false;
                 let _ = self.wire.execute("migrate_cancel", json!({}));
                 // One that came to its end has stopped the machine.
                 let status = self.wire.execute("query-status", json!({})).unwrap();
@@ -81,6 +85,7 @@ impl World {
             Op::Guest(guest) => {
                 self.guest = *guest;
                 self.pulls_out |= matches!(guest, Guest::PullsOut(_));
+                self.others.may_go |= self.pulls_out;
                 self.wire.sim.machine().change_guest(*guest);
             }
             Op::PullOut(name) => self.pull_out(name),
@@ -212,6 +217,7 @@ impl World {
         trouble.is_none()
             && self.guest == Guest::Quick
             && !self.is_stopped
+            && !self.is_migrating
             && !self.pulls_out
             && !self.others.has_jobs()
             && !self.disks.values().any(loose)
