@@ -176,7 +176,9 @@ fn our_node(
 ) -> Result<String, Error> {
     let nodes = observed.nodes.as_ref();
     let ours = [name.limits_node(), name.format_node()];
-    let ours = ours.into_iter().find(|node| nodes.is_some_and(|nodes| nodes.node(node).is_some()));
+    let is_there = |node: &str| nodes.is_some_and(|nodes| nodes.node(node).is_some());
+    // They come and go with the one below: another client may have a node of such a name.
+    let ours = ours.into_iter().find(|node| is_there(node) && is_there(&name.file_node()));
     let name = name.clone();
     match (disk, ours) {
         (None, Some(node)) => Ok(node),

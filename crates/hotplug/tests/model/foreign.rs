@@ -160,9 +160,12 @@ impl Others {
                 let at = json!({"addr": {"type": "unix", "data": {"path": "/nbd"}}});
                 let _ = execute("nbd-server-start", at);
                 let export = format!("export.{}", self.made);
-                let begun = execute("block-export-add", json!({
-                    "type": "nbd", "id": export, "node-name": format!("{disk}.format"),
-                }));
+                let mut begin = |node: &str| {
+                    let node = format!("{disk}.{node}");
+                    let what = json!({"type": "nbd", "id": export, "node-name": node});
+                    execute("block-export-add", what)
+                };
+                let begun = begin("limits").or_else(|| begin("format"));
                 self.exports.extend(begun.map(|_| export));
             }
             Foreign::EndJobs => {

@@ -252,7 +252,7 @@ fn fault() -> impl Strategy<Value = String> {
         1 => Just(("fail", " DeviceNotFound Device 'x' not found")),
         2 => Just(("twice", "")),
         2 => Just(("swap", "")),
-        1 => Just(("garbage", " {\"nonsense")),
+        1 => Just(("garbage", " ]nonsense")),
     ];
     let to_command = (to_command, which)
         .prop_map(|((verb, rest), which)| format!("{verb} {which}{rest}"));

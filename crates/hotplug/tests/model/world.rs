@@ -308,7 +308,7 @@ impl World {
         self.guest = Guest::Quick;
         self.wire.sim.machine().change_guest(Guest::Quick);
         let _ = self.wire.execute("migrate_cancel", json!({}));
-        if self.is_stopped {
+        if self.is_stopped || self.parts.prelaunch {
             // A machine that never ran, or was migrated, needs one to let go of what it was asked
             // for.
             self.wire.execute("system_reset", json!({})).unwrap();
