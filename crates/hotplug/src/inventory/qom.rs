@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::Port;
 use super::pci::SLOTS_BEHIND_BRIDGE;
+use crate::name::DiskName;
 
 /// The devices that have ids, from `/machine/peripheral`, or those on a bus.
 #[derive(Debug, Default, Deserialize)]
@@ -76,6 +77,12 @@ impl Devices {
     /// The type of the one of this id.
     pub(crate) fn kind(&self, id: &str) -> Option<&str> {
         self.0.get(id).map(String::as_str)
+    }
+
+    /// Whether the USB device is there that the disk of this name sits in. A device of another type
+    /// may have such an id, above all a disk whose name ends so.
+    pub(crate) fn has_uas(&self, disk: &DiskName) -> bool {
+        self.kind(&disk.uas()) == Some("usb-uas")
     }
 
     /// All ids with their types, in order.
