@@ -93,7 +93,7 @@ pub(crate) fn plan(observed: &Observed, name: &DiskName) -> Result<Goods, Error>
     {
         return Err(Error::Busy { name: name.clone(), by });
     }
-    let uas = observed.devices.as_ref().is_some_and(|devices| devices.has(&name.uas()));
+    let uas = observed.devices.as_ref().is_some_and(|devices| devices.has_uas(name));
     let device = if uas { name.uas() } else { name.to_string() };
     let disk = observed.disk(name);
     let node = match disk.as_ref().and_then(|disk| top_node(name, disk)) {

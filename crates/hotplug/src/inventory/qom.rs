@@ -90,6 +90,12 @@ impl Devices {
         self.0.get(id).map(String::as_str)
     }
 
+    /// Whether the USB device is there that the disk of this name sits in. A device of another type
+    /// may have such an id, above all a disk whose name ends so.
+    pub(crate) fn has_uas(&self, disk: &DiskName) -> bool {
+        self.kind(&disk.uas()) == Some("usb-uas")
+    }
+
     /// All ids with their types, in order.
     pub(crate) fn all(&self) -> Vec<(&str, &str)> {
         let mut all: Vec<_> =
