@@ -117,8 +117,13 @@ fn contents(machine: &mut qplug_testbed::Machine) -> Value {
 
 /// Runs a test on a machine that never ran, on every QEMU.
 fn halted(name: &str, shape: impl Fn(Builder) -> Builder, board: Board, test: impl Fn(Bench)) {
-    for qemu in Qemu::under_test(name).iter().filter(|qemu| qemu.has_board(board)) {
-        let machine = shape(qplug_testbed::Machine::builder(qemu, board)).halted().unwrap();
+    for qemu in Qemu::under_test(name) {
+        // Set-up brings s390x for the newest QEMU only: its package is large.
+        if !qemu.has_board(board) {
+            assert!(board == Board::S390x, "{name}: QEMU {} has no {}", qemu.version, board.name());
+            continue;
+        }
+        let machine = shape(qplug_testbed::Machine::builder(&qemu, board)).halted().unwrap();
         test(Bench::new(machine));
     }
 }
