@@ -26,15 +26,17 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads the start of an image of this format; `length` is all of its bytes.
+    /// Reads the start of an image that is said to be of this format; `length` is all of its bytes.
+    /// Of one that is not, nothing is known: QEMU says so.
     pub(crate) fn of(format: &Format, start: &[u8], length: u64) -> Self {
         match format.as_str() {
             "raw" => Self {
                 encryption: Encryption::None,
                 bytes: length.checked_next_multiple_of(SECTOR),
             },
-            "qcow2" => qcow2(start),
-            "luks" => luks(start, length),
+            "qcow2" if start.starts_with(b"QFI\xfb") => qcow2(start),
+            "luks" if start.starts_with(b"LUKS\xba\xbe") => luks(start, length),
+            "luks" => Self { encryption: Encryption::Luks, bytes: None },
             _ => Self { encryption: Encryption::None, bytes: None },
         }
     }
@@ -75,6 +77,7 @@ mod tests {
     #[test]
     fn sizes_and_encryption_are_read() {
         let mut start = vec![0; HEADER_BYTES];
+        start[..4].copy_from_slice(b"QFI\xfb");
         start[24..32].copy_from_slice(&(5_u64 << 32 | 7).to_be_bytes());
         let header = |start: &[u8], format| Header::of(&format, start, 4096);
         let plain = Header { encryption: Encryption::None, bytes: Some(5 << 32 | 7) };
@@ -87,6 +90,8 @@ mod tests {
         assert_eq!(header(&start, Format::luks()), luks);
         start[7] = 2;
         assert_eq!(header(&start, Format::luks()).encryption, Encryption::OtherLuks);
+        let nothing = Header { encryption: Encryption::None, bytes: None };
+        assert_eq!(header(&[0; HEADER_BYTES], Format::qcow2()), nothing);
         let vdi = "vdi".parse().unwrap();
         assert_eq!(header(&start, vdi).bytes, None);
     }
