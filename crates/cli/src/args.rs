@@ -26,6 +26,9 @@ pub(crate) use detach::Detach;
 pub(crate) use disk::DiskWords;
 pub(crate) use word::amount;
 
+/// What every command takes.
+const ANY: &str = "Options of every command";
+
 /// Plug disks into running QEMU machines, and pull them out again.
 ///
 /// A disk is known by its name: a Linux guest finds it under /dev/disk/by-id/virtio-NAME, and
@@ -35,29 +38,29 @@ pub(crate) use word::amount;
 pub(crate) struct Args {
     /// The machine's QMP monitor: PATH, unix:PATH, unix:@ABSTRACT, tcp:HOST:PORT, tls:HOST:PORT,
     /// vsock:CID:PORT, fd:NUMBER, exec:COMMAND, or listen: before a unix: or tcp: one.
-    #[arg(long, short, global = true, env = "QPLUG_SOCKET", value_name = "ADDRESS")]
+    #[arg(long, short, global = true, help_heading = ANY, env = "QPLUG_SOCKET", value_name = "ADDRESS")]
     pub(crate) socket: Option<Address>,
 
     /// Print JSON, for programs (docs/json.md has the shapes).
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = ANY)]
     pub(crate) json: bool,
 
     /// Say on stderr what is sent and what comes back, and how much was sent in all.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = ANY)]
     pub(crate) verbose: bool,
 
     /// How long to wait for the monitor to answer, in seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, global = true, help_heading = ANY, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) connect_timeout: Duration,
 
     /// The certificates for a tls: address: ca-cert.pem, and client-cert.pem with client-key.pem
     /// where the server asks for one, as for QEMU's tls-creds-x509.
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, help_heading = ANY, value_name = "FOLDER")]
     pub(crate) tls_creds: Option<PathBuf>,
 
     /// Write the conversation with the monitor down, as a transcript that can be replayed. Secrets
     /// are blotted out.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = ANY, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 
     #[command(subcommand)]

@@ -1,13 +1,13 @@
 //! What must go with a disk, and whether it may: the plan of a detach. Pure.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::command::{self, Command};
 use crate::detach::Which;
 use crate::error::Error;
-use crate::inventory::DeviceDisk;
+use crate::inventory::{DeviceDisk, Node};
 use crate::leaving::Goods;
-use crate::name::{DiskName, SHARED_CONTROLLER, SHARED_GROUP};
+use crate::name::{DiskName, PENDING_SUFFIX, SHARED_CONTROLLER, SHARED_GROUP};
 use crate::observe::{Look, Observed};
 use crate::places::pending_mark;
 
@@ -93,7 +93,7 @@ pub(crate) fn plan(observed: &Observed, name: &DiskName) -> Result<Goods, Error>
     {
         return Err(Error::Busy { name: name.clone(), by });
     }
-    let uas = observed.devices.as_ref().is_some_and(|devices| devices.has(&name.uas()));
+    let uas = observed.devices.as_ref().is_some_and(|devices| devices.has_uas(name));
     let device = if uas { name.uas() } else { name.to_string() };
     let disk = observed.disk(name);
     let node = match disk.as_ref().and_then(|disk| top_node(name, disk)) {
@@ -150,9 +150,8 @@ pub(crate) fn plan_medium(observed: &Observed, name: &DiskName) -> Option<Goods>
 
 /// What removes the objects and the descriptors of a disk.
 fn belongings(observed: &Observed, name: &DiskName) -> VecDeque<Command> {
-    let owned = observed.objects.iter().flat_map(|objects| objects.ids());
-    let owned = owned.filter(|id| DiskName::of_object(id).as_ref() == Some(name));
-    let owned = owned.filter(|id| *id != name.pending()).map(command::remove_object);
+    let owned = observed.objects.iter().flat_map(|objects| objects.of_disk(name));
+    let owned = owned.filter(|id| **id != name.pending()).map(|id| command::remove_object(id));
     let sets = observed.fdsets.iter().flat_map(|sets| sets.owned());
     let sets = sets.filter(|(_, owner)| owner_of_descriptors(owner).as_ref() == Some(name));
     owned.chain(sets.map(|(set, _)| command::remove_descriptors(set))).collect()
@@ -176,7 +175,9 @@ fn our_node(
 ) -> Result<String, Error> {
     let nodes = observed.nodes.as_ref();
     let ours = [name.limits_node(), name.format_node()];
-    let ours = ours.into_iter().find(|node| nodes.is_some_and(|nodes| nodes.node(node).is_some()));
+    let is_there = |node: &str| nodes.is_some_and(|nodes| nodes.node(node).is_some());
+    // They come and go with the one below: another client may have a node of such a name.
+    let ours = ours.into_iter().find(|node| is_there(node) && is_there(&name.file_node()));
     let name = name.clone();
     match (disk, ours) {
         (None, Some(node)) => Ok(node),
@@ -212,8 +213,8 @@ fn controllers(observed: &Observed) -> impl Iterator<Item = &str> {
     all.filter(|id| id.starts_with(SHARED_CONTROLLER))
 }
 
-/// What disks shared, and nothing uses any more: controllers, and throttle groups, which QEMU keeps
-/// while a disk is in one.
+/// What disks shared, and nothing uses any more: controllers, throttle groups, which QEMU keeps
+/// while a disk is in one, and marks of controllers that are gone.
 pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
     let unused = controllers(observed).filter(|id| observed.controllers.get(*id) == Some(&0));
     let marked = |id: &str| observed.objects.as_ref().is_some_and(|it| it.has(&pending_mark(id)));
@@ -228,7 +229,13 @@ pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
         is_marked: marked(id),
     });
     let objects = observed.objects.iter().flat_map(|objects| objects.ids());
-    let groups = objects.filter(|id| id.starts_with(SHARED_GROUP)).map(|id| Goods {
+    let in_use: HashSet<_> =
+        observed.nodes.iter().flat_map(|nodes| nodes.all()).filter_map(Node::throttle_group).collect();
+    let is_left = |id: &&str| {
+        let is_group = id.starts_with(SHARED_GROUP) && !in_use.contains(*id);
+        is_group || is_mark_of_none(observed, id)
+    };
+    let objects = objects.filter(is_left).map(|id| Goods {
         name: id.to_owned(),
         device: None,
         node: None,
@@ -237,5 +244,14 @@ pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
         marked_first: false,
         is_marked: false,
     });
-    controllers.chain(groups).collect()
+    controllers.chain(objects).collect()
+}
+
+/// Whether this says that a controller is being unplugged which is gone.
+fn is_mark_of_none(observed: &Observed, id: &str) -> bool {
+    let controller = id.strip_suffix(PENDING_SUFFIX).filter(|it| it.starts_with(SHARED_CONTROLLER));
+    match (controller, &observed.devices) {
+        (Some(controller), Some(devices)) => !devices.has(controller),
+        _ => false,
+    }
 }

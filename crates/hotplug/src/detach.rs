@@ -139,6 +139,8 @@ impl Detach {
             matches!(outcome, Some(Ok(Detached::Removed { .. })))
         };
         if self.outcomes.iter().any(removed) {
+            // Some are gone. Whether another one is in a group, QEMU says when it is removed.
+            self.observer.observed.nodes = None;
             self.observer.look(departure::looks_at_shared(&self.observer.observed));
             self.go_on();
         } else {

@@ -28,7 +28,7 @@ const OBJECT_SUFFIXES: [&str; 5] = [".secret", ".auth", ".tls", ".throttle", PEN
 const OBJECT_PREFIX: &str = "qplug.disk.";
 
 /// The suffix of the mark of a disk that the guest was asked to let go of, in vain so far.
-const PENDING_SUFFIX: &str = ".pending";
+pub(crate) const PENDING_SUFFIX: &str = ".pending";
 
 /// How the ids of what disks share begin; no disk is called so.
 const SHARED: &str = "qplug.";

@@ -129,7 +129,7 @@ impl Observed {
     pub(crate) fn bus_of(&self, name: &DiskName) -> Option<Bus> {
         let devices = self.devices.as_ref()?;
         let bus = Bus::of_device(devices.kind(name.as_str())?)?;
-        Some(if devices.has(&name.uas()) { Bus::UsbUas } else { bus })
+        Some(if devices.has_uas(name) { Bus::UsbUas } else { bus })
     }
 
     /// Whether the name occurs at all, so that a closer look is needed.
@@ -145,6 +145,7 @@ impl Observed {
 /// When one of them cannot be attached to this machine; nothing has been changed then.
 pub(crate) fn attach(observed: &Observed, disks: &[Disk]) -> Result<Plan, Vec<Option<Error>>> {
     let mut places = Places::of(observed);
+    places.keep_named(disks.iter().filter_map(|disk| disk.port.as_deref()));
     places.keep_room(port_takers(disks, observed));
     let mut planner = Planner {
         observed,
@@ -189,7 +190,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn plan(&mut self, disk: &Disk) -> Result<DiskPlan, Error> {
-        disk.check()?;
+        disk.check_options()?;
         self.check_machine(disk)?;
         self.check_list(disk)?;
         let node = self.observed.nodes.as_ref().and_then(|nodes| nodes.format_node(&disk.name));
@@ -343,9 +344,9 @@ impl Planner<'_> {
 
     /// A USB device that an attach left without its disk, which QEMU removes at once.
     fn leftover_device(&self, disk: &Disk) -> Option<Step> {
-        let id = disk.name.uas();
-        let is_left = self.observed.devices.as_ref().is_some_and(|devices| devices.has(&id));
-        is_left.then(|| Step::new(CLEAR, command::remove_device(&id), None))
+        let devices = self.observed.devices.as_ref();
+        let is_left = devices.is_some_and(|devices| devices.has_uas(&disk.name));
+        is_left.then(|| Step::new(CLEAR, command::remove_device(&disk.name.uas()), None))
     }
 
     /// Finds the group of this name, or plans it.

@@ -2,7 +2,7 @@
 //! disks left of their objects, descriptors and controllers.
 //!
 //! ```text
-//!  look ──► pause ──► look again ──► what was left both times goes ──► outcomes
+//!  look ──► pause ──► look again ──► what was left both times goes ──► what they shared ──► outcomes
 //! ```
 //!
 //! It looks twice because an attach of another client is half done for a moment, too. Where that
@@ -50,6 +50,8 @@ enum State {
     Pausing(Instant),
     Second,
     Going,
+    LookAtShared,
+    Shared,
 }
 
 /// All that tells of something left.
@@ -62,6 +64,9 @@ const LOOKS: [Look; 7] = [
     Look::Devices,
     Look::Fdsets,
 ];
+
+/// All that tells of what disks shared.
+const LOOKS_AT_SHARED: [Look; 3] = [Look::Nodes, Look::Objects, Look::Devices];
 
 impl Recover {
     /// A recovery that waits at most `timeout` for the guest to let go of disks whose detach is
@@ -95,39 +100,76 @@ impl Recover {
                 self.handle_look(now);
             }
             State::Pausing(_) => {}
-            State::Going => self.collect(),
+            State::LookAtShared => self.remove_shared(),
+            State::Going | State::Shared => self.collect(),
         }
     }
 
     fn handle_look(&mut self, now: Instant) {
-        let left = left(&self.observer.observed);
-        if left.is_empty() {
-            self.outcome = Some(Ok(Vec::new()));
-            return;
-        }
+        let observed = &self.observer.observed;
+        let left = left(observed);
         if self.state == State::First {
-            self.found = left.into_iter().map(|goods| goods.name).collect();
-            self.state = State::Pausing(now + SECOND_LOOK_AFTER);
+            let shared = departure::plan_shared(observed);
+            self.found = left.into_iter().chain(shared).map(|goods| goods.name).collect();
+            match self.found.is_empty() {
+                true => self.outcome = Some(Ok(Vec::new())),
+                false => self.state = State::Pausing(now + SECOND_LOOK_AFTER),
+            }
             return;
         }
         self.state = State::Going;
-        for goods in left.into_iter().filter(|goods| self.found.contains(&goods.name)) {
+        self.send_away(left.into_iter().filter(|goods| self.found.contains(&goods.name)).collect());
+        self.collect();
+    }
+
+    fn send_away(&mut self, goods: Vec<Goods>) {
+        for goods in goods {
             self.names.push(goods.name.clone());
             self.outcomes.push(None);
             self.crowd.send_away(goods, self.timeout);
         }
-        self.collect();
     }
 
     fn collect(&mut self) {
         while let Some((at, outcome)) = self.crowd.poll_outcome() {
             self.outcomes[at] = Some(outcome);
         }
-        if self.crowd.is_gone() {
-            let outcomes = std::mem::take(&mut self.outcomes).into_iter().flatten();
-            let names = std::mem::take(&mut self.names).into_iter();
-            self.outcome = Some(Ok(names.zip(outcomes).collect()));
+        if !self.crowd.is_gone() {
+            return;
         }
+        if self.state == State::Going {
+            self.state = State::LookAtShared;
+            self.observer = Observer::default();
+            self.observer.look(LOOKS_AT_SHARED);
+        } else {
+            self.finish();
+        }
+    }
+
+    /// Removes what nothing uses, now that the disks are gone: what was unused before, too, or what
+    /// they left unused.
+    fn remove_shared(&mut self) {
+        let observed = &self.observer.observed;
+        let more = departure::closer_looks_at_shared(observed);
+        if !more.is_empty() {
+            return self.observer.look(more);
+        }
+        let removed = |it: &Option<Result<Detached, Error>>| {
+            matches!(it, Some(Ok(Detached::Removed { .. })))
+        };
+        let has_removed = self.outcomes.iter().any(removed);
+        let shared = departure::plan_shared(observed).into_iter();
+        let shared = shared.filter(|goods| has_removed || self.found.contains(&goods.name));
+        let shared = shared.collect();
+        self.state = State::Shared;
+        self.send_away(shared);
+        self.collect();
+    }
+
+    fn finish(&mut self) {
+        let outcomes = std::mem::take(&mut self.outcomes).into_iter().flatten();
+        let names = std::mem::take(&mut self.names).into_iter();
+        self.outcome = Some(Ok(names.zip(outcomes).collect()));
     }
 }
 
@@ -140,10 +182,14 @@ impl Operation for Recover {
     }
 
     fn handle_answer(&mut self, answer: Answer, now: Instant) {
-        if self.state == State::Going {
+        if matches!(self.state, State::Going | State::Shared) {
             self.crowd.handle_answer(answer, now);
         } else if let Err(error) = self.observer.handle_answer(answer) {
-            self.outcome = Some(Err(error));
+            match self.state {
+                // The disks are out; the next recovery finds what they shared.
+                State::LookAtShared => self.finish(),
+                _ => self.outcome = Some(Err(error)),
+            }
             return;
         }
         self.go_on(now);
@@ -159,7 +205,8 @@ impl Operation for Recover {
     }
 
     fn handle_lost(&mut self, why: String) {
-        if self.state == State::Going {
+        if matches!(self.state, State::Going | State::LookAtShared | State::Shared) {
+            self.state = State::Shared;
             self.crowd.handle_lost(&why);
             self.collect();
         } else {
@@ -202,10 +249,9 @@ fn closer_looks(observed: &Observed) -> Vec<Look> {
     looks
 }
 
-/// What is left: disks first, then what they shared.
+/// What disks left.
 fn left(observed: &Observed) -> Vec<Goods> {
-    let disks = names(observed).into_iter().filter_map(|name| left_of(observed, &name));
-    disks.chain(departure::plan_shared(observed)).collect()
+    names(observed).into_iter().filter_map(|name| left_of(observed, &name)).collect()
 }
 
 /// Every name that something of qplug's has.

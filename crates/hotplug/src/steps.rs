@@ -67,15 +67,16 @@ impl Disk {
     pub(crate) fn tree(&self) -> Result<Value, OptionError> {
         let mut format = self.storage.nodes(&self.name, self.read_only, &self.access);
         self.access.write_set(&mut format)?;
-        Ok(match &self.throttle {
-            None => format,
-            Some(throttle) => json!({
-                "driver": "throttle",
-                "node-name": self.name.limits_node(),
-                "throttle-group": throttle.group_id(&self.name),
-                "file": format,
-            }),
-        })
+        let Some(throttle) = &self.throttle else { return Ok(format) };
+        let mut limits = json!({
+            "driver": "throttle",
+            "node-name": self.name.limits_node(),
+            "throttle-group": throttle.group_id(&self.name),
+        });
+        // The device looks at this one, and discards pass only where each node lets them.
+        self.access.write_both(&mut limits, self.read_only);
+        limits["file"] = format;
+        Ok(limits)
     }
 
     /// The node that the device uses.

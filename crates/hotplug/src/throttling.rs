@@ -108,9 +108,7 @@ impl SetLimits {
     /// The group that the disk's own throttle node is in, as QEMU shows it.
     fn group_of_disk(&self, name: &str, device: &DeviceDisk<'_>) -> Option<String> {
         let name = DiskName::new(name).ok()?;
-        let node = device.node.filter(|node| node.name == name.limits_node())?;
-        let shown: Value = serde_json::from_str(node.path.strip_prefix("json:")?).ok()?;
-        Some(shown["throttle-group"].as_str()?.to_owned())
+        device.node.filter(|node| node.name == name.limits_node())?.throttle_group()
     }
 
     fn handle_set(&self, answer: Answer) -> Result<Limited, Error> {

@@ -194,6 +194,20 @@ impl Machine {
         }
     }
 
+    /// From now on the machine has this guest. What the one before was about to do happens still.
+    /// [`Guest::Paused`] does not stop the machine.
+    pub fn change_guest(&mut self, guest: Guest) {
+        self.guest = guest;
+    }
+
+    /// The guest lets go of this device by itself, as when a person there ejects it.
+    pub fn pull_out(&mut self, id: &str, now: Instant) {
+        self.handle_timeout(now);
+        if let Some((key, _)) = self.devices.find(id) {
+            self.let_go(key, now);
+        }
+    }
+
     /// The next event, the oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

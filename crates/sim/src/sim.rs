@@ -61,6 +61,11 @@ impl Sim {
         &mut self.machine
     }
 
+    /// From now on these faults happen, in place of those before. They are counted from here.
+    pub fn change_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
     /// How many commands were given so far, the negotiation apart.
     #[must_use]
     pub fn commands(&self) -> u64 {
@@ -192,6 +197,8 @@ impl Sim {
         server.reply(id, result);
         let reply = server.poll_transmit().unwrap_or_default();
         if faults.is_swapped {
+            // Only one waits at a time, and none is lost.
+            self.unswap();
             self.swapped = Some((now + SWAP_WAIT, reply));
         } else {
             self.output.extend_from_slice(&reply);

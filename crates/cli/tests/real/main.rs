@@ -9,6 +9,7 @@
 //! | `refusals.rs` | what cannot be done, and that it leaves nothing behind |
 //! | `crash.rs` | qplug killed between two steps, and run again |
 //! | `many.rs` | many disks at once, and lists of them |
+//! | `images.rs` | images of other kinds than a plain file |
 //! | `options.rs` | what a disk can be told, as the machine has it then |
 //! | `dry_run.rs` | plans, which change nothing and are what is done then |
 //! | `trace.rs` | conversations written down, with no secret in them |
@@ -24,6 +25,7 @@ mod crash;
 mod detach;
 mod dry_run;
 mod guest;
+mod images;
 mod journey;
 mod many;
 mod media;

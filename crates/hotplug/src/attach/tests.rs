@@ -267,6 +267,22 @@ fn a_controller_makes_room_where_the_ports_do_not_and_goes_again_when_no_disk_ca
 }
 
 #[test]
+fn a_disk_whose_name_ends_like_a_usb_device_is_not_cleared_away() {
+    let named = Disk::named("data").unwrap().format(Some(Format::raw()));
+    let disk = named.bus(Some(Bus::VirtioScsi)).remote_image("/a").unwrap();
+    let devices = r#"[{"name": "data.uas", "type": "child<virtio-blk-pci>"},
+        {"name": "scsi0", "type": "child<virtio-scsi-pci>"}]"#;
+    let steps = vec![
+        Answer("qom-list", "/machine/peripheral", Ok(devices)),
+        Answer("qom-list", "/objects", Ok("[]")),
+        Answer("qom-list", "/scsi0.0", Ok("[]")),
+        open(),
+        plug("scsi0.0", Ok("{}")),
+    ];
+    attach(disk, script([look(Q35, "[]"), steps])).unwrap();
+}
+
+#[test]
 fn limits_are_made_before_the_nodes_and_go_after_them() {
     let limits = serde_json::json!({"iops-total": 100});
     let throttle = Throttle::new(None, limits.as_object().unwrap().clone());

@@ -116,6 +116,16 @@ fn a_device_that_left_leaves_its_image_to_be_closed() {
 }
 
 #[test]
+fn a_disk_whose_name_ends_like_a_usb_device_is_not_taken_for_one() {
+    let blocks = r#"[{"device": "", "qdev": "data", "inserted":
+        {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
+    let devices = r#"[{"name": "data", "type": "child<scsi-hd>"}, {"name": "data.uas", "type": "child<virtio-blk-pci>"}]"#;
+    let devices = || Answer("qom-list", "/machine/peripheral", Ok(devices));
+    let script = vec![devices(), ASK, GONE, CLOSE, devices()];
+    assert_eq!(look(blocks, script).unwrap(), removed(false));
+}
+
+#[test]
 fn a_disk_that_qplug_did_not_make_is_not_touched() {
     let nodes = || Answer("query-named-block-nodes", "", Ok("[]"));
     assert!(matches!(look(FOREIGN, vec![nodes()]), Err(Error::NotOurs { .. })));

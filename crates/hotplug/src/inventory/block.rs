@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::device_of_qom_path;
 use crate::name::DiskName;
@@ -80,6 +81,13 @@ impl Node {
     /// The size that the guest sees, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.image.virtual_size
+    }
+
+    /// The throttle group that this node is in, which a throttle node shows as a part of its file
+    /// (QEMU 7.2 and 10.0).
+    pub(crate) fn throttle_group(&self) -> Option<String> {
+        let options: Value = serde_json::from_str(self.path.strip_prefix("json:")?).ok()?;
+        Some(options["throttle-group"].as_str()?.to_owned())
     }
 
     /// The image that this one lies on.

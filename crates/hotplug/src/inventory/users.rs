@@ -70,7 +70,7 @@ impl Jobs {
 impl Exports {
     /// The export of one of the disk's nodes, in words.
     pub(crate) fn of(&self, disk: &DiskName) -> Option<String> {
-        let nodes = [disk.format_node(), disk.file_node()];
+        let nodes = [disk.limits_node(), disk.format_node(), disk.file_node()];
         let export = self.0.iter().find(|export| nodes.contains(&export.node))?;
         Some(format!("the {} export {}", export.kind, export.id))
     }
@@ -125,10 +125,12 @@ mod tests {
     #[test]
     fn an_export_of_either_node_counts() {
         let exports: Exports =
-            serde_json::from_str(r#"[{"id": "e", "type": "nbd", "node-name": "data.file"}]"#)
+            serde_json::from_str(r#"[{"id": "e", "type": "nbd", "node-name": "data.file"},
+                {"id": "l", "type": "nbd", "node-name": "limited.limits"}]"#)
                 .unwrap();
         let of = |name: &str| exports.of(&DiskName::new(name).unwrap());
         assert_eq!(of("data").as_deref(), Some("the nbd export e"));
+        assert_eq!(of("limited").as_deref(), Some("the nbd export l"));
         assert_eq!(of("dat"), None);
     }
 }

@@ -272,6 +272,22 @@ impl Graph {
         Ok(name.to_owned())
     }
 
+    /// A throttle node shows all its options, and those of the nodes below, as 7.2 and 10.0 do.
+    fn throttled_path(&self, group: &str, below: &Node) -> String {
+        let file = below.children.iter().find(|edge| edge.role == "file");
+        let (driver, path) = (below.driver, &below.path);
+        let below = match file.and_then(|edge| self.node(edge.child)) {
+            Some(file) => {
+                let file = file.driver;
+                format!(
+                    r#"{{"driver": "{driver}", "file": {{"driver": "{file}", "filename": "{path}"}}}}"#
+                )
+            }
+            None => format!(r#"{{"driver": "{driver}", "filename": "{path}"}}"#),
+        };
+        format!(r#"json:{{"throttle-group": "{group}", "driver": "throttle", "file": {below}}}"#)
+    }
+
     /// What the driver finds: a file, or an image of its format in the node below.
     fn look_below(
         &self,
@@ -281,7 +297,10 @@ impl Graph {
         lies_on: Option<NodeId>,
     ) -> Result<(), ErrorReply> {
         if let Some(below) = lies_on.and_then(|id| self.node(id)) {
-            node.path = below.path.clone();
+            node.path = match &node.throttle_group {
+                Some(group) => self.throttled_path(group, below),
+                None => below.path.clone(),
+            };
             node.bytes = below.bytes;
         }
         match blockdev.driver.kind {

@@ -1,0 +1,53 @@
+//! Random operations, faults, crashes, guests and other clients, against a reference of which disks
+//! are to be there, on a simulated machine and over real bytes.
+//!
+//! What holds, whatever happens:
+//!
+//! - no node, device, object or mark is left that a disk does not own;
+//! - nothing that others made is touched;
+//! - an outcome is true: what is attached is there over its image, what is removed is gone, what is
+//!   refused is as it was, and what is unknown is settled by running the command again;
+//! - whatever is left, `recover` ends it: after it the machine holds exactly the disks that are to
+//!   be there;
+//! - everything ends in time, with a bounded number of commands.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
+
+#[path = "model/foreign.rs"]
+mod foreign;
+#[path = "model/judge.rs"]
+mod judge;
+#[path = "model/seen.rs"]
+mod seen;
+#[path = "model/story.rs"]
+mod story;
+#[path = "model/wire.rs"]
+mod wire;
+#[path = "model/world.rs"]
+mod world;
+
+use proptest::prelude::*;
+use story::{op, parts};
+use world::World;
+
+/// How many stories an ordinary run tells; `PROPTEST_CASES` says otherwise.
+const CASES: u32 = 2000;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(CASES),
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    #[test]
+    fn whatever_happens_the_disks_are_those_that_are_to_be_there(
+        parts in parts(),
+        ops in prop::collection::vec(op(), 1..12),
+    ) {
+        let mut world = World::new(parts);
+        for op in &ops {
+            world.play(op);
+        }
+        world.end();
+    }
+}

@@ -1,0 +1,142 @@
+//! What an outcome says of the disks, held against what is known of them.
+
+use qplug_hotplug::{After, Attached, Departures, Detached, Error, Recovered};
+
+use crate::story::{NAMES, Wish};
+use crate::world::{Expect, World};
+
+impl World {
+    /// After an attach, `must` of which is to have succeeded, or not to.
+    pub(crate) fn judge_attach(
+        &mut self,
+        wishes: &[Wish],
+        outcome: Option<Vec<Result<Attached, Error>>>,
+        must: Option<bool>,
+    ) {
+        let Some(outcomes) = outcome else {
+            for wish in wishes {
+                self.interrupted(wish.name);
+            }
+            return;
+        };
+        assert_eq!(outcomes.len(), wishes.len(), "an outcome for each");
+        for (wish, outcome) in wishes.iter().zip(outcomes) {
+            assert!(must.is_none_or(|must| must == outcome.is_ok()), "{wish:?} is {outcome:?}");
+            match outcome {
+                Ok(attached) => self.attached(wish, &attached),
+                Err(error) => self.not_attached(wish, &error),
+            }
+        }
+    }
+
+    fn attached(&mut self, wish: &Wish, attached: &Attached) {
+        assert_eq!(attached.name, wish.name);
+        let wish = Wish { bus: Some(attached.bus), ..wish.clone() };
+        match self.disks.get(wish.name) {
+            None => {
+                assert!(!attached.already, "{} was not there", wish.name);
+                self.note(wish.name, Some(Expect::Whole(wish)));
+            }
+            Some(Expect::Whole(there)) => {
+                assert!(attached.already, "{} was there", wish.name);
+                let same = (there.image, there.read_only) == (wish.image, wish.read_only);
+                assert!(same, "{} was there over another image: {there:?}", wish.name);
+            }
+            // What it had been given before, nobody knows.
+            Some(Expect::Leaving | Expect::Loose) if attached.already => {
+                self.note(wish.name, Some(Expect::Loose));
+            }
+            Some(Expect::Leaving | Expect::Loose) => {
+                self.note(wish.name, Some(Expect::Whole(wish)));
+            }
+        }
+    }
+
+    fn not_attached(&mut self, wish: &Wish, error: &Error) {
+        let is_loose = match error {
+            Error::Unknown { .. } => true,
+            Error::Refused { after: After::Left(left), .. }
+            | Error::NotSent { after: After::Left(left), .. } => {
+                assert!(!left.is_empty());
+                true
+            }
+            _ => false,
+        };
+        if is_loose {
+            self.interrupted(wish.name);
+        }
+    }
+
+    /// qplug does not know how far it came. What was there is not changed by an attach.
+    fn interrupted(&mut self, name: &'static str) {
+        if self.disks.get(name).is_none_or(|it| *it == Expect::Leaving) {
+            self.note(name, Some(Expect::Loose));
+        }
+    }
+
+    /// After a detach, which must have succeeded where all is `calm`.
+    pub(crate) fn judge_detach(
+        &mut self,
+        names: &[&'static str],
+        outcome: Option<Result<Departures, Error>>,
+        is_calm: bool,
+    ) {
+        let asked = if names.is_empty() { &NAMES[..] } else { names };
+        let Some(outcome) = outcome else {
+            for name in asked {
+                self.may_have_gone(name);
+            }
+            return;
+        };
+        let Ok(departures) = outcome else {
+            assert!(!is_calm, "{outcome:?}");
+            return;
+        };
+        assert!(names.is_empty() || departures.len() == names.len(), "an outcome for each");
+        for (name, outcome) in departures {
+            let name = NAMES.iter().find(|it| **it == name.as_str()).expect("a disk of ours");
+            let is_there = matches!(self.disks.get(name), Some(Expect::Whole(_)));
+            let is_removed = matches!(outcome, Ok(Detached::Removed { .. }));
+            assert!(!is_calm || !is_there || is_removed, "{name} is {outcome:?}");
+            self.departed(name, outcome);
+        }
+    }
+
+    fn departed(&mut self, name: &'static str, outcome: Result<Detached, Error>) {
+        match outcome {
+            Ok(Detached::Removed { .. }) => {
+                self.note(name, None);
+            }
+            Ok(Detached::Refused) => {}
+            Ok(Detached::Pending) => {
+                assert!(self.disks.contains_key(name), "{name} was not there");
+                let is_marked = self.has_object(&format!("qplug.disk.{name}.pending"));
+                let expect = if is_marked { Expect::Leaving } else { Expect::Loose };
+                self.note(name, Some(expect));
+            }
+            Err(Error::Unknown { .. }) => self.may_have_gone(name),
+            Err(Error::Refused { after, .. } | Error::NotSent { after, .. }) => match after {
+                After::Unchanged => {}
+                _ => self.may_have_gone(name),
+            },
+            Err(_) => {}
+        }
+    }
+
+    fn may_have_gone(&mut self, name: &'static str) {
+        if self.disks.contains_key(name) {
+            self.note(name, Some(Expect::Loose));
+        }
+    }
+
+    /// After a recovery: what was whole still is.
+    pub(crate) fn judge_recover(&mut self, outcome: Option<Result<Recovered, Error>>) {
+        let Some(Ok(recovered)) = outcome else { return };
+        for (name, outcome) in recovered {
+            let Some(name) = NAMES.iter().find(|it| **it == name) else { continue };
+            let is_whole = matches!(self.disks.get(name), Some(Expect::Whole(_)));
+            assert!(!is_whole, "recover touches {name}, which is whole: {outcome:?}");
+            self.departed(name, outcome);
+        }
+    }
+}
