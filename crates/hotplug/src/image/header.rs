@@ -34,7 +34,9 @@ impl Header {
                 bytes: length.checked_next_multiple_of(SECTOR),
             },
             "qcow2" => qcow2(start),
-            "luks" => luks(start, length),
+            "luks" if start.starts_with(b"LUKS\xba\xbe") => luks(start, length),
+            // What is none QEMU refuses, in better words; it wants the passphrase first.
+            "luks" => Self { encryption: Encryption::Luks, bytes: None },
             _ => Self { encryption: Encryption::None, bytes: None },
         }
     }
@@ -93,6 +95,8 @@ mod tests {
         assert_eq!(header(&start, Format::luks()), luks);
         start[7] = 2;
         assert_eq!(header(&start, Format::luks()).encryption, Encryption::OtherLuks);
+        let not_luks = header(&[0; HEADER_BYTES], Format::luks());
+        assert_eq!(not_luks, Header { encryption: Encryption::Luks, bytes: None });
         let vdi = "vdi".parse().unwrap();
         assert_eq!(header(&start, vdi).bytes, None);
     }
