@@ -229,8 +229,12 @@ pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
         is_marked: marked(id),
     });
     let objects = observed.objects.iter().flat_map(|objects| objects.ids());
-    let in_use: HashSet<_> =
-        observed.nodes.iter().flat_map(|nodes| nodes.all()).filter_map(Node::throttle_group).collect();
+    let in_use: HashSet<_> = observed
+        .nodes
+        .iter()
+        .flat_map(|nodes| nodes.all())
+        .filter_map(Node::throttle_group)
+        .collect();
     let is_left = |id: &&str| {
         let is_group = id.starts_with(SHARED_GROUP) && !in_use.contains(*id);
         is_group || is_mark_of_none(observed, id)

@@ -154,9 +154,8 @@ impl Recover {
         if !more.is_empty() {
             return self.observer.look(more);
         }
-        let removed = |it: &Option<Result<Detached, Error>>| {
-            matches!(it, Some(Ok(Detached::Removed { .. })))
-        };
+        let removed =
+            |it: &Option<Result<Detached, Error>>| matches!(it, Some(Ok(Detached::Removed { .. })));
         let has_removed = self.outcomes.iter().any(removed);
         let shared = departure::plan_shared(observed).into_iter();
         let shared = shared.filter(|goods| has_removed || self.found.contains(&goods.name));

@@ -108,9 +108,7 @@ impl Others {
                     return;
                 }
                 let buses = ["rp0", "rp1", "rp2", "rp3", "rp4", "pci.0"];
-                let device = |bus: &&str| {
-                    json!({"driver": "virtio-blk-pci", "id": disk, "drive": node, "bus": bus})
-                };
+                let device = |bus: &&str| json!({"driver": "virtio-blk-pci", "id": disk, "drive": node, "bus": bus});
                 let is_in = buses.iter().any(|bus| execute("device_add", device(bus)).is_some());
                 match is_in {
                     true => {
@@ -149,10 +147,13 @@ impl Others {
                     return;
                 }
                 let job = format!("job.{}", self.made);
-                let begun = execute("blockdev-mirror", json!({
-                    "job-id": job, "device": format!("{disk}.format"), "target": node,
-                    "sync": "full", "speed": 1,
-                }));
+                let begun = execute(
+                    "blockdev-mirror",
+                    json!({
+                        "job-id": job, "device": format!("{disk}.format"), "target": node,
+                        "sync": "full", "speed": 1,
+                    }),
+                );
                 self.jobs.extend(begun.map(|_| job));
                 names.push(node);
             }
