@@ -109,7 +109,13 @@ impl Others {
                 }
                 let buses = ["rp0", "rp1", "rp2", "rp3", "rp4", "pci.0"];
                 let device = |bus: &&str| {
-                    json!({"driver": "virtio-blk-pci", "id": disk, "drive": node, "bus": bus})
+                    let driver = "virtio-blk-pci";
+                    let mut device = json!({"driver": driver, "id": disk, "drive": node, "bus": bus});
+                    // Two in one port leave together.
+                    if *bus != "pci.0" {
+                        device["addr"] = json!("0");
+                    }
+                    device
                 };
                 let is_in = buses.iter().any(|bus| execute("device_add", device(bus)).is_some());
                 match is_in {
