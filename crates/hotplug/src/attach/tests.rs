@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::After;
 use crate::format::Format;
-use crate::operation::script::Happens::{self, Answer, Lost};
+use crate::operation::script::Happens::{self, Answer, Event, Lost};
 use crate::operation::script::play;
 use crate::texts::Meaning;
 use crate::throttle::Throttle;
@@ -260,7 +260,10 @@ fn a_controller_makes_room_where_the_ports_do_not_and_goes_again_when_no_disk_ca
     let steps = vec![
         plug("qplug.scsi.0.0", Err(LOCKED)),
         close(Ok("{}")),
+        Answer("object-add", "qplug.scsi.0.pending", Ok("{}")),
         Answer("device_del", "qplug.scsi.0", Ok("{}")),
+        Event("DEVICE_DELETED", r#"{"device": "qplug.scsi.0"}"#),
+        Answer("object-del", "qplug.scsi.0.pending", Ok("{}")),
     ];
     let error = attach(disk(), script([look(), steps])).unwrap_err();
     assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
