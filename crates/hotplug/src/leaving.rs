@@ -258,6 +258,8 @@ impl Leaving {
                 self.busy = Some(reply);
                 self.state = State::Waiting { ask_at: now + BUSY_PAUSE };
             }
+            // The guest was asked before, and may let go all the same.
+            _ if asked.passed_on => self.state = State::Waiting { ask_at: again },
             meaning => {
                 let after = After::Unchanged;
                 self.end(Err(Error::Refused { doing: ASK, reply, meaning, after }));

@@ -96,6 +96,14 @@ fn a_silent_guest_is_asked_again_and_then_pending() {
 }
 
 #[test]
+fn a_guest_that_was_asked_may_let_go_though_it_is_not_asked_again() {
+    let migrating = || Answer("device_del", "", Err("device_del not allowed while migrating"));
+    assert_eq!(detach(vec![ASK, At(700), migrating(), GONE, CLOSE]).unwrap(), removed(false));
+    let error = detach(vec![migrating()]).unwrap_err();
+    assert!(matches!(error, Error::Refused { after: After::Unchanged, .. }), "{error}");
+}
+
+#[test]
 fn a_guest_that_is_busy_with_the_port_is_asked_a_little_later() {
     let busy = "Hot-unplug failed: guest is busy (power indicator blinking)";
     let script = vec![Answer("device_del", "", Err(busy)), At(250), ASK, GONE, CLOSE];

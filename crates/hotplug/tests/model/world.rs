@@ -133,7 +133,8 @@ impl World {
                 let must = is_calm.then(|| self.must_attach(wishes, &before)).flatten();
                 let disks = wishes.iter().map(Wish::disk).collect();
                 let report = self.run(Attach::new(disks), trouble, with);
-                self.bound(&report, trouble, 0, wishes.len());
+                // A controller that no disk came to use is waited for, each time that others are faster.
+                self.bound(&report, trouble, 20_000, wishes.len());
                 self.judge_attach(wishes, report.outcome, must);
             }
             Deed::Detach(names, timeout) => {
