@@ -39,8 +39,8 @@ pub(crate) struct World {
     is_migrating: bool,
     /// Whether the guest may let go of anything by itself.
     pulls_out: bool,
-    /// How many cases of each kind there were.
-    pub(crate) settled: u32,
+    /// How many bytes the last operation sent and heard.
+    traffic: (usize, usize),
 }
 
 impl World {
@@ -57,7 +57,7 @@ impl World {
             disks: BTreeMap::new(),
             guest: Guest::Quick,
             pulls_out: false,
-            settled: 0,
+            traffic: (0, 0),
         }
     }
 
@@ -170,6 +170,12 @@ impl World {
         }
     }
 
+    /// How many bytes an attach, a detach or a recovery sends and hears.
+    pub(crate) fn count(&mut self, deed: &Deed) -> (usize, usize) {
+        self.deed(deed, &Trouble::none(), None);
+        self.traffic
+    }
+
     /// Runs an operation, and sees that nothing of others is touched.
     fn run<O: Operation>(
         &mut self,
@@ -191,6 +197,7 @@ impl World {
                 self.wire.run(operation, trouble, Some(meanwhile))
             }
         };
+        self.traffic = (report.sent, report.heard);
         let seen = Seen::of(&mut self.wire);
         let after = self.others.part(&seen);
         match has_acted {
@@ -304,7 +311,6 @@ impl World {
     /// Makes the guest answer, ends what others do, and runs `recover`: after it the machine holds
     /// exactly the disks that are to be there, and all of them can be detached.
     pub(crate) fn settle(&mut self) {
-        self.settled += 1;
         self.others.act(&Foreign::EndJobs, self.wire.sim.machine(), self.wire.now);
         self.guest = Guest::Quick;
         self.wire.sim.machine().change_guest(Guest::Quick);
