@@ -11,12 +11,15 @@
 //! more asked, to tell a repeated attach from a name that is taken.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use qplug_proto::Event;
 use serde::Serialize;
 
 use crate::bus::Bus;
 use crate::command::Command;
+use crate::crowd::Crowd;
+use crate::departure;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::inventory::{Board, Port};
@@ -57,6 +60,10 @@ const MAX_OVERTAKEN: u32 = 3;
 /// the time in which a lost connection leaves outcomes unknown.
 const MAX_IN_FLIGHT: usize = 64;
 
+/// How long a guest is given to let go of a controller that no disk came to use: longer than a native
+/// hot-plug port takes.
+const LET_GO_WITHIN: Duration = Duration::from_secs(10);
+
 /// An attach under way.
 #[derive(Debug)]
 pub struct Attach {
@@ -75,6 +82,8 @@ pub struct Attach {
     /// What the disks share: made by this attach, and to be taken back when no disk came to use it.
     shared: Vec<SharedState>,
     works: Vec<(usize, Work)>,
+    /// What is being taken back.
+    crowd: Crowd,
     overtaken: u32,
     outcomes: Vec<Option<Result<Attached, Error>>>,
     done: bool,
@@ -92,7 +101,7 @@ enum Stage {
 #[derive(Debug)]
 struct SharedState {
     id: String,
-    steps: Vec<Step>,
+    step: Step,
     /// Why it is not there.
     failed: Option<String>,
     /// Whether this attach made it, and another was not faster.
@@ -117,6 +126,7 @@ impl Attach {
             spares: Spares::default(),
             shared: Vec::new(),
             works: Vec::new(),
+            crowd: Crowd::default(),
             overtaken: 0,
             outcomes,
             done: false,
@@ -165,14 +175,14 @@ impl Attach {
         }
         let state = |shared: plan::Shared| SharedState {
             id: shared.id,
-            steps: vec![shared.step],
+            step: shared.step,
             failed: None,
             made: false,
             used: false,
         };
         self.shared = plan.shared.into_iter().map(state).collect();
         let runs = self.shared.iter();
-        let runs = runs.map(|it| Some(Run::new(it.id.clone(), it.steps.clone(), false))).collect();
+        let runs = runs.map(|it| Some(Run::new(it.id.clone(), vec![it.step.clone()], false))).collect();
         self.start(Stage::MakeShared, runs);
     }
 
@@ -190,7 +200,7 @@ impl Attach {
             Stage::Look => {}
             Stage::MakeShared => self.start_disks(),
             Stage::Disks => self.remove_unused(),
-            Stage::RemoveShared => self.finish(),
+            Stage::RemoveShared => self.handle_removed(),
         }
     }
 
@@ -212,14 +222,23 @@ impl Attach {
         self.start(Stage::Disks, runs);
     }
 
-    /// Takes back what this attach made for disks to share, and none came to use.
+    /// Takes back what this attach made for disks to share, and none came to use. A controller is
+    /// waited for: the next disk must not go where it is about to go.
     fn remove_unused(&mut self) {
-        let unused = |shared: &SharedState| shared.made && !shared.used;
-        let undoing = |shared: &SharedState| {
-            let steps = unused(shared).then(|| shared.steps.clone());
-            steps.and_then(|steps| Run::undoing(shared.id.clone(), steps))
-        };
-        self.start(Stage::RemoveShared, self.shared.iter().map(undoing).collect());
+        self.stage = Stage::RemoveShared;
+        self.crowd = Crowd::default();
+        for shared in self.shared.iter().filter(|shared| shared.made && !shared.used) {
+            self.crowd.send_away(departure::plan_unused(&shared.id), LET_GO_WITHIN);
+        }
+        self.handle_removed();
+    }
+
+    /// What could not be removed is found by a recovery.
+    fn handle_removed(&mut self) {
+        while self.crowd.poll_outcome().is_some() {}
+        if self.stage == Stage::RemoveShared && self.crowd.is_gone() {
+            self.finish();
+        }
     }
 
     /// All outcomes are there, or some disks were overtaken and are looked at again.
@@ -233,9 +252,8 @@ impl Attach {
         }
     }
 
-    fn handle_shared(&mut self, at: usize, ended: Ended, run: Run) {
+    fn handle_shared(&mut self, at: usize, ended: Ended) {
         let shared = &mut self.shared[at];
-        shared.steps = run.into_steps();
         match ended {
             Ended::Done(_) => shared.made = true,
             // Somebody else made it meanwhile, which is as good.
@@ -305,6 +323,9 @@ impl Operation for Attach {
         if self.stage == Stage::Look {
             return self.observer.poll_transmit();
         }
+        if self.stage == Stage::RemoveShared {
+            return self.crowd.poll_transmit();
+        }
         while self.sent.len() < MAX_IN_FLIGHT {
             let at = self.ready.pop_front()?;
             if let Some(command) = self.runs[at].as_mut().and_then(Run::poll_transmit) {
@@ -315,7 +336,11 @@ impl Operation for Attach {
         None
     }
 
-    fn handle_answer(&mut self, answer: Answer, _now: Instant) {
+    fn handle_answer(&mut self, answer: Answer, now: Instant) {
+        if self.stage == Stage::RemoveShared {
+            self.crowd.handle_answer(answer, now);
+            return self.handle_removed();
+        }
         if self.stage == Stage::Look {
             match self.observer.handle_answer(answer) {
                 Ok(()) if self.observer.is_done() => self.look(),
@@ -336,7 +361,7 @@ impl Operation for Attach {
                 self.ready.push_back(at);
             }
             Some(ended) => match self.stage {
-                Stage::MakeShared => self.handle_shared(at, ended, run),
+                Stage::MakeShared => self.handle_shared(at, ended),
                 Stage::Disks => self.handle_disk(at, ended),
                 Stage::Look | Stage::RemoveShared => {}
             },
@@ -344,6 +369,29 @@ impl Operation for Attach {
         if self.sent.is_empty() && self.ready.is_empty() {
             self.next_stage();
         }
+    }
+
+    fn handle_event(&mut self, event: &Event, _now: Instant) {
+        self.crowd.handle_event(event);
+        self.handle_removed();
+    }
+
+    fn handle_missed(&mut self, _now: Instant) {
+        self.crowd.handle_missed();
+    }
+
+    fn handle_lost(&mut self, why: String) {
+        self.crowd.handle_lost(&why);
+        self.handle_removed();
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.crowd.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.crowd.handle_timeout(now);
+        self.handle_removed();
     }
 
     fn poll_outcome(&mut self) -> Option<Self::Outcome> {

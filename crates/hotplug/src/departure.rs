@@ -218,16 +218,7 @@ fn controllers(observed: &Observed) -> impl Iterator<Item = &str> {
 pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
     let unused = controllers(observed).filter(|id| observed.controllers.get(*id) == Some(&0));
     let marked = |id: &str| observed.objects.as_ref().is_some_and(|it| it.has(&pending_mark(id)));
-    let controllers = unused.map(|id| Goods {
-        name: id.to_owned(),
-        device: Some(id.to_owned()),
-        node: None,
-        rest: VecDeque::new(),
-        mark: pending_mark(id),
-        // An attach must not use it meanwhile.
-        marked_first: true,
-        is_marked: marked(id),
-    });
+    let controllers = unused.map(|id| controller(id, marked(id)));
     let objects = observed.objects.iter().flat_map(|objects| objects.ids());
     let in_use: HashSet<_> = observed
         .nodes
@@ -239,7 +230,33 @@ pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
         let is_group = id.starts_with(SHARED_GROUP) && !in_use.contains(*id);
         is_group || is_mark_of_none(observed, id)
     };
-    let objects = objects.filter(is_left).map(|id| Goods {
+    let objects = objects.filter(is_left).map(object);
+    controllers.chain(objects).collect()
+}
+
+/// The way out of something that disks were to share, and that was just made.
+pub(crate) fn plan_unused(id: &str) -> Goods {
+    match id.starts_with(SHARED_CONTROLLER) {
+        true => controller(id, false),
+        false => object(id),
+    }
+}
+
+fn controller(id: &str, is_marked: bool) -> Goods {
+    Goods {
+        name: id.to_owned(),
+        device: Some(id.to_owned()),
+        node: None,
+        rest: VecDeque::new(),
+        mark: pending_mark(id),
+        // An attach must not use it meanwhile.
+        marked_first: true,
+        is_marked,
+    }
+}
+
+fn object(id: &str) -> Goods {
+    Goods {
         name: id.to_owned(),
         device: None,
         node: None,
@@ -247,8 +264,7 @@ pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
         mark: pending_mark(id),
         marked_first: false,
         is_marked: false,
-    });
-    controllers.chain(objects).collect()
+    }
 }
 
 /// Whether this says that a controller is being unplugged which is gone.

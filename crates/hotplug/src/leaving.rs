@@ -2,7 +2,7 @@
 //! what was there for the device alone.
 //!
 //! ```text
-//!  [mark ──►] ask ──► wait ──► close ──► clear ──► Removed
+//!  [mark ──►] ask ──► wait ──► [unmark ──►] close ──► clear ──► Removed
 //!              ▲  │     │ └──── the guest says no ──► Refused
 //!              └──┴─────┤ ask again
 //!                       └────── the deadline ──► mark ──► Pending
@@ -102,6 +102,9 @@ enum State {
     Waiting {
         ask_at: Instant,
     },
+    /// The device is gone, and its mark is being removed: it must not outlive the nodes, or it would
+    /// be taken for the mark of the next disk of this name.
+    Unmarking,
     /// `blockdev-del` is on its way.
     Closing {
         tries: u32,
@@ -159,7 +162,7 @@ impl Leaving {
     /// What the command on its way does.
     pub(crate) fn doing(&self) -> &'static str {
         match self.state {
-            State::Closing { .. } => CLOSE,
+            State::Unmarking | State::Closing { .. } => CLOSE,
             State::Clearing => CLEAR,
             _ => ASK,
         }
@@ -176,21 +179,22 @@ impl Leaving {
     }
 
     fn close(&mut self, tries: u32) {
-        match &self.goods.node {
-            Some(node) => {
+        let unmark = std::mem::take(&mut self.goods.is_marked)
+            .then(|| command::remove_object(&self.goods.mark));
+        match (&self.goods.node, unmark) {
+            (Some(_), Some(unmark)) => {
+                self.state = State::Unmarking;
+                self.outbox = Some(unmark);
+            }
+            (Some(node), None) => {
                 self.state = State::Closing { tries };
                 self.outbox = Some(command::remove_nodes(node));
             }
-            None => self.begin_to_clear(),
+            (None, unmark) => {
+                self.goods.rest.extend(unmark);
+                self.clear();
+            }
         }
-    }
-
-    fn begin_to_clear(&mut self) {
-        if self.goods.is_marked {
-            self.goods.is_marked = false;
-            self.goods.rest.push_back(command::remove_object(&self.goods.mark));
-        }
-        self.clear();
     }
 
     fn clear(&mut self) {
@@ -222,6 +226,7 @@ impl Leaving {
             State::Asking { gone } => self.handle_asked(gone, reply, now),
             State::Closing { tries } => self.handle_closed(tries, reply, now),
             State::Clearing => self.handle_cleared(reply),
+            State::Unmarking => self.handle_unmarked(reply),
             // A QEMU that cannot make the mark has a detach that is pending all the same.
             State::GivingUp { gone: false } => self.end(Ok(Detached::Pending)),
             State::GivingUp { gone: true } => {
@@ -253,6 +258,8 @@ impl Leaving {
                 self.busy = Some(reply);
                 self.state = State::Waiting { ask_at: now + BUSY_PAUSE };
             }
+            // The guest was asked before, and may let go all the same.
+            _ if asked.passed_on => self.state = State::Waiting { ask_at: again },
             meaning => {
                 let after = After::Unchanged;
                 self.end(Err(Error::Refused { doing: ASK, reply, meaning, after }));
@@ -260,10 +267,18 @@ impl Leaving {
         }
     }
 
+    /// One that cannot be removed now is tried again at the end, and told then.
+    fn handle_unmarked(&mut self, reply: Result<(), ErrorReply>) {
+        if reply.is_err_and(|reply| !Meaning::of(&reply).is_some_and(Meaning::is_gone)) {
+            self.goods.rest.push_back(command::remove_object(&self.goods.mark));
+        }
+        self.close(0);
+    }
+
     fn handle_closed(&mut self, tries: u32, reply: Result<(), ErrorReply>, now: Instant) {
-        let Err(reply) = reply else { return self.begin_to_clear() };
+        let Err(reply) = reply else { return self.clear() };
         match Meaning::of(&reply) {
-            Some(Meaning::NoNode) => self.begin_to_clear(),
+            Some(Meaning::NoNode) => self.clear(),
             Some(Meaning::NodeInUse) if tries < CLOSE_TRIES => {
                 self.state = State::ClosingAgain { tries: tries + 1, at: now + CLOSE_PAUSE };
             }
@@ -297,7 +312,7 @@ impl Leaving {
             _ if self.asked.is_some_and(|asked| asked.passed_on) && doing == ASK => {
                 return self.lose(doing, why);
             }
-            State::Closing { .. } => After::StillOpen,
+            State::Unmarking | State::Closing { .. } => After::StillOpen,
             State::Clearing => {
                 let left =
                     |undo: &Command| crate::error::Left { undo: undo.clone(), why: why.clone() };

@@ -61,7 +61,13 @@ impl Places {
             usb: usb().map(|(port, _)| port).collect(),
             fixed: HashSet::new(),
         };
-        let is_new = |n: &u32| !devices.is_some_and(|it| it.has(&steps::controller_id(*n)));
+        // Nor one whose mark a crash left: it would be taken for one that is leaving.
+        let is_new = |n: &u32| {
+            let id = steps::controller_id(*n);
+            let objects = observed.objects.as_ref();
+            let is_marked = objects.is_some_and(|it| it.has(&pending_mark(&id)));
+            !is_marked && !devices.is_some_and(|it| it.has(&id))
+        };
         Self {
             board,
             by_name: named.collect(),

@@ -205,7 +205,13 @@ impl Planner<'_> {
         }
         let resumes = match node {
             None => false,
-            Some(node) if self.is_under(disk) && node.read_only == disk.read_only => true,
+            Some(node)
+                if self.is_under(disk)
+                    && node.read_only == disk.read_only
+                    && self.is_limited_alike(disk) =>
+            {
+                true
+            }
             // Closing it here would be rash: another client may be about to plug it in.
             Some(_) => {
                 let nodes = self.observed.nodes.as_ref();
@@ -297,6 +303,22 @@ impl Planner<'_> {
         format!("a {access}{bus} {} disk over {image}", node.driver)
     }
 
+    /// Whether the nodes that are there limit the disk's speed as it is wished: in the same group,
+    /// or not at all.
+    fn is_limited_alike(&self, disk: &Disk) -> bool {
+        let nodes = self.observed.nodes.as_ref();
+        let limits = nodes.and_then(|nodes| nodes.node(&disk.name.limits_node()));
+        match (limits, &disk.throttle) {
+            (None, None) => true,
+            (Some(node), Some(throttle)) => {
+                let is_in = node.throttle_group();
+                [throttle.group.clone(), Some(throttle.group_id(&disk.name))].contains(&is_in)
+                    && is_in.is_some()
+            }
+            _ => false,
+        }
+    }
+
     fn plan_work(&mut self, disk: &Disk, resumes: bool) -> Result<Work, Error> {
         let (bus, port) = match &disk.port {
             Some(wanted) => self.places.take_named(disk, wanted)?,
@@ -314,6 +336,7 @@ impl Planner<'_> {
             needs.extend(self.share_iothread(id));
         }
         let mut steps = Vec::new();
+        steps.extend(self.leftover_mark(&disk));
         if !resumes {
             steps.extend(self.leftover_objects(&disk));
             steps.extend(self.leftover_sets(&disk));
@@ -331,6 +354,13 @@ impl Planner<'_> {
         let made = disk.objects().into_iter().map(|object| object.id);
         let left = made.filter(|id| objects.has(id));
         left.map(|id| Step::new(CLEAR, command::remove_object(&id), None)).collect()
+    }
+
+    /// The mark of a disk of this name that has gone since: it would be taken for this one's.
+    fn leftover_mark(&self, disk: &Disk) -> Option<Step> {
+        let mark = disk.name.pending();
+        let is_left = self.observed.objects.as_ref().is_some_and(|objects| objects.has(&mark));
+        is_left.then(|| Step::new(CLEAR, command::remove_object(&mark), None))
     }
 
     /// The sets of descriptors that it left: a file that nothing uses is closed with its set.

@@ -307,6 +307,14 @@ mod tests {
         ]
     }
 
+    fn look_at_shared(nodes: &'static str, objects: &'static str) -> Vec<Happens> {
+        vec![
+            Answer("query-named-block-nodes", "", Ok(nodes)),
+            Answer("qom-list", "/objects", Ok(objects)),
+            Answer("qom-list", "/machine/peripheral", Ok("[]")),
+        ]
+    }
+
     fn recovered(parts: [Vec<Happens>; 4]) -> Vec<String> {
         let script = parts.into_iter().flatten().collect();
         let outcome = play(Recover::new(Duration::from_secs(30)), script).unwrap();
@@ -318,11 +326,12 @@ mod tests {
 
     #[test]
     fn what_is_left_at_both_looks_goes_and_what_others_made_stays() {
-        let clear = vec![
+        let mut clear = vec![
             Answer("blockdev-del", "data.format", Ok("{}")),
             Answer("object-del", "qplug.disk.lost.auth", Ok("{}")),
             Answer("object-del", "qplug.disk.data.secret", Ok("{}")),
         ];
+        clear.extend(look_at_shared("[]", "[]"));
         let looks = || look(NODES, OBJECTS);
         let gone = recovered([looks(), vec![At(500)], looks(), clear]);
         assert_eq!(gone, ["data Removed { was_gone: true }", "lost Removed { was_gone: true }"]);
@@ -330,13 +339,28 @@ mod tests {
 
     #[test]
     fn what_was_left_for_a_moment_only_is_none_of_its_business() {
-        let gone = recovered([
-            look(NODES, "[]"),
-            vec![At(500)],
-            look("[]", OBJECTS),
-            vec![Answer("object-del", "qplug.disk.data.secret", Ok("{}"))],
-        ]);
+        let mut clear = vec![Answer("object-del", "qplug.disk.data.secret", Ok("{}"))];
+        clear.extend(look_at_shared("[]", "[]"));
+        let gone = recovered([look(NODES, "[]"), vec![At(500)], look("[]", OBJECTS), clear]);
         assert_eq!(gone, ["data Removed { was_gone: true }"]);
         assert!(recovered([look("[]", "[]"), vec![], vec![], vec![]]).is_empty());
+    }
+
+    #[test]
+    fn a_group_that_a_disk_is_in_is_not_left_and_goes_behind_the_last() {
+        const IN_GROUP: &str = r#"[{"node-name": "data.limits", "drv": "throttle", "ro": false, "image": {"virtual-size": 1},
+            "file": "json:{\"throttle-group\": \"qplug.group.gold\", \"driver\": \"throttle\", \"file\": {}}"}]"#;
+        const GROUP: &str = r#"[{"name": "qplug.group.gold", "type": "child<throttle-group>"},
+            {"name": "qplug.scsi.3.pending", "type": "child<throttle-group>"}]"#;
+        let only_group = r#"[{"name": "qplug.group.gold", "type": "child<throttle-group>"}]"#;
+        assert!(recovered([look(IN_GROUP, only_group), vec![], vec![], vec![]]).is_empty());
+        let mut clear = look_at_shared("[]", GROUP);
+        clear.push(Answer("object-del", "qplug.group.gold", Ok("{}")));
+        clear.push(Answer("object-del", "qplug.scsi.3.pending", Ok("{}")));
+        let gone = recovered([look("[]", GROUP), vec![At(500)], look("[]", GROUP), clear]);
+        assert_eq!(gone, [
+            "qplug.group.gold Removed { was_gone: true }",
+            "qplug.scsi.3.pending Removed { was_gone: true }",
+        ]);
     }
 }

@@ -57,14 +57,6 @@ impl Run {
         Self { name, steps, at: 0, end: None, left: Vec::new(), sent: false, resumes }
     }
 
-    /// A run that takes these steps back, which were carried out.
-    pub(crate) fn undoing(name: String, steps: Vec<Step>) -> Option<Self> {
-        let at = steps.iter().rposition(|step| step.undo.is_some())?;
-        let mut run = Self::new(name, steps, false);
-        (run.at, run.end) = (at, Some(Ended::Overtaken));
-        Some(run)
-    }
-
     /// The next command; none while one is on its way.
     pub(crate) fn poll_transmit(&mut self) -> Option<Command> {
         if std::mem::replace(&mut self.sent, true) {
@@ -80,11 +72,6 @@ impl Run {
     /// Has the command sent again whose answer was not handed in.
     pub(crate) fn try_again(&mut self) {
         self.sent = false;
-    }
-
-    /// The steps, as they were carried out.
-    pub(crate) fn into_steps(self) -> Vec<Step> {
-        self.steps
     }
 
     /// Takes in the answer to the command; the end, if this is it.

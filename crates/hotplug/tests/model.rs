@@ -12,6 +12,8 @@
 //! - everything ends in time, with a bounded number of commands.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
+#[path = "model/crash.rs"]
+mod crash;
 #[path = "model/foreign.rs"]
 mod foreign;
 #[path = "model/judge.rs"]

@@ -189,6 +189,10 @@ impl Machine {
         for key in pending {
             self.let_go(key, now);
         }
+        // A machine that was migrated may run again (`main_loop_should_exit`).
+        if self.run_state == RunState::Postmigrate {
+            self.run_state = RunState::Prelaunch;
+        }
         self.begin_boot(now);
         Ok(json!({}))
     }

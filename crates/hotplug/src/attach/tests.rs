@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::After;
 use crate::format::Format;
-use crate::operation::script::Happens::{self, Answer, Lost};
+use crate::operation::script::Happens::{self, Answer, Event, Lost};
 use crate::operation::script::play;
 use crate::texts::Meaning;
 use crate::throttle::Throttle;
@@ -260,7 +260,10 @@ fn a_controller_makes_room_where_the_ports_do_not_and_goes_again_when_no_disk_ca
     let steps = vec![
         plug("qplug.scsi.0.0", Err(LOCKED)),
         close(Ok("{}")),
+        Answer("object-add", "qplug.scsi.0.pending", Ok("{}")),
         Answer("device_del", "qplug.scsi.0", Ok("{}")),
+        Event("DEVICE_DELETED", r#"{"device": "qplug.scsi.0"}"#),
+        Answer("object-del", "qplug.scsi.0.pending", Ok("{}")),
     ];
     let error = attach(disk(), script([look(), steps])).unwrap_err();
     assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
@@ -301,4 +304,28 @@ fn limits_are_made_before_the_nodes_and_go_after_them() {
     ];
     let error = attach(disk, script([look(Q35, "[]"), steps])).unwrap_err();
     assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
+}
+
+#[test]
+fn a_read_only_disk_is_so_where_its_limits_are_too() {
+    let limits = serde_json::json!({"iops-total": 100});
+    let throttle = Throttle::new(None, limits.as_object().unwrap().clone());
+    let disk = disk().throttle(Some(throttle)).read_only(true);
+    let steps = vec![
+        Answer("qom-list", "/objects", Ok("[]")),
+        Answer("object-add", "throttle-group", Ok("{}")),
+        Answer("blockdev-add", r#"qplug.disk.data.throttle","read-only":true,"file":"#, Ok("{}")),
+        plug("", Ok("{}")),
+    ];
+    attach(disk, script([look(Q35, "[]"), steps])).unwrap();
+}
+
+#[test]
+fn an_image_that_was_left_open_with_limits_is_no_disk_without() {
+    const LIMITED: &str = r#"[{"node-name": "data.limits", "drv": "throttle", "ro": false, "image": {"virtual-size": 1}, "file": "json:{}"},
+        {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
+        {"node-name": "data.file", "drv": "file", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"#;
+    let steps = closer_look("[]", Err("DeviceNotFound: Device 'data' not found"));
+    let error = attach(disk(), script([look(Q35, LIMITED), steps])).unwrap_err();
+    assert!(matches!(error, Error::NameHalfDone { .. }), "{error}");
 }

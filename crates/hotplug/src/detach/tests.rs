@@ -10,7 +10,8 @@ const OURS: &str = r#"[{"device": "", "qdev": "/machine/peripheral/data/virtio-b
     {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
 const FOREIGN: &str = r#"[{"device": "", "qdev": "/machine/peripheral/data/virtio-backend", "inserted":
     {"node-name": "disk0", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
-const OUR_NODE: &str = r#"[{"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"#;
+const OUR_NODE: &str = r#"[{"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
+    {"node-name": "data.file", "drv": "file", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"#;
 const GONE: Happens = Event("DEVICE_DELETED", r#"{"device": "data", "path": "/p"}"#);
 const NO_JOBS: Happens = Answer("query-block-jobs", "", Ok("[]"));
 const NO_EXPORTS: Happens = Answer("query-block-exports", "", Ok("[]"));
@@ -92,6 +93,14 @@ fn a_silent_guest_is_asked_again_and_then_pending() {
     let script =
         vec![ASK, At(700), ASK, At(3000), busy(), At(9000), ASK, At(18000), ASK, At(30000), MARK];
     assert_eq!(detach(script).unwrap(), Detached::Pending);
+}
+
+#[test]
+fn a_guest_that_was_asked_may_let_go_though_it_is_not_asked_again() {
+    let migrating = || Answer("device_del", "", Err("device_del not allowed while migrating"));
+    assert_eq!(detach(vec![ASK, At(700), migrating(), GONE, CLOSE]).unwrap(), removed(false));
+    let error = detach(vec![migrating()]).unwrap_err();
+    assert!(matches!(error, Error::Refused { after: After::Unchanged, .. }), "{error}");
 }
 
 #[test]
@@ -226,8 +235,25 @@ fn a_mark_says_that_the_guest_was_asked_and_goes_when_it_has_let_go() {
         NO_EXPORTS,
         Answer("qom-list", "/objects", Ok(marked)),
     ];
-    let script = vec![ASK, GONE, CLOSE, Answer("object-del", "qplug.disk.data.pending", Ok("{}"))];
+    // Before the nodes: alone, it would be taken for that of the next disk of this name.
+    let script = vec![ASK, GONE, Answer("object-del", "qplug.disk.data.pending", Ok("{}")), CLOSE];
     assert_eq!(play_all([looks, script]).unwrap(), removed(false));
+}
+
+#[test]
+fn a_node_that_is_only_called_as_ours_is_not_closed() {
+    let nodes = r#"[{"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"#;
+    let looks = vec![
+        Answer("query-block", "", Ok("[]")),
+        NO_JOBS,
+        NO_EXPORTS,
+        NO_OBJECTS,
+        Answer("query-named-block-nodes", "", Ok(nodes)),
+        Answer("query-fdsets", "", Ok("[]")),
+        Answer("qom-list", "/machine/peripheral", Ok("[]")),
+    ];
+    let error = play_all([looks, vec![]]).unwrap_err();
+    assert!(matches!(error, Error::NoSuchDisk { .. }), "{error}");
 }
 
 #[test]
