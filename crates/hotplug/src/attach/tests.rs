@@ -218,14 +218,59 @@ fn nothing_is_plugged_in_while_the_machine_is_being_migrated() {
 fn many_are_plugged_in_side_by_side_and_each_ends_for_itself() {
     let steps = vec![
         Answer("blockdev-add", "/a", Ok("{}")),
-        Answer("blockdev-add", "/b", Ok("{}")),
         plug(r#""bus":"rp1","addr":"0""#, Ok("{}")),
+        Answer("blockdev-add", "/b", Ok("{}")),
         plug(r#""bus":"rp0","addr":"0""#, Err(LOCKED)),
         Answer("blockdev-del", "b.format", Ok("{}")),
     ];
     let outcomes = many(&["a", "b"], script([look(Q35, "[]"), steps]));
     assert_eq!(outcomes[0].as_ref().unwrap().port.as_deref(), Some("rp1"));
     assert!(matches!(outcomes[1], Err(Error::Refused { after: After::Undone, .. })));
+}
+
+#[test]
+fn every_disk_of_a_list_may_be_overtaken_at_once() {
+    let names = ["a", "b", "c", "d", "e"];
+    const FIVE: &str = r#"[{"bus": 0, "devices": [
+        {"slot": 0, "id": {"vendor": 32902, "device": 4663}, "class_info": {"class": 1536}, "qdev_id": ""}]}]"#;
+    let opened = || Answer("blockdev-add", "", Ok("{}"));
+    // A recovery of another client took them for left over.
+    let lost = "Property 'virtio-blk-device.drive' can't find value 'a.format'";
+    let gone = "Failed to find node with node-name='a.format'";
+    let closed = || Answer("blockdev-del", "", Err(gone));
+    let mut steps = look(FIVE, "[]");
+    steps.extend(names.iter().flat_map(|_| [opened(), plug("", Err(lost)), closed()]));
+    steps.extend(look(FIVE, "[]"));
+    steps.extend(names.iter().flat_map(|_| [opened(), plug("", Ok("{}"))]));
+    let outcomes = many(&names, steps);
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+}
+
+#[test]
+fn a_disk_that_is_half_done_comes_before_one_that_is_not_begun() {
+    let names: Vec<String> = (0..=MAX_IN_FLIGHT).map(|n| format!("d{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let raw = || Some(Format::raw());
+    let disk = |name: &&str| {
+        let disk = Disk::named(name).unwrap().format(raw()).remote_image(format!("/{name}"));
+        disk.unwrap().port(Some("css".to_owned()))
+    };
+    let mut attach = Attach::new(names.iter().map(disk).collect());
+    let now = Instant::now();
+    let answer = |attach: &mut Attach, text: &str| {
+        let value = serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        attach.handle_answer(crate::operation::Answer::Returned(value), now);
+    };
+    for text in ["[]", "[]", "{}", r#""s390-ccw-virtio-7.2-machine""#, "[]", "[]"] {
+        attach.poll_transmit().unwrap();
+        answer(&mut attach, text);
+    }
+    for _ in 0..MAX_IN_FLIGHT {
+        assert_eq!(attach.poll_transmit().unwrap().name, "blockdev-add");
+    }
+    assert_eq!(attach.poll_transmit(), None);
+    answer(&mut attach, "{}");
+    assert_eq!(attach.poll_transmit().unwrap().name, "device_add");
 }
 
 #[test]
