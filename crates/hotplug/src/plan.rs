@@ -16,9 +16,6 @@ use crate::step::Step;
 use crate::steps;
 use crate::throttle::Throttle;
 
-/// What a step does that clears the way.
-const CLEAR: &str = "remove what an attach left that ended early";
-
 /// What lies between the machine and the disks.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -353,14 +350,14 @@ impl Planner<'_> {
         let Some(objects) = &self.observed.objects else { return Vec::new() };
         let made = disk.objects().into_iter().map(|object| object.id);
         let left = made.filter(|id| objects.has(id));
-        left.map(|id| Step::new(CLEAR, command::remove_object(&id), None)).collect()
+        left.map(|id| Step::clear(command::remove_object(&id))).collect()
     }
 
     /// The mark of a disk of this name that has gone since: it would be taken for this one's.
     fn leftover_mark(&self, disk: &Disk) -> Option<Step> {
         let mark = disk.name.pending();
         let is_left = self.observed.objects.as_ref().is_some_and(|objects| objects.has(&mark));
-        is_left.then(|| Step::new(CLEAR, command::remove_object(&mark), None))
+        is_left.then(|| Step::clear(command::remove_object(&mark)))
     }
 
     /// The sets of descriptors that it left: a file that nothing uses is closed with its set.
@@ -369,14 +366,14 @@ impl Planner<'_> {
         let left = sets.filter(|(_, owner)| {
             departure::owner_of_descriptors(owner).as_ref() == Some(&disk.name)
         });
-        left.map(|(set, _)| Step::new(CLEAR, command::remove_descriptors(set), None)).collect()
+        left.map(|(set, _)| Step::clear(command::remove_descriptors(set))).collect()
     }
 
     /// A USB device that an attach left without its disk, which QEMU removes at once.
     fn leftover_device(&self, disk: &Disk) -> Option<Step> {
         let devices = self.observed.devices.as_ref();
         let is_left = devices.is_some_and(|devices| devices.has_uas(&disk.name));
-        is_left.then(|| Step::new(CLEAR, command::remove_device(&disk.name.uas()), None))
+        is_left.then(|| Step::clear(command::remove_device(&disk.name.uas())))
     }
 
     /// Finds the group of this name, or plans it.

@@ -358,9 +358,12 @@ mod tests {
         clear.push(Answer("object-del", "qplug.group.gold", Ok("{}")));
         clear.push(Answer("object-del", "qplug.scsi.3.pending", Ok("{}")));
         let gone = recovered([look("[]", GROUP), vec![At(500)], look("[]", GROUP), clear]);
-        assert_eq!(gone, [
-            "qplug.group.gold Removed { was_gone: true }",
-            "qplug.scsi.3.pending Removed { was_gone: true }",
-        ]);
+        assert_eq!(
+            gone,
+            [
+                "qplug.group.gold Removed { was_gone: true }",
+                "qplug.scsi.3.pending Removed { was_gone: true }",
+            ]
+        );
     }
 }

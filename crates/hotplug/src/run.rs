@@ -79,6 +79,7 @@ impl Run {
         self.sent = false;
         let answer = match answer {
             Answer::Returned(_) => Ok(()),
+            Answer::Refused(reply) if self.is_cleared(&reply) => Ok(()),
             Answer::Refused(reply) => Err(reply),
             Answer::Lost(why) => return Some(self.lost(why)),
             Answer::NotSent(why) => return Some(self.not_sent(why)),
@@ -92,6 +93,12 @@ impl Run {
             (false, Err(reply)) => self.handle_refused(reply, spares),
             (true, answer) => self.handle_undone(answer),
         }
+    }
+
+    /// Whether the step is to remove what somebody else has removed meanwhile.
+    fn is_cleared(&self, reply: &ErrorReply) -> bool {
+        let clears = self.end.is_none() && self.steps[self.at].clears;
+        clears && Meaning::of(reply).is_some_and(Meaning::is_gone)
     }
 
     fn handle_refused(&mut self, reply: ErrorReply, spares: &mut Spares) -> Option<Ended> {

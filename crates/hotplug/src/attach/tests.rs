@@ -156,6 +156,18 @@ fn an_attach_that_was_cut_short_is_finished() {
 }
 
 #[test]
+fn what_was_left_and_is_gone_meanwhile_is_cleared_away_too() {
+    let marked = r#"[{"name": "qplug.disk.data.pending", "type": "child<throttle-group>"}]"#;
+    let mut steps = script([look(Q35, NODE), closer_look("[]", Err("DeviceNotFound: none"))]);
+    steps[4] = Answer("qom-list", "/objects", Ok(marked));
+    // A recovery of another client was faster.
+    let gone = "object 'qplug.disk.data.pending' not found";
+    steps.push(Answer("object-del", "qplug.disk.data.pending", Err(gone)));
+    steps.push(plug("rp1", Ok("{}")));
+    assert!(!attach(disk(), steps).unwrap().already);
+}
+
+#[test]
 fn another_client_that_is_faster_is_looked_at_again() {
     let again = || script([look(Q35, NODE), closer_look(BLOCK, Ok("\"data\""))]);
     let duplicate_node = "Duplicate nodes with node-name='data.file'";
