@@ -107,6 +107,10 @@ impl Run {
         if let (Some(port), Some(meaning)) = (&step.port, meaning)
             && meaning.is_about_the_port()
         {
+            if matches!(port, Port::Controller { .. }) && meaning == Meaning::NoBus {
+                // Somebody has unplugged it meanwhile.
+                return self.turn_back(Ended::Overtaken);
+            }
             match spares.instead_of(port, meaning) {
                 Some(next) => {
                     step.move_to(next);

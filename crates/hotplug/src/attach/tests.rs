@@ -343,6 +343,31 @@ fn a_disk_whose_name_ends_like_a_usb_device_is_not_cleared_away() {
 }
 
 #[test]
+fn a_controller_that_somebody_unplugged_is_no_lack_of_room() {
+    let named = Disk::named("data").unwrap().format(Some(Format::raw()));
+    let disk = named.bus(Some(Bus::VirtioScsi)).remote_image("/a").unwrap();
+    let there = r#"[{"name": "qplug.scsi.0", "type": "child<virtio-scsi-pci>"}]"#;
+    let mut steps = look(Q35, "[]");
+    steps.extend([
+        Answer("qom-list", "/machine/peripheral", Ok(there)),
+        Answer("qom-list", "/objects", Ok("[]")),
+        Answer("qom-list", "/qplug.scsi.0.0", Ok("[]")),
+        open(),
+        plug("qplug.scsi.0.0", Err("Bus 'qplug.scsi.0.0' not found")),
+        close(Ok("{}")),
+    ]);
+    let mut again = look(Q35, "[]");
+    again.extend([
+        Answer("qom-list", "/machine/peripheral", Ok(NO_DEVICES)),
+        Answer("qom-list", "/objects", Ok("[]")),
+        plug(r#""virtio-scsi-pci","id":"qplug.scsi.0""#, Ok("{}")),
+        open(),
+        plug("qplug.scsi.0.0", Ok("{}")),
+    ]);
+    attach(disk, script([steps, again])).unwrap();
+}
+
+#[test]
 fn limits_are_made_before_the_nodes_and_go_after_them() {
     let limits = serde_json::json!({"iops-total": 100});
     let throttle = Throttle::new(None, limits.as_object().unwrap().clone());
