@@ -275,11 +275,19 @@ impl Planner<'_> {
             node.name == name.format_node()
                 && self.is_under(disk)
                 && node.read_only == disk.read_only
+                && self.is_limited_alike(disk)
                 && serial.as_deref() == Some(disk.serial.as_str())
         };
+        let port = self.observed.pci.as_ref().and_then(|pci| pci.port_of(name.as_str()));
+        // Where only the firmware could tell, the wish is taken to be fulfilled.
+        let is_in_port = |port: Option<&Port>| match (&disk.port, port) {
+            (Some(wanted), Some(port)) => port.to_string() == *wanted,
+            _ => true,
+        };
         match (node.filter(is_it), bus) {
-            (Some(_), Some(bus)) if disk.bus.is_none_or(|wanted| wanted == bus) => {
-                let port = self.observed.pci.as_ref().and_then(|pci| pci.port_of(name.as_str()));
+            (Some(_), Some(bus))
+                if disk.bus.is_none_or(|wanted| wanted == bus) && is_in_port(port.as_ref()) =>
+            {
                 Ok(DiskPlan::Already { bus, port })
             }
             _ => {
@@ -293,11 +301,14 @@ impl Planner<'_> {
     fn describe(&self, node: &Node, bus: Option<Bus>) -> String {
         let access = if node.read_only { "read-only" } else { "writable" };
         let bus = bus.map(|bus| format!(" {bus}")).unwrap_or_default();
+        let name = DiskName::of_format_node(&node.name);
+        let port = name.and_then(|name| self.observed.pci.as_ref()?.port_of(name.as_str()));
+        let port = port.map(|port| format!(" in {port}")).unwrap_or_default();
         let nodes = self.observed.nodes.as_ref();
         let image = DiskName::of_format_node(&node.name)
             .and_then(|name| nodes?.image_of(&name).map(ToOwned::to_owned));
         let image = image.as_deref().unwrap_or(&node.path);
-        format!("a {access}{bus} {} disk over {image}", node.driver)
+        format!("a {access}{bus} {} disk over {image}{port}", node.driver)
     }
 
     /// Whether the nodes that are there limit the disk's speed as it is wished: in the same group,

@@ -140,6 +140,28 @@ fn a_repeated_attach_changes_nothing() {
 }
 
 #[test]
+fn a_disk_with_other_limits_or_in_another_port_is_another_disk() {
+    const IN_RP1: &str = r#"[{"bus": 0, "devices": [
+        {"slot": 0, "id": {"vendor": 32902, "device": 10688}, "class_info": {"class": 1536}, "qdev_id": ""},
+        {"slot": 1, "id": {"vendor": 6966, "device": 12}, "class_info": {"class": 1540}, "qdev_id": "rp0",
+         "pci_bridge": {"bus": {"secondary": 1}}},
+        {"slot": 2, "id": {"vendor": 6966, "device": 12}, "class_info": {"class": 1540}, "qdev_id": "rp1",
+         "pci_bridge": {"bus": {"secondary": 2}, "devices": [
+            {"slot": 0, "id": {"vendor": 6900, "device": 4162}, "class_info": {"class": 256}, "qdev_id": "data"}]}}]}]"#;
+    let there = || script([look(IN_RP1, NODE), closer_look(BLOCK, Ok("\"data\""))]);
+    assert!(attach(disk().port(Some("rp1".to_owned())), there()).unwrap().already);
+    let error = attach(disk().port(Some("rp0".to_owned())), there()).unwrap_err();
+    assert!(error.to_string().contains("disk over /a in rp1"), "{error}");
+    let limits = serde_json::json!({"iops-total": 100});
+    let throttle = Throttle::new(None, limits.as_object().unwrap().clone());
+    let mut steps = there();
+    let objects = steps.remove(4);
+    steps.insert(3, objects);
+    let error = attach(disk().throttle(Some(throttle)), steps).unwrap_err();
+    assert!(matches!(error, Error::NameTaken { .. }), "{error}");
+}
+
+#[test]
 fn an_attach_that_was_cut_short_is_finished() {
     let no_device = || closer_look("[]", Err("DeviceNotFound: Device not found"));
     let mut steps = script([look(Q35, NODE), no_device()]);
