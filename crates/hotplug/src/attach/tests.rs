@@ -162,6 +162,31 @@ fn a_disk_with_other_limits_or_in_another_port_is_another_disk() {
 }
 
 #[test]
+fn a_usb_disk_that_the_guest_was_not_shown_yet_is_shown() {
+    let there = |shown: &'static str| {
+        let mut steps = look(Q35, NODE);
+        steps.insert(3, Answer("qom-list", "/machine/peripheral", Ok(
+            r#"[{"name": "data", "type": "child<scsi-hd>"}, {"name": "data.uas", "type": "child<usb-uas>"}]"#,
+        )));
+        steps.extend([
+            Answer("query-block", "", Ok(BLOCK)),
+            Answer("qom-list", "/objects", Ok("[]")),
+            Answer("qom-get", r#"peripheral/data","property":"serial""#, Ok("\"data\"")),
+            Answer("qom-get", r#"peripheral/data.uas","property":"attached""#, Ok(shown)),
+        ]);
+        steps
+    };
+    let disk = || {
+        let named = Disk::named("data").unwrap().format(Some(Format::raw()));
+        named.bus(Some(Bus::UsbUas)).remote_image("/a").unwrap()
+    };
+    assert!(attach(disk(), there("true")).unwrap().already);
+    let mut steps = there("false");
+    steps.push(Answer("qom-set", r#""property":"attached","value":true"#, Ok("{}")));
+    assert!(!attach(disk(), steps).unwrap().already);
+}
+
+#[test]
 fn an_attach_that_was_cut_short_is_finished() {
     let no_device = || closer_look("[]", Err("DeviceNotFound: Device not found"));
     let mut steps = script([look(Q35, NODE), no_device()]);
