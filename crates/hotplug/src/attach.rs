@@ -182,7 +182,8 @@ impl Attach {
         };
         self.shared = plan.shared.into_iter().map(state).collect();
         let runs = self.shared.iter();
-        let runs = runs.map(|it| Some(Run::new(it.id.clone(), vec![it.step.clone()], false))).collect();
+        let runs =
+            runs.map(|it| Some(Run::new(it.id.clone(), vec![it.step.clone()], false))).collect();
         self.start(Stage::MakeShared, runs);
     }
 

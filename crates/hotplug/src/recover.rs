@@ -154,9 +154,8 @@ impl Recover {
         if !more.is_empty() {
             return self.observer.look(more);
         }
-        let removed = |it: &Option<Result<Detached, Error>>| {
-            matches!(it, Some(Ok(Detached::Removed { .. })))
-        };
+        let removed =
+            |it: &Option<Result<Detached, Error>>| matches!(it, Some(Ok(Detached::Removed { .. })));
         let has_removed = self.outcomes.iter().any(removed);
         let shared = departure::plan_shared(observed).into_iter();
         let shared = shared.filter(|goods| has_removed || self.found.contains(&goods.name));
@@ -276,9 +275,7 @@ fn left_of(observed: &Observed, name: &DiskName) -> Option<Goods> {
     if holder.is_some_and(|holder| holder != name.as_str()) {
         return None;
     }
-    departure::plan(observed, name)
-        .or_else(|error| departure::plan_objects(observed, name, error))
-        .ok()
+    departure::plan(observed, name).ok()
 }
 
 #[cfg(test)]
@@ -359,9 +356,12 @@ mod tests {
         clear.push(Answer("object-del", "qplug.group.gold", Ok("{}")));
         clear.push(Answer("object-del", "qplug.scsi.3.pending", Ok("{}")));
         let gone = recovered([look("[]", GROUP), vec![At(500)], look("[]", GROUP), clear]);
-        assert_eq!(gone, [
-            "qplug.group.gold Removed { was_gone: true }",
-            "qplug.scsi.3.pending Removed { was_gone: true }",
-        ]);
+        assert_eq!(
+            gone,
+            [
+                "qplug.group.gold Removed { was_gone: true }",
+                "qplug.scsi.3.pending Removed { was_gone: true }",
+            ]
+        );
     }
 }

@@ -124,10 +124,11 @@ mod tests {
 
     #[test]
     fn an_export_of_either_node_counts() {
-        let exports: Exports =
-            serde_json::from_str(r#"[{"id": "e", "type": "nbd", "node-name": "data.file"},
-                {"id": "l", "type": "nbd", "node-name": "limited.limits"}]"#)
-                .unwrap();
+        let exports: Exports = serde_json::from_str(
+            r#"[{"id": "e", "type": "nbd", "node-name": "data.file"},
+                {"id": "l", "type": "nbd", "node-name": "limited.limits"}]"#,
+        )
+        .unwrap();
         let of = |name: &str| exports.of(&DiskName::new(name).unwrap());
         assert_eq!(of("data").as_deref(), Some("the nbd export e"));
         assert_eq!(of("limited").as_deref(), Some("the nbd export l"));

@@ -24,10 +24,7 @@ fn wish(name: &'static str, image: usize, bus: Bus, limits: Limited) -> Wish {
 }
 
 fn wishes() -> Vec<Wish> {
-    vec![
-        wish("a", 0, Bus::VirtioBlk, Limited::Alone),
-        wish("b", 2, Bus::VirtioScsi, Limited::Not),
-    ]
+    vec![wish("a", 0, Bus::VirtioBlk, Limited::Alone), wish("b", 2, Bus::VirtioScsi, Limited::Not)]
 }
 
 /// The machine before, and what is done to it.

@@ -116,7 +116,8 @@ impl Others {
                 let buses = ["rp0", "rp1", "rp2", "rp3", "rp4", "pci.0"];
                 let device = |bus: &&str| {
                     let driver = "virtio-blk-pci";
-                    let mut device = json!({"driver": driver, "id": disk, "drive": node, "bus": bus});
+                    let mut device =
+                        json!({"driver": driver, "id": disk, "drive": node, "bus": bus});
                     // Two in one port leave together.
                     if *bus != "pci.0" {
                         device["addr"] = json!("0");
@@ -161,10 +162,13 @@ impl Others {
                     return;
                 }
                 let job = format!("job.{}", self.made);
-                let begun = execute("blockdev-mirror", json!({
-                    "job-id": job, "device": format!("{disk}.format"), "target": node,
-                    "sync": "full", "speed": 1,
-                }));
+                let begun = execute(
+                    "blockdev-mirror",
+                    json!({
+                        "job-id": job, "device": format!("{disk}.format"), "target": node,
+                        "sync": "full", "speed": 1,
+                    }),
+                );
                 self.jobs.extend(begun.map(|_| job));
                 names.push(node);
             }

@@ -60,7 +60,10 @@ impl Seen {
             objects: children(ask("qom-list", json!({"path": "/objects"}))),
             holds: ask("query-block", json!({})).iter().filter_map(drive).collect(),
             jobs: ask("query-block-jobs", json!({})).iter().map(|it| text(&it["device"])).collect(),
-            exports: ask("query-block-exports", json!({})).iter().map(|it| text(&it["id"])).collect(),
+            exports: ask("query-block-exports", json!({}))
+                .iter()
+                .map(|it| text(&it["id"]))
+                .collect(),
             fdsets: ask("query-fdsets", json!({})).len(),
         }
     }

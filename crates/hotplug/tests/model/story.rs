@@ -195,10 +195,7 @@ fn wish() -> impl Strategy<Value = Wish> {
 
 /// How long a guest is waited for.
 fn patience() -> impl Strategy<Value = Duration> {
-    prop_oneof![
-        Just(Duration::from_secs(30)),
-        (0_u64..40_000).prop_map(Duration::from_millis),
-    ]
+    prop_oneof![Just(Duration::from_secs(30)), (0_u64..40_000).prop_map(Duration::from_millis),]
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -254,8 +251,8 @@ fn fault() -> impl Strategy<Value = String> {
         2 => Just(("swap", "")),
         1 => Just(("garbage", " ]nonsense")),
     ];
-    let to_command = (to_command, which)
-        .prop_map(|((verb, rest), which)| format!("{verb} {which}{rest}"));
+    let to_command =
+        (to_command, which).prop_map(|((verb, rest), which)| format!("{verb} {which}{rest}"));
     prop_oneof![3 => to_command, 1 => to_event]
 }
 
@@ -274,24 +271,19 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         2 => Just(Vec::new()),
         3 => prop::collection::vec(fault(), 1..4),
     ];
-    let some = (
-        faults,
-        prop::option::of(kill()),
-        size(),
-        size(),
-        any::<bool>(),
-        prop::bool::weighted(0.2),
-        prop::bool::weighted(0.1),
-    )
-        .prop_map(|(faults, kill, up, down, events_first, reconnects, misses)| Trouble {
+    let some =
+        (
             faults,
-            kill,
-            up,
-            down,
-            events_first,
-            reconnects,
-            misses,
-        });
+            prop::option::of(kill()),
+            size(),
+            size(),
+            any::<bool>(),
+            prop::bool::weighted(0.2),
+            prop::bool::weighted(0.1),
+        )
+            .prop_map(|(faults, kill, up, down, events_first, reconnects, misses)| {
+                Trouble { faults, kill, up, down, events_first, reconnects, misses }
+            });
     prop_oneof![1 => none, 1 => some]
 }
 

@@ -339,19 +339,22 @@ impl<'a> Talk<'a> {
         while let Some(incoming) = self.client.poll_incoming() {
             self.learned.push_back(match incoming {
                 Incoming::Event(event) => Learned::Event(event),
-                Incoming::Reply { id, result } => Learned::Answer(id, match result {
-                    Ok(value) => Answer::Returned(value),
-                    Err(reply) => Answer::Refused(reply),
-                }),
+                Incoming::Reply { id, result } => Learned::Answer(
+                    id,
+                    match result {
+                        Ok(value) => Answer::Returned(value),
+                        Err(reply) => Answer::Refused(reply),
+                    },
+                ),
                 Incoming::Unknown { id, .. } => {
                     Learned::Answer(id, Answer::Lost("the connection closed".to_owned()))
                 }
                 Incoming::NotSent(id) => {
                     Learned::Answer(id, Answer::NotSent("the connection is closed".to_owned()))
                 }
-                Incoming::Greeting(_)
-                | Incoming::Synchronized
-                | Incoming::Unattributed(_) => continue,
+                Incoming::Greeting(_) | Incoming::Synchronized | Incoming::Unattributed(_) => {
+                    continue;
+                }
             });
         }
     }

@@ -370,7 +370,8 @@ impl World {
             assert!(ours.devices.contains_key(id), "the mark {id} is left");
             let path = format!("/machine/peripheral/{id}/virtio-backend/{id}.0");
             let children = self.wire.execute("qom-list", json!({"path": path})).unwrap();
-            let is_child = |it: &serde_json::Value| it["name"].as_str().unwrap().starts_with("child[");
+            let is_child =
+                |it: &serde_json::Value| it["name"].as_str().unwrap().starts_with("child[");
             assert!(children.as_array().unwrap().iter().any(is_child), "{id} is left, and empty");
         }
     }
