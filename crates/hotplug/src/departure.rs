@@ -61,7 +61,10 @@ pub(crate) fn all(observed: &Observed) -> Vec<DiskName> {
         let holder = blocks.and_then(|blocks| blocks.holder(&name.format_node()));
         holder.is_some_and(|holder| holder != name.as_str())
     };
-    let mut names: Vec<_> = nodes.map(|(name, _)| name).filter(|name| !is_medium(name)).collect();
+    // Objects outlive a disk whose detach ended early.
+    let objects = observed.objects.iter().flat_map(|objects| objects.ids());
+    let names = nodes.map(|(name, _)| name).chain(objects.filter_map(DiskName::of_object));
+    let mut names: Vec<_> = names.filter(|name| !is_medium(name)).collect();
     names.sort();
     names.dedup();
     names
@@ -80,11 +83,15 @@ fn top_node(name: &DiskName, disk: &DeviceDisk<'_>) -> Option<String> {
     [name.format_node(), name.limits_node()].into_iter().find(|node| node == held)
 }
 
-/// Plans a disk's way out.
+/// Plans a disk's way out, or that of what it left when it is gone.
 ///
 /// # Errors
 /// When there is no such disk, it is not ours, or something uses its image.
 pub(crate) fn plan(observed: &Observed, name: &DiskName) -> Result<Goods, Error> {
+    plan_disk(observed, name).or_else(|error| plan_objects(observed, name, error))
+}
+
+fn plan_disk(observed: &Observed, name: &DiskName) -> Result<Goods, Error> {
     if let Some(by) = observed.exports.as_ref().and_then(|exports| exports.of(name)) {
         return Err(Error::Busy { name: name.clone(), by });
     }
@@ -112,11 +119,7 @@ pub(crate) fn plan(observed: &Observed, name: &DiskName) -> Result<Goods, Error>
 }
 
 /// Plans the way out of what a disk left that is gone; the error, if it left nothing.
-pub(crate) fn plan_objects(
-    observed: &Observed,
-    name: &DiskName,
-    error: Error,
-) -> Result<Goods, Error> {
+fn plan_objects(observed: &Observed, name: &DiskName, error: Error) -> Result<Goods, Error> {
     let goods = Goods {
         name: name.to_string(),
         device: None,

@@ -275,9 +275,7 @@ fn left_of(observed: &Observed, name: &DiskName) -> Option<Goods> {
     if holder.is_some_and(|holder| holder != name.as_str()) {
         return None;
     }
-    departure::plan(observed, name)
-        .or_else(|error| departure::plan_objects(observed, name, error))
-        .ok()
+    departure::plan(observed, name).ok()
 }
 
 #[cfg(test)]

@@ -285,6 +285,21 @@ fn a_mark_says_that_the_guest_was_asked_and_goes_when_it_has_let_go() {
 }
 
 #[test]
+fn what_a_crash_left_of_a_disk_goes_when_it_is_detached_again() {
+    let objects = r#"[{"name": "qplug.disk.data.throttle", "type": "child<throttle-group>"}]"#;
+    let looks = vec![
+        Answer("query-block", "", Ok("[]")),
+        NO_JOBS,
+        NO_EXPORTS,
+        Answer("qom-list", "/objects", Ok(objects)),
+    ];
+    let mut script = closer("[]");
+    script.push(Answer("object-del", "qplug.disk.data.throttle", Ok("{}")));
+    script.push(Answer("qom-list", "/machine/peripheral", Ok("[]")));
+    assert_eq!(play_all([looks, script]).unwrap(), removed(true));
+}
+
+#[test]
 fn a_node_that_is_only_called_as_ours_is_not_closed() {
     let nodes = r#"[{"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"#;
     let looks = vec![

@@ -93,6 +93,13 @@ impl World {
             return;
         };
         assert!(names.is_empty() || departures.len() == names.len(), "an outcome for each");
+        // Those that are not even named have left nothing.
+        for name in NAMES.iter().filter(|_| names.is_empty()) {
+            let is_named = departures.iter().any(|(it, _)| it.as_str() == *name);
+            if !is_named && matches!(self.disks.get(name), Some(Expect::Loose | Expect::Leaving)) {
+                self.note(name, None);
+            }
+        }
         for (name, outcome) in departures {
             let name = NAMES.iter().find(|it| **it == name.as_str()).expect("a disk of ours");
             let is_there = matches!(self.disks.get(name), Some(Expect::Whole(_)));
@@ -115,6 +122,7 @@ impl World {
                 self.note(name, Some(expect));
             }
             Err(Error::Unknown { .. }) => self.may_have_gone(name),
+            Err(Error::NoSuchDisk { .. }) => self.note(name, None),
             Err(Error::Refused { after, .. } | Error::NotSent { after, .. }) => match after {
                 After::Unchanged => {}
                 _ => self.may_have_gone(name),

@@ -37,6 +37,8 @@ pub(crate) struct World {
     guest: Guest,
     is_stopped: bool,
     is_migrating: bool,
+    /// Whether the guest may be booting, so that what it is asked is lost.
+    may_boot: bool,
     /// Whether the guest may let go of anything by itself.
     pulls_out: bool,
     /// How many bytes the last operation sent and heard.
@@ -53,6 +55,7 @@ impl World {
             others: Others::new(&seen),
             is_stopped: parts.prelaunch,
             is_migrating: false,
+            may_boot: false,
             parts,
             disks: BTreeMap::new(),
             guest: Guest::Quick,
@@ -85,6 +88,7 @@ impl World {
             Op::Guest(guest) => {
                 self.guest = *guest;
                 self.pulls_out |= matches!(guest, Guest::PullsOut(_));
+                self.may_boot |= matches!(guest, Guest::Booting(_));
                 self.others.may_go |= self.pulls_out;
                 self.wire.sim.machine().change_guest(*guest);
             }
@@ -144,6 +148,11 @@ impl World {
                 };
                 let report = self.run(Detach::new(which, *timeout), trouble, with);
                 self.bound(&report, trouble, timeout.as_millis(), NAMES.len());
+                let is_whole = |expect: &Expect| matches!(expect, Expect::Whole(_));
+                let is_simple = !self.parts.native && !self.may_boot;
+                if is_calm && is_simple && self.disks.values().all(is_whole) {
+                    assert!(report.took < BY_EVENTS, "{:?}: no event was heard", report.took);
+                }
                 self.judge_detach(names, report.outcome, is_calm && *timeout >= CALM);
             }
             Deed::Recover(timeout) => {
@@ -328,7 +337,7 @@ impl World {
             let is_removed = matches!(outcome, Ok(Detached::Removed { .. }));
             assert!(is_removed, "recover: {name} is {outcome:?}");
         }
-        self.pulls_out = false;
+        (self.pulls_out, self.may_boot) = (false, false);
         self.wire.wait(LONG);
         let seen = Seen::of(&mut self.wire);
         let ours = self.others.rest(&seen);
@@ -426,6 +435,10 @@ impl World {
 /// How long a guest needs at most that nothing keeps from answering: a native port takes 6 s, and a
 /// second one may be asked again.
 const CALM: Duration = Duration::from_secs(25);
+
+/// How long a detach takes at most whose guest answers at once, where events are waited for: twice
+/// 90 ms with a controller. Asking again would take 700 ms.
+const BY_EVENTS: Duration = Duration::from_millis(500);
 
 pub(crate) fn disk_name(name: &str) -> DiskName {
     DiskName::new(name).unwrap()
