@@ -420,13 +420,17 @@ impl Planner<'_> {
             throttle.use_group(id);
             return Ok(None);
         }
+        let step = steps::make_group(&ours, &throttle.limits);
         if let Some(at) = self.shared.iter().position(|shared| shared.id == ours) {
-            return Ok(Some(at));
+            // Of two disks of the list with limits, one would not have its own.
+            return match throttle.limits.is_empty() || self.shared[at].step == step {
+                true => Ok(Some(at)),
+                false => Err(Error::GroupExists { group: name }),
+            };
         }
         if throttle.limits.is_empty() {
             return Err(Error::NoSuchGroup { group: name });
         }
-        let step = steps::make_group(&ours, &throttle.limits);
         self.shared.push(Shared { id: ours, step });
         Ok(Some(self.shared.len() - 1))
     }

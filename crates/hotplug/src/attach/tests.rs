@@ -415,6 +415,31 @@ fn a_controller_that_somebody_unplugged_is_no_lack_of_room() {
 }
 
 #[test]
+fn a_group_has_the_limits_that_every_disk_of_the_list_gives_it() {
+    let in_group = |name: &str, limits: serde_json::Value| {
+        let named = Disk::named(name).unwrap().format(Some(Format::raw()));
+        let limits = limits.as_object().unwrap().clone();
+        let throttle = Throttle::new(Some("gold".to_owned()), limits);
+        named.remote_image(format!("/{name}")).unwrap().throttle(Some(throttle))
+    };
+    let (ten, five) = (serde_json::json!({"iops-total": 10}), serde_json::json!({"iops-total": 5}));
+    let looks = || {
+        let mut looks = look(Q35, "[]");
+        looks.push(Answer("qom-list", "/objects", Ok("[]")));
+        looks
+    };
+    let disks = vec![in_group("a", ten.clone()), in_group("b", five)];
+    let outcomes = play(Attach::new(disks), looks());
+    assert!(matches!(outcomes[1], Err(Error::GroupExists { .. })), "{outcomes:?}");
+    let disks = ["a", "b"].map(|name| in_group(name, ten.clone()));
+    let mut steps = looks();
+    steps.push(Answer("object-add", "qplug.group.gold", Ok("{}")));
+    steps.extend([open(), plug("", Ok("{}"))]);
+    steps.extend([Answer("blockdev-add", "/b", Ok("{}")), plug("", Ok("{}"))]);
+    assert!(play(Attach::new(disks.to_vec()), steps).iter().all(Result::is_ok));
+}
+
+#[test]
 fn limits_are_made_before_the_nodes_and_go_after_them() {
     let limits = serde_json::json!({"iops-total": 100});
     let throttle = Throttle::new(None, limits.as_object().unwrap().clone());
