@@ -33,7 +33,7 @@ const TOUCHES: &[Touch] = &[
             "qmp/src/server/listener.rs",
             "cli/src/commands/sim.rs",
             // Only to tell whether an address is on this machine.
-            "cli/src/commands/attach/wish.rs",
+            "cli/src/commands.rs",
         ],
     },
     Touch {
@@ -43,11 +43,11 @@ const TOUCHES: &[Touch] = &[
             "hotplug/src/image.rs",
             "qmp/src/endpoint.rs",
             "qmp/src/server/listener.rs",
-            "cli/src/commands/sim/images.rs",
             // Traces, lists and secrets are files that the user names.
             "cli/src/commands.rs",
             "cli/src/commands/attach/list.rs",
             "cli/src/commands/attach/secret.rs",
+            "cli/src/commands/sim/images.rs",
         ],
     },
     Touch {
@@ -70,8 +70,9 @@ const TOUCHES: &[Touch] = &[
             "qmp/src/blocking/socket.rs",
             "qmp/src/server.rs",
             "hotplug/src/drive.rs",
-            "cli/src/commands/sim.rs",
             "cli/src/commands/detach/progress.rs",
+            "cli/src/commands/recover.rs",
+            "cli/src/commands/sim.rs",
         ],
     },
     Touch {

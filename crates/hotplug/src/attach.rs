@@ -53,7 +53,8 @@ pub struct Attached {
     pub already: bool,
 }
 
-/// How often an attach looks again because another client made something of its name meanwhile.
+/// How often an attach looks again because other clients made something of its disks' names
+/// meanwhile, or took it away.
 const MAX_OVERTAKEN: u32 = 3;
 
 /// How many commands are on their way at once. QEMU answers one by one; more would only lengthen
@@ -248,6 +249,8 @@ impl Attach {
         if self.open.is_empty() {
             self.done = true;
         } else {
+            self.overtaken += 1;
+            self.open.sort_unstable();
             self.observer = Observer::default();
             self.look();
         }
@@ -289,7 +292,6 @@ impl Attach {
             }
             Ended::Failed(error) => Err(error),
             Ended::Overtaken if self.overtaken < MAX_OVERTAKEN => {
-                self.overtaken += 1;
                 self.open.push(at);
                 return;
             }
@@ -359,7 +361,8 @@ impl Operation for Attach {
         match run.handle_answer(answer, &mut self.spares) {
             None => {
                 self.runs[at] = Some(run);
-                self.ready.push_back(at);
+                // Before others begin: what is half done is for as short as can be.
+                self.ready.push_front(at);
             }
             Some(ended) => match self.stage {
                 Stage::MakeShared => self.handle_shared(at, ended),

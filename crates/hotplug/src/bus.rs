@@ -78,8 +78,8 @@ impl Bus {
     /// How long a serial may be, in bytes. QEMU cuts a longer one without a word (virtio-blk's
     /// `VIRTIO_BLK_ID_BYTES`, the serial field of NVMe's identify data, SCSI's unit serial page), or
     /// refuses it: 10.0 takes 36 bytes for SCSI, and 20 where they have to do for the device
-    /// identification page too. A scsi-hd gets that in a property of its own, see
-    /// [`Bus::device_id`]; a usb-storage has no such property.
+    /// identification page too. A scsi-hd gets that in a property of its own,
+    /// `device_id`; a usb-storage has no such property.
     #[must_use]
     pub fn max_serial_bytes(self) -> usize {
         match self {

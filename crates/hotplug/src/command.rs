@@ -17,7 +17,7 @@ use crate::inventory::Port;
 use crate::name::DiskName;
 
 /// A QMP command.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Command {
     /// Its name.
     pub name: &'static str,
@@ -81,6 +81,13 @@ impl fmt::Display for Command {
             write!(f, " {key}={}", quoted(&value))?;
         }
         Ok(())
+    }
+}
+
+/// As it is displayed: what is secret is not shown here either.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Command({self})")
     }
 }
 

@@ -100,7 +100,7 @@ fn plan_disk(observed: &Observed, name: &DiskName) -> Result<Goods, Error> {
     {
         return Err(Error::Busy { name: name.clone(), by });
     }
-    let uas = observed.devices.as_ref().is_some_and(|devices| devices.has(&name.uas()));
+    let uas = observed.devices.as_ref().is_some_and(|devices| devices.has_uas(name));
     let device = if uas { name.uas() } else { name.to_string() };
     let disk = observed.disk(name);
     let node = match disk.as_ref().and_then(|disk| top_node(name, disk)) {
@@ -153,9 +153,8 @@ pub(crate) fn plan_medium(observed: &Observed, name: &DiskName) -> Option<Goods>
 
 /// What removes the objects and the descriptors of a disk.
 fn belongings(observed: &Observed, name: &DiskName) -> VecDeque<Command> {
-    let owned = observed.objects.iter().flat_map(|objects| objects.ids());
-    let owned = owned.filter(|id| DiskName::of_object(id).as_ref() == Some(name));
-    let owned = owned.filter(|id| *id != name.pending()).map(command::remove_object);
+    let owned = observed.objects.iter().flat_map(|objects| objects.of_disk(name));
+    let owned = owned.filter(|id| **id != name.pending()).map(|id| command::remove_object(id));
     let sets = observed.fdsets.iter().flat_map(|sets| sets.owned());
     let sets = sets.filter(|(_, owner)| owner_of_descriptors(owner).as_ref() == Some(name));
     owned.chain(sets.map(|(set, _)| command::remove_descriptors(set))).collect()

@@ -129,6 +129,13 @@ impl Disk {
     /// # Errors
     /// When options contradict each other, or the bus has no such option.
     pub fn check(&self) -> Result<(), DiskError> {
+        self.check_options()?;
+        self.tree()?;
+        Ok(())
+    }
+
+    /// Checks all but the nodes, which a plan makes anyway.
+    pub(crate) fn check_options(&self) -> Result<(), DiskError> {
         self.access.check()?;
         self.device.check()?;
         self.storage.check(self.read_only, &self.access, self.device.logical_block_size)?;
@@ -138,7 +145,6 @@ impl Disk {
         if let Some(bus) = self.bus {
             self.check_on(bus)?;
         }
-        self.tree()?;
         Ok(())
     }
 

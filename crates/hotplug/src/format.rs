@@ -46,7 +46,7 @@ pub enum Distrust {
     #[error("its {0} header names an external data file")]
     DataFile(Format),
     /// The header is of a format whose references to other files are not checked.
-    #[error("its header looks like {0}, and may refer to other files")]
+    #[error("its header looks like {0}, which is not believed unasked")]
     Unchecked(Format),
     /// The header begins like one, and is cut short or of an unknown version.
     #[error("its {0} header is damaged or of an unknown version")]

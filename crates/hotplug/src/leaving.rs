@@ -80,6 +80,8 @@ pub(crate) struct Leaving {
     /// QEMU's words when it last refused to ask the guest, because that was busy with the port.
     busy: Option<ErrorReply>,
     was_gone: bool,
+    /// How it ends once the mark of a device that stays is gone.
+    staying: Option<Result<Detached, Error>>,
     outcome: Option<Result<Detached, Error>>,
 }
 
@@ -97,6 +99,8 @@ enum State {
     /// `device_del` is on its way. The event may overtake its reply.
     Asking {
         gone: bool,
+        /// The guest has said no.
+        refused: bool,
     },
     /// The guest is to answer; `ask_at` is when to ask again.
     Waiting {
@@ -105,6 +109,8 @@ enum State {
     /// The device is gone, and its mark is being removed: it must not outlive the nodes, or it would
     /// be taken for the mark of the next disk of this name.
     Unmarking,
+    /// The device stays, and the mark is being removed.
+    Staying,
     /// `blockdev-del` is on its way.
     Closing {
         tries: u32,
@@ -134,6 +140,7 @@ impl Leaving {
             outbox: None,
             asked: None,
             busy: None,
+            staying: None,
             outcome: None,
         };
         if leaving.goods.device.is_none() {
@@ -174,7 +181,7 @@ impl Leaving {
     }
 
     fn ask(&mut self) {
-        self.state = State::Asking { gone: false };
+        self.state = State::Asking { gone: false, refused: false };
         self.outbox = self.goods.device.as_deref().map(command::remove_device);
     }
 
@@ -223,10 +230,15 @@ impl Leaving {
                 self.goods.is_marked = true;
                 self.ask();
             }
-            State::Asking { gone } => self.handle_asked(gone, reply, now),
+            State::Asking { gone, refused } => self.handle_asked(gone, refused, reply, now),
             State::Closing { tries } => self.handle_closed(tries, reply, now),
             State::Clearing => self.handle_cleared(reply),
             State::Unmarking => self.handle_unmarked(reply),
+            State::Staying => {
+                if let Some(outcome) = self.staying.take() {
+                    self.end(outcome);
+                }
+            }
             // A QEMU that cannot make the mark has a detach that is pending all the same.
             State::GivingUp { gone: false } => self.end(Ok(Detached::Pending)),
             State::GivingUp { gone: true } => {
@@ -237,11 +249,20 @@ impl Leaving {
         }
     }
 
-    fn handle_asked(&mut self, gone: bool, reply: Result<(), ErrorReply>, now: Instant) {
+    fn handle_asked(
+        &mut self,
+        gone: bool,
+        refused: bool,
+        reply: Result<(), ErrorReply>,
+        now: Instant,
+    ) {
         let asked = self.asked.get_or_insert(Asked { at: now, passed_on: false });
         let again = ask_again_at(asked.at, now);
         if gone {
             return self.close(0);
+        }
+        if refused {
+            return self.stay(Ok(Detached::Refused));
         }
         let Err(reply) = reply else {
             asked.passed_on = true;
@@ -262,7 +283,12 @@ impl Leaving {
             _ if asked.passed_on => self.state = State::Waiting { ask_at: again },
             meaning => {
                 let after = After::Unchanged;
-                self.end(Err(Error::Refused { doing: ASK, reply, meaning, after }));
+                let error = Err(Error::Refused { doing: ASK, reply, meaning, after });
+                // A mark of before tells of a guest that was asked before.
+                match self.goods.marked_first {
+                    true => self.stay(error),
+                    false => self.end(error),
+                }
             }
         }
     }
@@ -326,7 +352,7 @@ impl Leaving {
     /// The device is gone from the machine.
     pub(crate) fn handle_deleted(&mut self) {
         match self.state {
-            State::Asking { .. } => self.state = State::Asking { gone: true },
+            State::Asking { refused, .. } => self.state = State::Asking { gone: true, refused },
             State::Waiting { .. } => self.close(0),
             State::GivingUp { .. } => self.state = State::GivingUp { gone: true },
             _ => {}
@@ -335,9 +361,24 @@ impl Leaving {
 
     /// The guest says no.
     pub(crate) fn handle_refusal(&mut self) {
-        if matches!(self.state, State::Asking { .. } | State::Waiting { .. }) {
-            self.end(Ok(Detached::Refused));
+        match self.state {
+            // The reply comes first: whoever is asked next is not to get it.
+            State::Asking { gone: false, .. } => {
+                self.state = State::Asking { gone: false, refused: true };
+            }
+            State::Waiting { .. } => self.stay(Ok(Detached::Refused)),
+            _ => {}
         }
+    }
+
+    /// The device stays, and is not on its way out any more.
+    fn stay(&mut self, outcome: Result<Detached, Error>) {
+        if !std::mem::take(&mut self.goods.is_marked) {
+            return self.end(outcome);
+        }
+        self.state = State::Staying;
+        self.staying = Some(outcome);
+        self.outbox = Some(command::remove_object(&self.goods.mark));
     }
 
     /// The event that is waited for may be among those missed: QEMU says so when it is asked again.
@@ -383,7 +424,11 @@ impl Leaving {
         match self.busy.take() {
             Some(reply) if !passed_on => {
                 let (meaning, after) = (Meaning::of(&reply), After::Unchanged);
-                self.end(Err(Error::Refused { doing: ASK, reply, meaning, after }));
+                let error = Err(Error::Refused { doing: ASK, reply, meaning, after });
+                match self.goods.marked_first {
+                    true => self.stay(error),
+                    false => self.end(error),
+                }
             }
             _ if self.goods.is_marked => self.end(Ok(Detached::Pending)),
             _ => {

@@ -165,7 +165,9 @@ fn disks(observed: &Observed) -> Vec<ListedDisk> {
     for (name, node) in observed.nodes.iter().flat_map(Nodes::disks) {
         let blocks = observed.blocks.as_ref();
         if blocks.is_none_or(|blocks| blocks.device(name.as_str()).is_none()) {
-            listed.push(over(name.as_str(), DiskState::HalfDone, Some(node)));
+            let image = our_image(observed, &name);
+            listed
+                .push(ListedDisk { image, ..over(name.as_str(), DiskState::HalfDone, Some(node)) });
         }
     }
     listed
@@ -184,8 +186,14 @@ fn attached(observed: &Observed, name: &DiskName, node: &Node) -> ListedDisk {
         guest_path: serial.as_ref().and_then(path),
         serial,
         port: port(observed, name, bus),
+        image: our_image(observed, name),
         ..over(name.as_str(), state, Some(node))
     }
+}
+
+/// The upper node of an encrypted image, or of one with layers, shows all its options instead.
+fn our_image(observed: &Observed, name: &DiskName) -> Option<String> {
+    observed.nodes.as_ref()?.image_of(name).map(ToOwned::to_owned)
 }
 
 /// A disk over this node, without what its device tells.

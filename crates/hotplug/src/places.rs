@@ -32,6 +32,8 @@ pub(crate) struct Places {
     leaving: Vec<String>,
     /// The number of the next controller of qplug's own.
     next_controller: u32,
+    /// PCI ports that disks of the plan ask for by name.
+    named: HashSet<Port>,
     /// A port that is kept for a controller.
     kept: Option<Port>,
     /// A controller that the plan plugs in.
@@ -76,6 +78,7 @@ impl Places {
             controllers,
             leaving,
             next_controller: (0..).find(is_new).unwrap_or(0),
+            named: HashSet::new(),
             kept: None,
             planned: None,
         }
@@ -91,6 +94,16 @@ impl Places {
     /// a SCSI controller.
     pub(crate) fn are_short(&self, disks: usize) -> bool {
         self.spares.pci.len() < disks && self.board != Board::S390x
+    }
+
+    /// Keeps the ports of these names for the disks that ask for them, whatever their turn.
+    pub(crate) fn keep_named<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let ports = names.filter_map(|name| self.by_name.get(name));
+        let wanted: HashSet<_> = ports.map(|at| &self.all[*at].0).collect();
+        let (named, others): (VecDeque<_>, VecDeque<_>) =
+            self.spares.pci.drain(..).partition(|port| wanted.contains(port));
+        self.named = named.into_iter().collect();
+        self.spares.pci = others;
     }
 
     /// Makes ready for so many disks that want a port each: where these are too few, one port is
@@ -122,31 +135,15 @@ impl Places {
         }
         match self.by_name.get(wanted).map(|at| self.all[*at].clone()) {
             Some((port, Occupancy::Free | Occupancy::Unknown)) => {
-                if port != Port::ChannelSubsystem {
-                    self.take_pci(&port)?;
+                if port != Port::ChannelSubsystem && !self.named.remove(&port) {
+                    let why = "is given to another disk of the list".to_owned();
+                    return Err(Error::PortUnfit { port, why });
                 }
                 let bus = disk.bus.unwrap_or(Bus::VirtioBlk);
                 self.fixed(disk, bus, port)
             }
             Some((port, occupancy)) => Err(Error::PortUnfit { port, why: occupancy.to_string() }),
             None => Err(Error::NoSuchPort { port: wanted.to_owned(), free: self.free() }),
-        }
-    }
-
-    fn take_pci(&mut self, port: &Port) -> Result<(), Error> {
-        if self.kept.as_ref() == Some(port) {
-            self.kept = self.spares.pci.pop_front();
-            return Ok(());
-        }
-        match self.spares.pci.iter().position(|spare| spare == port) {
-            Some(at) => {
-                self.spares.pci.remove(at);
-                Ok(())
-            }
-            None => {
-                let why = "is given to another disk of the list".to_owned();
-                Err(Error::PortUnfit { port: port.clone(), why })
-            }
         }
     }
 

@@ -16,9 +16,6 @@ use crate::step::Step;
 use crate::steps;
 use crate::throttle::Throttle;
 
-/// What a step does that clears the way.
-const CLEAR: &str = "remove what an attach left that ended early";
-
 /// What lies between the machine and the disks.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -129,7 +126,7 @@ impl Observed {
     pub(crate) fn bus_of(&self, name: &DiskName) -> Option<Bus> {
         let devices = self.devices.as_ref()?;
         let bus = Bus::of_device(devices.kind(name.as_str())?)?;
-        Some(if devices.has(&name.uas()) { Bus::UsbUas } else { bus })
+        Some(if devices.has_uas(name) { Bus::UsbUas } else { bus })
     }
 
     /// Whether the name occurs at all, so that a closer look is needed.
@@ -145,6 +142,7 @@ impl Observed {
 /// When one of them cannot be attached to this machine; nothing has been changed then.
 pub(crate) fn attach(observed: &Observed, disks: &[Disk]) -> Result<Plan, Vec<Option<Error>>> {
     let mut places = Places::of(observed);
+    places.keep_named(disks.iter().filter_map(|disk| disk.port.as_deref()));
     places.keep_room(port_takers(disks, observed));
     let mut planner = Planner {
         observed,
@@ -189,7 +187,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn plan(&mut self, disk: &Disk) -> Result<DiskPlan, Error> {
-        disk.check()?;
+        disk.check_options()?;
         self.check_machine(disk)?;
         self.check_list(disk)?;
         let node = self.observed.nodes.as_ref().and_then(|nodes| nodes.format_node(&disk.name));
@@ -277,11 +275,19 @@ impl Planner<'_> {
             node.name == name.format_node()
                 && self.is_under(disk)
                 && node.read_only == disk.read_only
+                && self.is_limited_alike(disk)
                 && serial.as_deref() == Some(disk.serial.as_str())
         };
+        let port = self.observed.pci.as_ref().and_then(|pci| pci.port_of(name.as_str()));
+        // Where only the firmware could tell, the wish is taken to be fulfilled.
+        let is_in_port = |port: Option<&Port>| match (&disk.port, port) {
+            (Some(wanted), Some(port)) => port.to_string() == *wanted,
+            _ => true,
+        };
         match (node.filter(is_it), bus) {
-            (Some(_), Some(bus)) if disk.bus.is_none_or(|wanted| wanted == bus) => {
-                let port = self.observed.pci.as_ref().and_then(|pci| pci.port_of(name.as_str()));
+            (Some(_), Some(bus))
+                if disk.bus.is_none_or(|wanted| wanted == bus) && is_in_port(port.as_ref()) =>
+            {
                 Ok(DiskPlan::Already { bus, port })
             }
             _ => {
@@ -295,11 +301,14 @@ impl Planner<'_> {
     fn describe(&self, node: &Node, bus: Option<Bus>) -> String {
         let access = if node.read_only { "read-only" } else { "writable" };
         let bus = bus.map(|bus| format!(" {bus}")).unwrap_or_default();
+        let name = DiskName::of_format_node(&node.name);
+        let port = name.and_then(|name| self.observed.pci.as_ref()?.port_of(name.as_str()));
+        let port = port.map(|port| format!(" in {port}")).unwrap_or_default();
         let nodes = self.observed.nodes.as_ref();
         let image = DiskName::of_format_node(&node.name)
             .and_then(|name| nodes?.image_of(&name).map(ToOwned::to_owned));
         let image = image.as_deref().unwrap_or(&node.path);
-        format!("a {access}{bus} {} disk over {image}", node.driver)
+        format!("a {access}{bus} {} disk over {image}{port}", node.driver)
     }
 
     /// Whether the nodes that are there limit the disk's speed as it is wished: in the same group,
@@ -352,14 +361,14 @@ impl Planner<'_> {
         let Some(objects) = &self.observed.objects else { return Vec::new() };
         let made = disk.objects().into_iter().map(|object| object.id);
         let left = made.filter(|id| objects.has(id));
-        left.map(|id| Step::new(CLEAR, command::remove_object(&id), None)).collect()
+        left.map(|id| Step::clear(command::remove_object(&id))).collect()
     }
 
     /// The mark of a disk of this name that has gone since: it would be taken for this one's.
     fn leftover_mark(&self, disk: &Disk) -> Option<Step> {
         let mark = disk.name.pending();
         let is_left = self.observed.objects.as_ref().is_some_and(|objects| objects.has(&mark));
-        is_left.then(|| Step::new(CLEAR, command::remove_object(&mark), None))
+        is_left.then(|| Step::clear(command::remove_object(&mark)))
     }
 
     /// The sets of descriptors that it left: a file that nothing uses is closed with its set.
@@ -368,14 +377,14 @@ impl Planner<'_> {
         let left = sets.filter(|(_, owner)| {
             departure::owner_of_descriptors(owner).as_ref() == Some(&disk.name)
         });
-        left.map(|(set, _)| Step::new(CLEAR, command::remove_descriptors(set), None)).collect()
+        left.map(|(set, _)| Step::clear(command::remove_descriptors(set))).collect()
     }
 
     /// A USB device that an attach left without its disk, which QEMU removes at once.
     fn leftover_device(&self, disk: &Disk) -> Option<Step> {
-        let id = disk.name.uas();
-        let is_left = self.observed.devices.as_ref().is_some_and(|devices| devices.has(&id));
-        is_left.then(|| Step::new(CLEAR, command::remove_device(&id), None))
+        let devices = self.observed.devices.as_ref();
+        let is_left = devices.is_some_and(|devices| devices.has_uas(&disk.name));
+        is_left.then(|| Step::clear(command::remove_device(&disk.name.uas())))
     }
 
     /// Finds the group of this name, or plans it.

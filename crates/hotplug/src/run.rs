@@ -79,6 +79,7 @@ impl Run {
         self.sent = false;
         let answer = match answer {
             Answer::Returned(_) => Ok(()),
+            Answer::Refused(reply) if self.is_cleared(&reply) => Ok(()),
             Answer::Refused(reply) => Err(reply),
             Answer::Lost(why) => return Some(self.lost(why)),
             Answer::NotSent(why) => return Some(self.not_sent(why)),
@@ -94,12 +95,22 @@ impl Run {
         }
     }
 
+    /// Whether the step is to remove what somebody else has removed meanwhile.
+    fn is_cleared(&self, reply: &ErrorReply) -> bool {
+        let clears = self.end.is_none() && self.steps[self.at].clears;
+        clears && Meaning::of(reply).is_some_and(Meaning::is_gone)
+    }
+
     fn handle_refused(&mut self, reply: ErrorReply, spares: &mut Spares) -> Option<Ended> {
         let meaning = Meaning::of(&reply);
         let step = &mut self.steps[self.at];
         if let (Some(port), Some(meaning)) = (&step.port, meaning)
             && meaning.is_about_the_port()
         {
+            if matches!(port, Port::Controller { .. }) && meaning == Meaning::NoBus {
+                // Somebody has unplugged it meanwhile.
+                return self.turn_back(Ended::Overtaken);
+            }
             match spares.instead_of(port, meaning) {
                 Some(next) => {
                     step.move_to(next);

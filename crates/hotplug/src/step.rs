@@ -14,16 +14,26 @@ pub(crate) struct Step {
     pub(crate) undo: Option<Command>,
     /// For a step that plugs something in: where. Another port may be tried when this one cannot.
     pub(crate) port: Option<Port>,
+    /// Whether it only removes something, so that it is done where that is gone already.
+    pub(crate) clears: bool,
 }
+
+/// What a step does that clears the way.
+const CLEAR: &str = "remove what an attach or a detach left that ended early";
 
 impl Step {
     pub(crate) fn new(doing: &'static str, command: Command, undo: Option<Command>) -> Self {
-        Self { doing, command, undo, port: None }
+        Self { doing, command, undo, port: None, clears: false }
+    }
+
+    /// A step that removes what was left.
+    pub(crate) fn clear(command: Command) -> Self {
+        Self { doing: CLEAR, command, undo: None, port: None, clears: true }
     }
 
     /// A step that plugs something into a port.
     pub(crate) fn plug(doing: &'static str, command: Command, undo: Command, port: Port) -> Self {
-        Self { doing, command, undo: Some(undo), port: Some(port) }
+        Self { doing, command, undo: Some(undo), port: Some(port), clears: false }
     }
 
     /// The same step at another port.

@@ -72,11 +72,19 @@ pub(crate) struct Layer {
 }
 
 /// An object that a disk owns, such as a secret.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Object {
     pub(crate) id: String,
     pub(crate) kind: &'static str,
     pub(crate) properties: Map<String, Value>,
+}
+
+/// What is in it may be secret.
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, kind, .. } = self;
+        f.debug_struct("Object").field("id", id).field("kind", kind).finish_non_exhaustive()
+    }
 }
 
 /// Drivers that every QEMU has.

@@ -48,6 +48,14 @@ pub enum Meaning {
     ImageDenied,
     /// The image is not of the format that was named.
     WrongFormat,
+    /// The passphrase is not the image's.
+    WrongPassphrase,
+    /// The image is not encrypted.
+    NotEncrypted,
+    /// QEMU cannot reach the server that has the image.
+    NoServer,
+    /// QEMU has no such block driver.
+    NoDriver,
     /// A migration is running.
     Migrating,
     /// QEMU does not know the command.
@@ -106,6 +114,11 @@ const TEXTS: &[Text] = &[
     text(&["Could not open '", "': No such file or directory"], Meaning::ImageMissing),
     text(&["Could not open '", "': Permission denied"], Meaning::ImageDenied),
     text(&["Image is not in ", " format"], Meaning::WrongFormat),
+    text(&["Invalid password, cannot unlock any keyslot"], Meaning::WrongPassphrase),
+    text(&["No encryption in image header, but options"], Meaning::NotEncrypted),
+    text(&["Failed to connect to "], Meaning::NoServer),
+    text(&["address resolution failed for "], Meaning::NoServer),
+    text(&["Unknown driver '"], Meaning::NoDriver),
     text(&["not allowed while migrating"], Meaning::Migrating),
 ];
 
@@ -157,6 +170,14 @@ impl Meaning {
             }
             Self::WrongFormat => {
                 "give the image's real format with --format ('qemu-img info' tells it)"
+            }
+            Self::WrongPassphrase => "give the image's own passphrase",
+            Self::NotEncrypted => "leave out the passphrase: the image is not encrypted",
+            Self::NoServer => {
+                "see whether the server runs, and can be reached from where QEMU runs"
+            }
+            Self::NoDriver => {
+                "install QEMU's driver where it runs: block drivers may be in packages of their own (qemu-block-extra)"
             }
             Self::Migrating => "wait until the migration ends ('qplug exec query-migrate')",
             Self::NodeInUse => {
@@ -258,6 +279,27 @@ mod tests {
             ("Device 'scsi-hd' can't go on PCIE bus", Meaning::WrongBus),
             ("Device 'virtio-blk-pci' can't go on usb-bus bus", Meaning::WrongBus),
             ("Device data is already in the process of unplug", Meaning::AlreadyUnplugging),
+        ]);
+    }
+
+    #[test]
+    fn what_is_said_of_images_and_their_servers() {
+        all_mean(&[
+            ("Invalid password, cannot unlock any keyslot", Meaning::WrongPassphrase),
+            (
+                "No encryption in image header, but options specified format 'luks'",
+                Meaning::NotEncrypted,
+            ),
+            ("Failed to connect to '127.0.0.1:1': Connection refused", Meaning::NoServer),
+            (
+                "CURL: Error opening file: Failed to connect to 127.0.0.1 port 1 after 0 ms: Couldn't connect to server",
+                Meaning::NoServer,
+            ),
+            (
+                "address resolution failed for no.such.host.invalid:1: Name or service not known",
+                Meaning::NoServer,
+            ),
+            ("Unknown driver 'https'", Meaning::NoDriver),
         ]);
     }
 

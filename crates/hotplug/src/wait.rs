@@ -30,7 +30,8 @@ pub struct AwaitGuest {
     outcome: Option<Result<Vec<(DiskName, bool)>, Error>>,
 }
 
-/// What a device did so far, from `query-blockstats` (QEMU 2.10 for `qdev`).
+/// What a device did so far, from `query-blockstats` (QEMU 2.10 for `qdev`: the id of the device, or
+/// the path of a part of it that has none).
 #[derive(Debug, Deserialize)]
 struct BlockStats {
     qdev: Option<String>,
@@ -60,8 +61,8 @@ impl AwaitGuest {
     fn look(&mut self, stats: &[BlockStats], now: Instant) {
         let device = |stats: &BlockStats| {
             let read = stats.stats.rd_operations > 0;
-            let device = stats.qdev.as_deref().and_then(device_of_qom_path)?;
-            read.then(|| device.to_owned())
+            let device = stats.qdev.as_deref()?;
+            read.then(|| device_of_qom_path(device).unwrap_or(device).to_owned())
         };
         let used: std::collections::HashSet<_> = stats.iter().filter_map(device).collect();
         for (name, is_used) in &mut self.disks {
@@ -126,7 +127,7 @@ mod tests {
 
     const IDLE: &str = r#"[
         {"device": "", "qdev": "/machine/peripheral/data/virtio-backend", "stats": {"rd_operations": 0}},
-        {"device": "", "qdev": "/machine/peripheral/other", "stats": {"rd_operations": 7}},
+        {"device": "", "qdev": "other", "stats": {"rd_operations": 7}},
         {"device": "ide0", "stats": {"rd_operations": 9}}]"#;
     const READ: &str = r#"[
         {"device": "", "qdev": "/machine/peripheral/data/virtio-backend", "stats": {"rd_operations": 1}}]"#;

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use qplug_hotplug::{
-    Attached, Bus, Departures, Detached, Disk, DiskName, DiskState, Error, ListedDisk, ListedPort,
-    Machine, Meaning, PortState, Which,
+    After, Attached, Bus, Departures, Detached, DeviceOptions, Disk, DiskName, DiskState, Error,
+    ListedDisk, ListedPort, Machine, Meaning, PortState, Which,
 };
 use qplug_qmp::Client;
 use qplug_testbed::boot_files::BootFiles;
@@ -117,8 +117,13 @@ fn contents(machine: &mut qplug_testbed::Machine) -> Value {
 
 /// Runs a test on a machine that never ran, on every QEMU.
 fn halted(name: &str, shape: impl Fn(Builder) -> Builder, board: Board, test: impl Fn(Bench)) {
-    for qemu in Qemu::under_test(name).iter().filter(|qemu| qemu.has_board(board)) {
-        let machine = shape(qplug_testbed::Machine::builder(qemu, board)).halted().unwrap();
+    for qemu in Qemu::under_test(name) {
+        // Set-up brings s390x for the newest QEMU only: its package is large.
+        if !qemu.has_board(board) {
+            assert!(board == Board::S390x, "{name}: QEMU {} has no {}", qemu.version, board.name());
+            continue;
+        }
+        let machine = shape(qplug_testbed::Machine::builder(&qemu, board)).halted().unwrap();
         test(Bench::new(machine));
     }
 }
@@ -278,6 +283,19 @@ fn usb_attached_scsi_is_not_for_usb_1() {
         assert_eq!(bench.attach(disk).unwrap().port.as_deref(), Some("old.0"));
         bench.assert_all_removed(bench.detach_all());
         bench.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_usb_disk_that_cannot_be_finished_is_undone() {
+    halted("undone", Builder::usb, Board::Q35, |mut bench| {
+        let set = vec![("no-such-property".to_owned(), json!(1))];
+        let options = DeviceOptions { set, ..DeviceOptions::default() };
+        let disk = bench.disk("data", Some(Bus::UsbUas)).device(options);
+        let error = bench.attach(disk).unwrap_err();
+        assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
+        bench.assert_nothing_left();
+        bench.attach(bench.disk("data", Some(Bus::UsbUas))).unwrap();
     });
 }
 

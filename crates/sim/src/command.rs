@@ -108,8 +108,9 @@ impl Machine {
             "qom-set" => self.qom_set(arguments),
             "add-fd" => self.fdsets.add(arguments, fds),
             "remove-fd" => {
+                let is_running = self.is_running();
                 let Self { fdsets, graph, .. } = self;
-                fdsets.remove(arguments, |set| graph.uses_fdset(set))
+                fdsets.remove(arguments, |set| graph.uses_fdset(set), is_running)
             }
             "blockdev-open-tray" => self.blockdev_tray(arguments, true, now),
             "blockdev-close-tray" => self.blockdev_tray(arguments, false, now),
@@ -195,8 +196,9 @@ impl Machine {
     }
 
     fn collect_fdsets(&mut self) {
+        let is_running = self.is_running();
         let Self { fdsets, graph, .. } = self;
-        fdsets.collect(|set| graph.uses_fdset(set));
+        fdsets.collect(|set| graph.uses_fdset(set), is_running);
     }
 
     fn cont(&mut self, now: Instant) -> Reply {

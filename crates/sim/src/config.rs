@@ -90,6 +90,7 @@ pub struct Config {
     images: Images,
     files: Option<Box<dyn Files>>,
     pub(crate) grace: Duration,
+    pub(crate) epoch: Duration,
 }
 
 impl Config {
@@ -107,6 +108,7 @@ impl Config {
             images: Images::default(),
             files: None,
             grace: GRACE,
+            epoch: Duration::ZERO,
         }
     }
 
@@ -230,6 +232,13 @@ impl Config {
     /// Another grace period than [`GRACE`].
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Begins this long after 1970, as events tell it. Left out, they tell the time since the start,
+    /// and are the same in every run.
+    pub fn epoch(mut self, since_1970: Duration) -> Self {
+        self.epoch = since_1970;
         self
     }
 

@@ -68,6 +68,7 @@ impl Fdsets {
         &mut self,
         mut arguments: Arguments,
         is_open: impl Fn(i64) -> bool,
+        is_running: bool,
     ) -> Reply {
         let set = arguments.required_integer("fdset-id")?;
         let fd = arguments.integer("fd")?;
@@ -86,30 +87,31 @@ impl Fdsets {
         if !is_found {
             return Err(missing());
         }
-        self.collect(is_open);
+        self.collect(is_open, is_running);
         Ok(json!({}))
     }
 
     /// Forgets what was removed, and sets that are empty, where nothing has them open.
-    pub(crate) fn collect(&mut self, is_open: impl Fn(i64) -> bool) {
-        let keeps_open = self.version < Version::V10_0;
+    ///
+    /// QEMU 7.2 does so only while the machine runs.
+    pub(crate) fn collect(&mut self, is_open: impl Fn(i64) -> bool, is_running: bool) {
+        if self.version < Version::V10_0 && !is_running {
+            return;
+        }
         self.sets.retain(|set, members| {
-            let is_open = is_open(*set);
-            if !(keeps_open && is_open) {
-                members.retain(|member| !member.is_removed);
-            }
-            is_open || !members.is_empty()
+            members.retain(|member| !member.is_removed);
+            is_open(*set) || !members.is_empty()
         });
     }
 
     /// The last client left: what is not in use goes, as nobody can be told of it any more.
-    pub(crate) fn lose_clients(&mut self, is_open: impl Fn(i64) -> bool) {
+    pub(crate) fn lose_clients(&mut self, is_open: impl Fn(i64) -> bool, is_running: bool) {
         for (set, members) in &mut self.sets {
             if !is_open(*set) {
-                members.clear();
+                members.iter_mut().for_each(|member| member.is_removed = true);
             }
         }
-        self.collect(is_open);
+        self.collect(is_open, is_running);
     }
 
     /// `query-fdsets`, the newest set first.

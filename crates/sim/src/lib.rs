@@ -14,7 +14,8 @@
 //! | `clock.rs` | the host's time and the guest's |
 //! | `graph.rs` | the block graph, its permissions and locks |
 //! | `pci.rs`, `model.rs`, `device.rs` | buses, device models, devices |
-//! | `plug.rs`, `unplug.rs` | how devices come and go |
+//! | `build.rs` | what is there from the start |
+//! | `bus.rs`, `plug.rs`, `unplug.rs` | how devices come and go |
 //! | `media.rs` | trays, sizes, speeds |
 //! | `objects.rs`, `qom.rs`, `fdset.rs` | objects, the paths of all, passed descriptors |
 //! | `job.rs`, `export.rs`, `migration.rs` | what else holds nodes, or keeps devices in place |
@@ -22,6 +23,8 @@
 //! | `arguments.rs`, `refusal.rs` | what is wrong with arguments, in QEMU's words |
 
 mod arguments;
+mod build;
+mod bus;
 mod clock;
 mod command;
 mod config;

@@ -81,6 +81,7 @@ pub struct Machine {
     pub(crate) leaked: Vec<crate::graph::UserId>,
     events: VecDeque<Event>,
     started: Instant,
+    epoch: Duration,
 }
 
 impl Machine {
@@ -124,6 +125,7 @@ impl Machine {
             leaked: Vec::new(),
             events: VecDeque::new(),
             started: now,
+            epoch: config.epoch,
         };
         machine.build(&config);
         machine
@@ -213,14 +215,13 @@ impl Machine {
 
     /// The last client left: descriptors that no node uses are closed.
     pub fn handle_disconnect(&mut self) {
-        let graph = &self.graph;
-        self.fdsets.lose_clients(|set| graph.uses_fdset(set));
+        let (graph, is_running) = (&self.graph, self.is_running());
+        self.fdsets.lose_clients(|set| graph.uses_fdset(set), is_running);
     }
 
-    /// Tells of an event. Its time is that since the machine's start, so that it is the same in
-    /// every run.
+    /// Tells of an event.
     pub(crate) fn emit(&mut self, name: &str, data: Option<Value>, now: Instant) {
-        let since = now.saturating_duration_since(self.started);
+        let since = self.epoch + now.saturating_duration_since(self.started);
         let timestamp = Timestamp {
             seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
             microseconds: i64::from(since.subsec_micros()),

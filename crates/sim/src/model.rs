@@ -46,7 +46,7 @@ pub(crate) struct Model {
     pub(crate) buses: &'static [&'static str],
     /// Whether it has a tray.
     pub(crate) is_cd: bool,
-    /// The most characters of a serial; longer ones are cut off, but [`Model::checks_serial`].
+    /// The most characters of a serial, where QEMU 10.0 minds.
     pub(crate) serial_limit: Option<usize>,
 }
 

@@ -131,8 +131,9 @@ impl Pci {
         if is_hotplug {
             bus.check_known(slot, model)?;
         }
-        let others = (1..FUNCTIONS).find(|other| bus.functions.contains_key(&(wanted + other)));
-        match others.filter(|_| function == 0) {
+        let others = if function == 0 { 1..FUNCTIONS } else { 0..0 };
+        let populated = |other: &u8| bus.functions.contains_key(&(wanted + other));
+        match others.into_iter().find(populated) {
             Some(other) => Err(generic(format!(
                 "PCI: {slot:x}.0 indicates single function, but {slot:x}.{other:x} is already \
                  populated."

@@ -1,20 +1,22 @@
-//! `device_add`, and the devices that are there from the start.
+//! `device_add`: a device finds its place, its drive, and in time its guest.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use qplug_proto::ErrorReply;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::Arguments;
-use crate::config::{Board, Config, Part, Version};
+use crate::bus::BusRef;
+use crate::config::Version;
 use crate::device::{Device, DeviceKey, Place, Tray};
 use crate::graph::{Claim, NodeId, User, UserKind};
 use crate::guest::Guest;
 use crate::machine::{Machine, Timer};
-use crate::model::{Drive, Goes, Model};
+use crate::model::{Drive, Model};
 use crate::objects::is_identifier;
-use crate::pci::{Facts, Function, Hotplug, address};
-use crate::refusal::{Reply, generic, missing, no_device, no_hotplug};
+use crate::pci::{Function, Hotplug, address};
+use crate::refusal::{Reply, generic, missing, no_device};
 
 /// The greatest number of a SCSI target, and of a unit behind it (virtio-scsi's).
 const MAX_SCSI_ID: u32 = 255;
@@ -61,83 +63,8 @@ impl Machine {
         Ok(json!({}))
     }
 
-    /// The bus that is named, or the first that fits. It must take devices while the machine runs.
-    fn find_bus(&self, model: &Model, named: Option<&str>) -> Result<BusRef, ErrorReply> {
-        let first = || {
-            let lacks =
-                |bus: &str| generic(format!("No '{bus}' bus found for device '{}'", model.name));
-            match model.goes {
-                Goes::Pci => Ok(BusRef::Pci(0)),
-                Goes::Scsi => {
-                    let bus = self.devices.scsi_buses().next();
-                    bus.map(|(bus, _)| BusRef::Scsi(bus)).ok_or_else(|| lacks("SCSI"))
-                }
-                Goes::Usb => {
-                    let bus = self.devices.usb_buses().next();
-                    bus.map(BusRef::Usb).ok_or_else(|| lacks("usb-bus"))
-                }
-                Goes::Ide => {
-                    let last = match self.board {
-                        Board::Q35 => "ide.5",
-                        Board::Pc => "ide.1",
-                    };
-                    Ok(BusRef::Fixed(last.to_owned(), Goes::Ide))
-                }
-                Goes::Isa => Ok(BusRef::Fixed("isa.0".to_owned(), Goes::Isa)),
-                Goes::Elsewhere("nvme-bus") => {
-                    let mut nvmes = self.devices.present().map(|(_, device)| device);
-                    let nvme = nvmes.find(|device| device.model.name == "nvme");
-                    let id = nvme.and_then(|device| device.id.clone());
-                    id.map(|id| BusRef::Fixed(id, model.goes)).ok_or_else(|| lacks("nvme-bus"))
-                }
-                Goes::Elsewhere(bus) => Err(lacks(bus)),
-            }
-        };
-        let bus = match named {
-            None => first()?,
-            Some(name) => {
-                self.bus_called(name).ok_or_else(|| generic(format!("Bus '{name}' not found")))?
-            }
-        };
-        if !bus.fits(model.goes) {
-            let kind = bus.kind();
-            return Err(generic(format!("Device '{}' can't go on {kind} bus", model.name)));
-        }
-        match &bus {
-            BusRef::Pci(at) if self.pci.bus(*at).hotplug.is_none() => {
-                Err(no_hotplug(&self.pci.bus(*at).name))
-            }
-            BusRef::Fixed(name, _) => Err(no_hotplug(name)),
-            bus => Ok(bus.clone()),
-        }
-    }
-
-    fn bus_called(&self, name: &str) -> Option<BusRef> {
-        if let Some(at) = self.pci.find(name) {
-            return Some(BusRef::Pci(at));
-        }
-        if self.devices.scsi_buses().any(|(bus, _)| bus == name) {
-            return Some(BusRef::Scsi(name.to_owned()));
-        }
-        if self.devices.usb_buses().any(|bus| bus == name) {
-            return Some(BusRef::Usb(name.to_owned()));
-        }
-        let ide = match self.board {
-            Board::Q35 => 0..6,
-            Board::Pc => 0..2,
-        };
-        if ide.into_iter().any(|at| format!("ide.{at}") == name) {
-            return Some(BusRef::Fixed(name.to_owned(), Goes::Ide));
-        }
-        if name == "isa.0" {
-            return Some(BusRef::Fixed(name.to_owned(), Goes::Isa));
-        }
-        let is_nvme = self.devices.by_id(name).is_some_and(|(_, it)| it.model.name == "nvme");
-        is_nvme.then(|| BusRef::Fixed(name.to_owned(), Goes::Elsewhere("nvme-bus")))
-    }
-
     /// Puts a device into its place, and lets it have its drive.
-    fn plug(
+    pub(crate) fn plug(
         &mut self,
         model: &'static Model,
         id: Option<String>,
@@ -248,12 +175,16 @@ impl Machine {
 
     fn place_scsi(&self, bus: &str, properties: &Map<String, Value>) -> Result<Place, ErrorReply> {
         let number = |name: &str| properties.get(name).and_then(as_number);
-        let taken = |id: u32, lun: u32| {
-            let is_there = |device: &&crate::device::Device| {
-                device.place == Place::Scsi { bus: bus.to_owned(), id, lun }
-            };
-            self.devices.present().map(|(_, device)| device).find(is_there)
-        };
+        // By number, as there may be many.
+        let sits: BTreeMap<_, _> = self
+            .devices
+            .present()
+            .filter_map(|(_, device)| match &device.place {
+                Place::Scsi { bus: its, id, lun } if its == bus => Some(((*id, *lun), device)),
+                _ => None,
+            })
+            .collect();
+        let taken = |id: u32, lun: u32| sits.get(&(id, lun));
         if let Some(channel) = number("channel").filter(|channel| *channel != 0) {
             return Err(generic(format!("bad scsi channel id: {channel}")));
         }
@@ -293,7 +224,9 @@ impl Machine {
                 Ok(Place::Usb { port })
             }
             Some(text) => match text.parse() {
-                Ok(port) if port <= USB_PORTS && !is_taken(port) => Ok(Place::Usb { port }),
+                Ok(port) if (1..=USB_PORTS).contains(&port) && !is_taken(port) => {
+                    Ok(Place::Usb { port })
+                }
                 _ => Err(generic(format!("usb port {text} (bus {bus}) not found (in use?)"))),
             },
         }
@@ -327,104 +260,6 @@ impl Machine {
         let node = user.and_then(|id| self.graph.users().find(|(user, _)| *user == id));
         if let Some(node) = node.map(|(_, user)| user.node) {
             self.graph.count_reads(node, FIRST_READS);
-        }
-    }
-
-    /// What is there from the start.
-    pub(crate) fn build(&mut self, config: &Config) {
-        let native = config.native_hotplug;
-        let hotplug = if native { Hotplug::Native } else { Hotplug::Acpi };
-        let (name, path, root) = match config.board {
-            Board::Q35 => ("pcie.0", "/machine/q35/pcie.0", None),
-            Board::Pc => ("pci.0", "/machine/i440fx/pci.0", Some(Hotplug::Acpi)),
-        };
-        self.pci.add_bus(name, path.to_owned(), root, false);
-        for (at, (devfn, model, facts)) in built_in(config.board).iter().enumerate() {
-            let path = format!("/machine/unattached/device[{}]", at + 2);
-            let (id, bus, child) = (None, None, 0);
-            self.pci.put(0, *devfn, Function { model, id, path, facts: *facts, bus, child });
-        }
-        for part in &config.parts {
-            self.build_part(part, hotplug);
-        }
-    }
-
-    /// A part that does not fit is left out: it is a mistake of the test that describes it.
-    fn build_part(&mut self, part: &Part, hotplug: Hotplug) {
-        let now = self.started();
-        let on = |bus: &Option<String>, machine: &Self| {
-            let named = bus.as_deref().and_then(|bus| machine.pci.find(bus));
-            BusRef::Pci(named.unwrap_or(0))
-        };
-        let (model, id, bus) = match part {
-            Part::RootPort { id, .. } => ("pcie-root-port", id.clone(), BusRef::Pci(0)),
-            Part::Bridge { id, bus } => {
-                let model = if bus.is_some() { "pcie-pci-bridge" } else { "pci-bridge" };
-                (model, Some(id.clone()), on(bus, self))
-            }
-            Part::Scsi { id, bus } => ("virtio-scsi-pci", Some(id.clone()), on(bus, self)),
-            Part::Xhci { id } => ("qemu-xhci", Some(id.clone()), BusRef::Pci(0)),
-            Part::IdeCd { id, bus } => {
-                ("ide-cd", Some(id.clone()), BusRef::Fixed(bus.clone(), Goes::Ide))
-            }
-            Part::ScsiCd { id } => {
-                let bus = self.devices.scsi_buses().next().map(|(bus, _)| bus);
-                ("scsi-cd", Some(id.clone()), BusRef::Scsi(bus.unwrap_or_default()))
-            }
-        };
-        let Some(model) = Model::find(model) else { return };
-        let Ok(key) = self.plug(model, id.clone(), &bus, Map::new(), false, now) else { return };
-        let bridge = match part {
-            Part::RootPort { hotplug: true, .. } => Some((Some(hotplug), true)),
-            // QEMU 10.0 takes it off the list of buses that do; before, the port said so itself.
-            Part::RootPort { hotplug: false, .. }
-                if hotplug == Hotplug::Native && self.version < Version::V10_0 =>
-            {
-                Some((Some(Hotplug::NativeOff), true))
-            }
-            Part::RootPort { hotplug: false, .. } => Some((None, true)),
-            Part::Bridge { .. } => Some((Some(Hotplug::Acpi), false)),
-            _ => None,
-        };
-        if let Some((hotplug, is_port)) = bridge {
-            let Some(Device { path, place, .. }) = self.devices.at(key) else { return };
-            let Place::Pci { bus, devfn } = *place else { return };
-            let name = id.unwrap_or_default();
-            let path = format!("{path}/{name}");
-            let behind = self.pci.add_bus(&name, path, hotplug, is_port);
-            self.pci.set_behind(bus, devfn, behind);
-        }
-    }
-}
-
-/// A bus to plug into.
-#[derive(Debug, Clone)]
-enum BusRef {
-    Pci(usize),
-    Scsi(String),
-    Usb(String),
-    /// One that takes nothing while the machine runs.
-    Fixed(String, Goes),
-}
-
-impl BusRef {
-    fn fits(&self, goes: Goes) -> bool {
-        if let Self::Fixed(_, takes) = self {
-            return *takes == goes;
-        }
-        matches!(
-            (self, goes),
-            (Self::Pci(_), Goes::Pci) | (Self::Scsi(_), Goes::Scsi) | (Self::Usb(_), Goes::Usb)
-        )
-    }
-
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Pci(_) => "PCIE",
-            Self::Scsi(_) => "SCSI",
-            Self::Usb(_) => "usb-bus",
-            Self::Fixed(_, Goes::Isa) => "ISA",
-            Self::Fixed(..) => "IDE",
         }
     }
 }
@@ -479,28 +314,5 @@ fn as_number(value: &Value) -> Option<u32> {
     match value {
         Value::String(text) => text.parse().ok(),
         value => value.as_u64().and_then(|number| number.try_into().ok()),
-    }
-}
-
-/// The built-in functions of a board: `devfn`, QOM type and what `query-pci` says.
-fn built_in(board: Board) -> &'static [(u8, &'static str, Facts)] {
-    const fn facts(device: u16, class: u16, desc: &'static str) -> Facts {
-        Facts { vendor: 0x8086, device, class, desc: Some(desc) }
-    }
-    const Q35: &[(u8, &str, Facts)] = &[
-        (0, "mch", facts(0x29c0, 0x0600, "Host bridge")),
-        (0xf8, "ICH9-LPC", facts(0x2918, 0x0601, "ISA bridge")),
-        (0xfa, "ich9-ahci", facts(0x2922, 0x0106, "SATA controller")),
-        (0xfb, "ICH9-SMB", facts(0x2930, 0x0c05, "SMBus")),
-    ];
-    const PC: &[(u8, &str, Facts)] = &[
-        (0, "i440FX", facts(0x1237, 0x0600, "Host bridge")),
-        (8, "PIIX3", facts(0x7000, 0x0601, "ISA bridge")),
-        (9, "piix3-ide", facts(0x7010, 0x0101, "IDE controller")),
-        (11, "PIIX4_PM", facts(0x7113, 0x0680, "Bridge")),
-    ];
-    match board {
-        Board::Q35 => Q35,
-        Board::Pc => PC,
     }
 }

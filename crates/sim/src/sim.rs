@@ -98,9 +98,13 @@ impl Sim {
         self.fds.clear();
     }
 
-    /// Takes in descriptors that came beside bytes.
+    /// Takes in descriptors that came beside bytes. As in QEMU, those that came before and that no
+    /// command took are closed.
     pub fn handle_fds(&mut self, fds: impl IntoIterator<Item = Descriptor>) {
-        self.fds.extend(fds);
+        let fds: Vec<_> = fds.into_iter().collect();
+        if !fds.is_empty() {
+            self.fds = fds;
+        }
     }
 
     /// Takes in bytes of the client's.

@@ -147,6 +147,9 @@ impl Machine {
         if let Place::Pci { bus, devfn } = place {
             self.pci.take(bus, devfn);
         }
+        self.timers.cancel(|timer| {
+            [Timer::LetGo(key), Timer::Refuse(key), Timer::Find(key)].contains(timer)
+        });
         // Whoever goes while others do shares their grace period.
         if self.leaving.is_empty() {
             self.timers.at_host(now + self.grace, Timer::GraceEnds);

@@ -181,3 +181,23 @@ fn many_share_one_grace_period() {
     assert_eq!(deleted.filter(|event| event.name == "DEVICE_DELETED").count(), 20);
     assert_eq!(run.now - began, qplug_sim::GRACE);
 }
+
+#[test]
+fn a_thousand_disks_are_no_trouble() {
+    let mut run = Run::new(Config::q35(1).scsi("scsi0", Some("rp0")));
+    for at in 0..1000 {
+        let node = format!("n{at}");
+        run.execute("blockdev-add", json!({"driver": "null-co", "node-name": node})).unwrap();
+        let (target, lun) = (at % 250, at / 250);
+        let device = json!({
+            "driver": "scsi-hd", "id": format!("d{at}"), "drive": node, "scsi-id": target, "lun": lun,
+        });
+        run.execute("device_add", device).unwrap();
+    }
+    assert_eq!(run.execute("query-block", json!({})).unwrap().as_array().unwrap().len(), 1000);
+    for at in 0..1000 {
+        run.execute("device_del", json!({"id": format!("d{at}")})).unwrap();
+    }
+    run.go(qplug_sim::GRACE);
+    assert_eq!(run.execute("query-block", json!({})).unwrap(), json!([]));
+}

@@ -180,7 +180,7 @@ pub fn tools_are_installed() -> bool {
 }
 
 /// One of QEMU's image tools: the system's, or one that was unpacked with a QEMU.
-pub(crate) fn tool(name: &str) -> Result<Command> {
+pub fn tool(name: &str) -> Result<Command> {
     let on_path = env::var_os("PATH")
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file()));
     if on_path {
@@ -199,7 +199,11 @@ pub(crate) fn tool(name: &str) -> Result<Command> {
     )))
 }
 
-fn run(command: &mut Command) -> Result<String> {
+/// Runs it to its end, and returns what it printed.
+///
+/// # Errors
+/// With all it printed, when it did not succeed.
+pub fn run(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
     let output = command
         .stdin(Stdio::null())

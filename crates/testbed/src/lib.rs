@@ -28,6 +28,7 @@ pub mod guest;
 pub mod https;
 pub mod image;
 pub mod initramfs;
+mod leash;
 mod lines;
 pub mod machine;
 pub mod monitor;

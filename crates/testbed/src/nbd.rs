@@ -3,10 +3,11 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::image::{Image, tool};
+use crate::leash::Leashed;
 use crate::{Error, Result};
 
 /// How long the server may take to listen.
@@ -23,13 +24,13 @@ pub enum Place {
     Tcp(u16),
 }
 
-/// A server that has a single export, with the empty name. It ends when this is dropped, and is at
-/// the latest ended by the kernel with the process that started it.
+/// A server that has a single export, with the empty name. It ends when this is dropped, at the
+/// latest with the process that started it.
 #[derive(Debug)]
 pub struct Nbd {
     /// Where it listens.
     pub place: Place,
-    child: Child,
+    server: Leashed,
 }
 
 impl Nbd {
@@ -58,13 +59,10 @@ impl Nbd {
     fn start(mut command: Command, image: &Image, place: Place) -> Result<Self> {
         // Zero is no limit: the knocks below are clients too.
         command.args(["--persistent", "--shared", "0", "--format", image.format.name()]);
-        let child = command
-            .arg(&image.path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
+        command.arg(&image.path);
+        let server = Leashed::spawn(&command, Stdio::null(), Stdio::inherit())
             .map_err(Error::file("serve with qemu-nbd", &image.path))?;
-        let mut server = Self { place, child };
+        let mut server = Self { place, server };
         server.wait_listening()?;
         Ok(server)
     }
@@ -77,7 +75,7 @@ impl Nbd {
                 Place::Tcp(port) => TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).map(drop),
             };
             let Err(error) = reached else { return Ok(()) };
-            if !matches!(self.child.try_wait(), Ok(None)) || Instant::now() > deadline {
+            if !self.server.is_running() || Instant::now() > deadline {
                 return Err(Error::failed(format!("qemu-nbd does not serve: {error}")));
             }
             std::thread::sleep(KNOCK_EVERY);
@@ -86,15 +84,7 @@ impl Nbd {
 
     /// Ends the server as a crash would.
     pub fn kill(&mut self) {
-        // Both fail only when it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Nbd {
-    fn drop(&mut self) {
-        self.kill();
+        self.server.kill();
     }
 }
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use qplug_hotplug::{Format, Size};
 
-use super::seconds;
-use crate::sizes;
+use super::{amount, seconds};
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Insert {
@@ -56,7 +55,7 @@ pub(crate) struct Resize {
     pub(crate) name: String,
 
     /// The new size: bytes, or a number with K, M, G or T (powers of 1024); +SIZE to grow by that.
-    #[arg(value_parser = sizes::new_size)]
+    #[arg(value_parser = new_size)]
     pub(crate) size: Size,
 
     /// Let the disk become smaller. What lies behind its new end is lost: make the file system
@@ -72,8 +71,8 @@ pub(crate) struct Throttle {
 
     /// The limits, such as iops-total=500 or bps-read=10M: they take the place of all that hold now.
     /// Each has a -max (with -max-length, in seconds) for bursts.
-    #[arg(required_unless_present = "off", value_name = "LIMIT=NUMBER", value_parser = sizes::limit)]
-    pub(crate) limits: Vec<(String, u64)>,
+    #[arg(required_unless_present = "off", value_name = "LIMIT=NUMBER")]
+    pub(crate) limits: Vec<String>,
 
     /// Take all limits off.
     #[arg(long, conflicts_with = "limits")]
@@ -94,4 +93,24 @@ pub(crate) struct Recover {
     /// its own, as QEMU serves one client at a time.
     #[arg(long)]
     pub(crate) watch: bool,
+}
+
+/// Parses a size to be: absolute, or `+` so much.
+fn new_size(text: &str) -> Result<Size, String> {
+    match text.strip_prefix('+') {
+        Some(more) => amount(more).map(Size::Plus),
+        None => amount(text).map(Size::Bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_absolute_or_added() {
+        assert_eq!(new_size("2G"), Ok(Size::Bytes(2 << 30)));
+        assert_eq!(new_size("+1T"), Ok(Size::Plus(1 << 40)));
+        assert!(new_size("+-1").is_err() && new_size("1.5G").is_err());
+    }
 }

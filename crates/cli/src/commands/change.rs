@@ -1,8 +1,8 @@
 //! `qplug resize` and `qplug throttle`
 
-use qplug_hotplug::{Limits, Throttled};
+use qplug_hotplug::Throttled;
 
-use super::{Monitor, WithTraffic, took};
+use super::{Monitor, WithTraffic, limits, took};
 use crate::args::{Resize, Throttle};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, size};
@@ -31,9 +31,7 @@ pub(super) async fn throttle(
     monitor: &Monitor,
     output: &Output,
 ) -> Result<Exit, Failure> {
-    let limits: Limits =
-        args.limits.into_iter().map(|(key, number)| (key, number.into())).collect();
-    qplug_hotplug::check_limits(&limits).map_err(qplug_hotplug::DiskError::from)?;
+    let limits = limits(&args.limits)?;
     let what = match args.group {
         true => Throttled::Group(args.name),
         false => Throttled::Disk(args.name),

@@ -2,7 +2,7 @@
 
 use qplug_hotplug::{Change, ChangeMedium, Storage};
 
-use super::{Monitor, WithTraffic, took};
+use super::{Monitor, WithTraffic, is_elsewhere, took};
 use crate::args::{Eject, Insert, Tray};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -17,7 +17,7 @@ pub(super) async fn insert(
         .map_err(qplug_hotplug::DiskError::from)?
         .format(args.format)
         .read_only(!args.writable)
-        .remote(monitor.is_elsewhere())
+        .remote(is_elsewhere(&monitor.address))
         .look()
         .map_err(qplug_hotplug::DiskError::from)?;
     let change = if swap { Change::Swap(storage) } else { Change::Insert(storage) };

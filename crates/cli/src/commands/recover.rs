@@ -40,19 +40,25 @@ pub(super) async fn run(
         report(&machine, &recovered, true, output)?;
         return Ok(exit(&recovered));
     }
+    tokio::select! {
+        ended = watch(&machine, &args, output) => ended,
+        signal = tokio::signal::ctrl_c() => {
+            signal?;
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+async fn watch(machine: &Machine, args: &Recover, output: &Output) -> Result<Exit, Failure> {
     let mut events = machine.client().events();
     loop {
         let recovered = machine.recover(args.timeout).await?;
-        if report(&machine, &recovered, false, output)? == Reader::Left {
+        if report(machine, &recovered, false, output)? == Reader::Left {
             return Ok(Exit::Done);
         }
         tokio::select! {
             waited = next_departure(&mut events) => waited?,
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            signal = tokio::signal::ctrl_c() => {
-                signal?;
-                return Ok(Exit::Interrupted);
-            }
         }
     }
 }
@@ -103,9 +109,7 @@ fn report(
     })
 }
 
-fn result(
-    outcome: &Result<Detached, qplug_hotplug::Error>,
-) -> (&'static str, Option<String>) {
+fn result(outcome: &Result<Detached, qplug_hotplug::Error>) -> (&'static str, Option<String>) {
     match outcome {
         Ok(Detached::Removed { .. }) => ("removed", None),
         Ok(Detached::Refused) => ("refused", None),

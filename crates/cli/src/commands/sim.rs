@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use qplug_qmp::{Address, fds};
 use qplug_sim::{Config, Faults, Sim, Start};
@@ -57,7 +57,12 @@ fn config(args: &SimArgs) -> Config {
         _ => Config::q35(args.ports),
     };
     let config = if args.native_hotplug { config.native_hotplug() } else { config };
-    let config = config.version(args.qemu).guest(args.guest).files(Box::new(images::RealFiles));
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let config = config
+        .epoch(since_1970)
+        .version(args.qemu)
+        .guest(args.guest)
+        .files(Box::new(images::RealFiles));
     if args.halted { config.start(Start::Prelaunch) } else { config }
 }
 

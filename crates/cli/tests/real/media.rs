@@ -40,7 +40,10 @@ fn a_medium_comes_gives_way_to_another_and_goes() {
         let qmp = machine.qmp_path();
         for drive in ["cd0", "cd1"] {
             let inserted = qplug(&qmp, &["insert", drive, path(&first), "--json"]).exits(0).json();
-            assert_eq!((&inserted["medium"], &inserted["before"]), (&json!(path(&first)), &json!(null)));
+            assert_eq!(
+                (&inserted["medium"], &inserted["before"]),
+                (&json!(path(&first)), &json!(null))
+            );
             assert_eq!(inside(machine).unwrap(), Medium { bytes: MIB, first: "first".to_owned() });
             qplug(&qmp, &["insert", drive, path(&second)]).exits(6).says("qplug swap");
             qplug(&qmp, &["detach", drive]).exits(6);
@@ -83,9 +86,8 @@ fn a_guest_that_holds_the_tray_keeps_its_medium_or_is_waited_for() {
         let first = medium(machine, "first", 1);
         let qmp = machine.qmp_path();
         qplug(&qmp, &["insert", "cd0", path(&first)]).exits(0);
-        let holds = |machine: &mut Machine, drive: &&&str| {
-            machine.guest.medium(drive).unwrap().is_some()
-        };
+        let holds =
+            |machine: &mut Machine, drive: &&&str| machine.guest.medium(drive).unwrap().is_some();
         let drive = *["sr0", "sr1"].iter().find(|drive| holds(machine, drive)).unwrap();
         machine.guest.hold(drive).unwrap();
         qplug(&qmp, &["eject", "cd0", "--timeout", "0.5"]).exits(5).says("locked its tray");

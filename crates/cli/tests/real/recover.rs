@@ -13,7 +13,8 @@ use crate::run::{GUEST_WITHIN, image, on_every_machine, path, qplug, start, stat
 #[test]
 fn an_attach_that_was_killed_is_taken_back_and_whole_disks_stay() {
     on_every_machine("recover attach", |machine| {
-        let (data, whole) = (image(machine, "data", Format::Qcow2), image(machine, "whole", Format::Raw));
+        let (data, whole) =
+            (image(machine, "data", Format::Qcow2), image(machine, "whole", Format::Raw));
         let qmp = machine.qmp_path();
         qplug(&qmp, &["attach", path(&whole)]).exits(0);
         let before = state(machine);

@@ -140,6 +140,28 @@ fn a_repeated_attach_changes_nothing() {
 }
 
 #[test]
+fn a_disk_with_other_limits_or_in_another_port_is_another_disk() {
+    const IN_RP1: &str = r#"[{"bus": 0, "devices": [
+        {"slot": 0, "id": {"vendor": 32902, "device": 10688}, "class_info": {"class": 1536}, "qdev_id": ""},
+        {"slot": 1, "id": {"vendor": 6966, "device": 12}, "class_info": {"class": 1540}, "qdev_id": "rp0",
+         "pci_bridge": {"bus": {"secondary": 1}}},
+        {"slot": 2, "id": {"vendor": 6966, "device": 12}, "class_info": {"class": 1540}, "qdev_id": "rp1",
+         "pci_bridge": {"bus": {"secondary": 2}, "devices": [
+            {"slot": 0, "id": {"vendor": 6900, "device": 4162}, "class_info": {"class": 256}, "qdev_id": "data"}]}}]}]"#;
+    let there = || script([look(IN_RP1, NODE), closer_look(BLOCK, Ok("\"data\""))]);
+    assert!(attach(disk().port(Some("rp1".to_owned())), there()).unwrap().already);
+    let error = attach(disk().port(Some("rp0".to_owned())), there()).unwrap_err();
+    assert!(error.to_string().contains("disk over /a in rp1"), "{error}");
+    let limits = serde_json::json!({"iops-total": 100});
+    let throttle = Throttle::new(None, limits.as_object().unwrap().clone());
+    let mut steps = there();
+    let objects = steps.remove(4);
+    steps.insert(3, objects);
+    let error = attach(disk().throttle(Some(throttle)), steps).unwrap_err();
+    assert!(matches!(error, Error::NameTaken { .. }), "{error}");
+}
+
+#[test]
 fn an_attach_that_was_cut_short_is_finished() {
     let no_device = || closer_look("[]", Err("DeviceNotFound: Device not found"));
     let mut steps = script([look(Q35, NODE), no_device()]);
@@ -153,6 +175,18 @@ fn an_attach_that_was_cut_short_is_finished() {
     let steps = script([look(Q35, OTHER_NODE), no_device()]);
     let error = attach(disk(), steps).unwrap_err();
     assert!(error.to_string().contains("'qplug detach data' closes it"), "{error}");
+}
+
+#[test]
+fn what_was_left_and_is_gone_meanwhile_is_cleared_away_too() {
+    let marked = r#"[{"name": "qplug.disk.data.pending", "type": "child<throttle-group>"}]"#;
+    let mut steps = script([look(Q35, NODE), closer_look("[]", Err("DeviceNotFound: none"))]);
+    steps[4] = Answer("qom-list", "/objects", Ok(marked));
+    // A recovery of another client was faster.
+    let gone = "object 'qplug.disk.data.pending' not found";
+    steps.push(Answer("object-del", "qplug.disk.data.pending", Err(gone)));
+    steps.push(plug("rp1", Ok("{}")));
+    assert!(!attach(disk(), steps).unwrap().already);
 }
 
 #[test]
@@ -218,14 +252,59 @@ fn nothing_is_plugged_in_while_the_machine_is_being_migrated() {
 fn many_are_plugged_in_side_by_side_and_each_ends_for_itself() {
     let steps = vec![
         Answer("blockdev-add", "/a", Ok("{}")),
-        Answer("blockdev-add", "/b", Ok("{}")),
         plug(r#""bus":"rp1","addr":"0""#, Ok("{}")),
+        Answer("blockdev-add", "/b", Ok("{}")),
         plug(r#""bus":"rp0","addr":"0""#, Err(LOCKED)),
         Answer("blockdev-del", "b.format", Ok("{}")),
     ];
     let outcomes = many(&["a", "b"], script([look(Q35, "[]"), steps]));
     assert_eq!(outcomes[0].as_ref().unwrap().port.as_deref(), Some("rp1"));
     assert!(matches!(outcomes[1], Err(Error::Refused { after: After::Undone, .. })));
+}
+
+#[test]
+fn every_disk_of_a_list_may_be_overtaken_at_once() {
+    let names = ["a", "b", "c", "d", "e"];
+    const FIVE: &str = r#"[{"bus": 0, "devices": [
+        {"slot": 0, "id": {"vendor": 32902, "device": 4663}, "class_info": {"class": 1536}, "qdev_id": ""}]}]"#;
+    let opened = || Answer("blockdev-add", "", Ok("{}"));
+    // A recovery of another client took them for left over.
+    let lost = "Property 'virtio-blk-device.drive' can't find value 'a.format'";
+    let gone = "Failed to find node with node-name='a.format'";
+    let closed = || Answer("blockdev-del", "", Err(gone));
+    let mut steps = look(FIVE, "[]");
+    steps.extend(names.iter().flat_map(|_| [opened(), plug("", Err(lost)), closed()]));
+    steps.extend(look(FIVE, "[]"));
+    steps.extend(names.iter().flat_map(|_| [opened(), plug("", Ok("{}"))]));
+    let outcomes = many(&names, steps);
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+}
+
+#[test]
+fn a_disk_that_is_half_done_comes_before_one_that_is_not_begun() {
+    let names: Vec<String> = (0..=MAX_IN_FLIGHT).map(|n| format!("d{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let raw = || Some(Format::raw());
+    let disk = |name: &&str| {
+        let disk = Disk::named(name).unwrap().format(raw()).remote_image(format!("/{name}"));
+        disk.unwrap().port(Some("css".to_owned()))
+    };
+    let mut attach = Attach::new(names.iter().map(disk).collect());
+    let now = Instant::now();
+    let answer = |attach: &mut Attach, text: &str| {
+        let value = serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        attach.handle_answer(crate::operation::Answer::Returned(value), now);
+    };
+    for text in ["[]", "[]", "{}", r#""s390-ccw-virtio-7.2-machine""#, "[]", "[]"] {
+        attach.poll_transmit().unwrap();
+        answer(&mut attach, text);
+    }
+    for _ in 0..MAX_IN_FLIGHT {
+        assert_eq!(attach.poll_transmit().unwrap().name, "blockdev-add");
+    }
+    assert_eq!(attach.poll_transmit(), None);
+    answer(&mut attach, "{}");
+    assert_eq!(attach.poll_transmit().unwrap().name, "device_add");
 }
 
 #[test]
@@ -267,6 +346,47 @@ fn a_controller_makes_room_where_the_ports_do_not_and_goes_again_when_no_disk_ca
     ];
     let error = attach(disk(), script([look(), steps])).unwrap_err();
     assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
+}
+
+#[test]
+fn a_disk_whose_name_ends_like_a_usb_device_is_not_cleared_away() {
+    let named = Disk::named("data").unwrap().format(Some(Format::raw()));
+    let disk = named.bus(Some(Bus::VirtioScsi)).remote_image("/a").unwrap();
+    let devices = r#"[{"name": "data.uas", "type": "child<virtio-blk-pci>"},
+        {"name": "scsi0", "type": "child<virtio-scsi-pci>"}]"#;
+    let steps = vec![
+        Answer("qom-list", "/machine/peripheral", Ok(devices)),
+        Answer("qom-list", "/objects", Ok("[]")),
+        Answer("qom-list", "/scsi0.0", Ok("[]")),
+        open(),
+        plug("scsi0.0", Ok("{}")),
+    ];
+    attach(disk, script([look(Q35, "[]"), steps])).unwrap();
+}
+
+#[test]
+fn a_controller_that_somebody_unplugged_is_no_lack_of_room() {
+    let named = Disk::named("data").unwrap().format(Some(Format::raw()));
+    let disk = named.bus(Some(Bus::VirtioScsi)).remote_image("/a").unwrap();
+    let there = r#"[{"name": "qplug.scsi.0", "type": "child<virtio-scsi-pci>"}]"#;
+    let mut steps = look(Q35, "[]");
+    steps.extend([
+        Answer("qom-list", "/machine/peripheral", Ok(there)),
+        Answer("qom-list", "/objects", Ok("[]")),
+        Answer("qom-list", "/qplug.scsi.0.0", Ok("[]")),
+        open(),
+        plug("qplug.scsi.0.0", Err("Bus 'qplug.scsi.0.0' not found")),
+        close(Ok("{}")),
+    ]);
+    let mut again = look(Q35, "[]");
+    again.extend([
+        Answer("qom-list", "/machine/peripheral", Ok(NO_DEVICES)),
+        Answer("qom-list", "/objects", Ok("[]")),
+        plug(r#""virtio-scsi-pci","id":"qplug.scsi.0""#, Ok("{}")),
+        open(),
+        plug("qplug.scsi.0.0", Ok("{}")),
+    ]);
+    attach(disk, script([steps, again])).unwrap();
 }
 
 #[test]

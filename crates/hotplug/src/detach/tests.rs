@@ -112,8 +112,52 @@ fn a_guest_that_is_busy_with_the_port_is_asked_a_little_later() {
 
 #[test]
 fn a_guest_may_say_no() {
-    let no = Event("DEVICE_UNPLUG_GUEST_ERROR", r#"{"device": "data", "path": "/p"}"#);
-    assert_eq!(detach(vec![ASK, no]).unwrap(), Detached::Refused);
+    let no = || Event("DEVICE_UNPLUG_GUEST_ERROR", r#"{"device": "data", "path": "/p"}"#);
+    assert_eq!(detach(vec![ASK, no()]).unwrap(), Detached::Refused);
+    let marked = r#"[{"name": "qplug.disk.data.pending", "type": "child<throttle-group>"}]"#;
+    let marked = Answer("qom-list", "/objects", Ok(marked));
+    let looks = vec![Answer("query-block", "", Ok(OURS)), NO_JOBS, NO_EXPORTS, marked];
+    // It has answered, so that nothing is pending any more.
+    let script = vec![ASK, no(), Answer("object-del", "qplug.disk.data.pending", Ok("{}"))];
+    assert_eq!(play_all([looks, script]).unwrap(), Detached::Refused);
+}
+
+#[test]
+fn a_no_that_overtakes_the_reply_leaves_that_to_no_other_query() {
+    let blocks = r#"[
+        {"device": "", "qdev": "a", "inserted": {"node-name": "a.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}},
+        {"device": "", "qdev": "b", "inserted": {"node-name": "b.format", "drv": "raw", "file": "/b", "ro": false, "image": {"virtual-size": 1}}}]"#;
+    let names = ["a", "b"].map(|name| DiskName::new(name).unwrap()).to_vec();
+    let mut detach = Detach::new(Which::Named(names), Duration::from_secs(30));
+    let now = Instant::now();
+    let answer = |detach: &mut Detach, command: &str, text: &str| {
+        assert_eq!(detach.poll_transmit().unwrap().name, command);
+        let value = serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        detach.handle_answer(crate::operation::Answer::Returned(value), now);
+    };
+    let event = |name: &str, device: &str| {
+        let data = serde_json::from_str(&format!(r#"{{"device": "{device}"}}"#)).ok();
+        qplug_proto::Event { name: name.to_owned(), data, timestamp: None }
+    };
+    let devices = r#"[{"name": "qplug.scsi.0", "type": "child<virtio-scsi-pci>"}]"#;
+    answer(&mut detach, "query-block", blocks);
+    for command in ["query-block-jobs", "query-block-exports", "qom-list"] {
+        answer(&mut detach, command, "[]");
+    }
+    answer(&mut detach, "qom-list", devices);
+    answer(&mut detach, "device_del", "{}");
+    detach.handle_event(&event("DEVICE_DELETED", "a"), now);
+    assert_eq!(detach.poll_transmit().unwrap().name, "device_del");
+    detach.handle_event(&event("DEVICE_UNPLUG_GUEST_ERROR", "b"), now);
+    assert_eq!(detach.poll_transmit().unwrap().name, "blockdev-del");
+    for text in ["{}", "{}"] {
+        let value = serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        detach.handle_answer(crate::operation::Answer::Returned(value), now);
+    }
+    // What they shared is looked at, and these answers are its own.
+    answer(&mut detach, "qom-list", devices);
+    answer(&mut detach, "qom-list", "[]");
+    assert_eq!(detach.poll_transmit().unwrap().name, "object-add");
 }
 
 #[test]
@@ -122,6 +166,16 @@ fn a_device_that_left_leaves_its_image_to_be_closed() {
     script.extend([CLOSE, Answer("qom-list", "/machine/peripheral", Ok("[]"))]);
     assert_eq!(look("[]", script).unwrap(), removed(true));
     assert!(matches!(look("[]", closer("[]")), Err(Error::NoSuchDisk { .. })));
+}
+
+#[test]
+fn a_disk_whose_name_ends_like_a_usb_device_is_not_taken_for_one() {
+    let blocks = r#"[{"device": "", "qdev": "data", "inserted":
+        {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
+    let devices = r#"[{"name": "data", "type": "child<scsi-hd>"}, {"name": "data.uas", "type": "child<virtio-blk-pci>"}]"#;
+    let devices = || Answer("qom-list", "/machine/peripheral", Ok(devices));
+    let script = vec![devices(), ASK, GONE, CLOSE, devices()];
+    assert_eq!(look(blocks, script).unwrap(), removed(false));
 }
 
 #[test]

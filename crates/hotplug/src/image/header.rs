@@ -34,7 +34,9 @@ impl Header {
                 bytes: length.checked_next_multiple_of(SECTOR),
             },
             "qcow2" => qcow2(start),
-            "luks" => luks(start, length),
+            "luks" if start.starts_with(b"LUKS\xba\xbe") => luks(start, length),
+            // What is none QEMU refuses, in better words; it wants the passphrase first.
+            "luks" => Self { encryption: Encryption::Luks, bytes: None },
             _ => Self { encryption: Encryption::None, bytes: None },
         }
     }
@@ -42,6 +44,10 @@ impl Header {
 
 /// QEMU's `docs/interop/qcow2.rst`: the size at 24, the encryption method at 32.
 fn qcow2(start: &[u8]) -> Header {
+    // What is no qcow2 QEMU refuses, in better words than what its bytes would mean here.
+    if start.get(..4) != Some(b"QFI\xfb") {
+        return Header { encryption: Encryption::None, bytes: None };
+    }
     let encryption = match number(start, 32) {
         Some(1) => Encryption::Aes,
         Some(2) => Encryption::Luks,
@@ -75,6 +81,8 @@ mod tests {
     #[test]
     fn sizes_and_encryption_are_read() {
         let mut start = vec![0; HEADER_BYTES];
+        assert_eq!(Header::of(&Format::qcow2(), &start, 4096).bytes, None, "it is none");
+        start[..4].copy_from_slice(b"QFI\xfb");
         start[24..32].copy_from_slice(&(5_u64 << 32 | 7).to_be_bytes());
         let header = |start: &[u8], format| Header::of(&format, start, 4096);
         let plain = Header { encryption: Encryption::None, bytes: Some(5 << 32 | 7) };
@@ -87,6 +95,8 @@ mod tests {
         assert_eq!(header(&start, Format::luks()), luks);
         start[7] = 2;
         assert_eq!(header(&start, Format::luks()).encryption, Encryption::OtherLuks);
+        let not_luks = header(&[0; HEADER_BYTES], Format::luks());
+        assert_eq!(not_luks, Header { encryption: Encryption::Luks, bytes: None });
         let vdi = "vdi".parse().unwrap();
         assert_eq!(header(&start, vdi).bytes, None);
     }

@@ -3,7 +3,7 @@
 //! `query-pci` shows what is behind a bridge only once firmware has numbered the buses. On a
 //! machine that never ran, a port may hold a device that is not shown; QOM tells then.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -139,7 +139,7 @@ pub(crate) struct Pci {
     ports: Vec<(Port, Occupancy)>,
     /// The places of ports by what they hold.
     by_device: HashMap<String, usize>,
-    /// The buses and slots of devices.
+    /// The bus's number and the slot of each device that has an id.
     addresses: HashMap<String, (u32, u8)>,
     unnamed: usize,
     usb: Vec<UsbBus>,
@@ -283,15 +283,16 @@ impl From<Vec<Bus>> for Pci {
         let mut usb: Vec<_> = usb.collect();
         usb.sort_by_key(|bus| bus.is_slow);
         // A device without an id is told by what it is, which is no name.
-        let ids: HashSet<_> = all.iter().map(|device| device.qdev_id.as_str()).collect();
+        let with_id = all.iter().filter(|device| !device.qdev_id.is_empty());
+        let addresses: HashMap<_, _> =
+            with_id.map(|it| (it.qdev_id.clone(), (it.bus, it.slot))).collect();
         let holders = ports.iter().enumerate().filter_map(|(at, (_, occupancy))| match occupancy {
-            Occupancy::Taken(device) if ids.contains(device.as_str()) => Some((device.clone(), at)),
+            Occupancy::Taken(device) if addresses.contains_key(device) => {
+                Some((device.clone(), at))
+            }
             _ => None,
         });
-        let by_device = holders.collect();
-        let named = all.iter().filter(|device| !device.qdev_id.is_empty());
-        let addresses = named.map(|it| (it.qdev_id.clone(), (it.bus, it.slot))).collect();
-        Self { board, by_device, addresses, ports, unnamed, usb }
+        Self { board, by_device: holders.collect(), addresses, ports, unnamed, usb }
     }
 }
 

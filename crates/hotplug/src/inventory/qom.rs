@@ -1,11 +1,12 @@
 //! Devices and objects, from `qom-list`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
 use super::Port;
 use super::pci::SLOTS_BEHIND_BRIDGE;
+use crate::name::DiskName;
 
 /// The devices that have ids, from `/machine/peripheral`, or those on a bus.
 #[derive(Debug, Default, Deserialize)]
@@ -15,7 +16,11 @@ pub(crate) struct Devices(HashMap<String, String>);
 /// Objects, from `/objects`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Vec<Property>")]
-pub(crate) struct Objects(HashMap<String, String>);
+pub(crate) struct Objects {
+    /// The type of each, by its id.
+    kinds: BTreeMap<String, String>,
+    by_disk: HashMap<DiskName, Vec<String>>,
+}
 
 /// A property, as `qom-list` gives it: a child is one of type `child<TYPE>`.
 #[derive(Debug, Deserialize)]
@@ -45,7 +50,14 @@ impl From<Vec<Property>> for Devices {
 
 impl From<Vec<Property>> for Objects {
     fn from(properties: Vec<Property>) -> Self {
-        Self(properties.into_iter().filter_map(Property::child).collect())
+        let kinds: BTreeMap<_, _> = properties.into_iter().filter_map(Property::child).collect();
+        let mut by_disk: HashMap<_, Vec<_>> = HashMap::new();
+        for id in kinds.keys() {
+            if let Some(disk) = DiskName::of_object(id) {
+                by_disk.entry(disk).or_default().push(id.clone());
+            }
+        }
+        Self { kinds, by_disk }
     }
 }
 
@@ -76,6 +88,12 @@ impl Devices {
     /// The type of the one of this id.
     pub(crate) fn kind(&self, id: &str) -> Option<&str> {
         self.0.get(id).map(String::as_str)
+    }
+
+    /// Whether the USB device is there that the disk of this name sits in. A device of another type
+    /// may have such an id, above all a disk whose name ends so.
+    pub(crate) fn has_uas(&self, disk: &DiskName) -> bool {
+        self.kind(&disk.uas()) == Some("usb-uas")
     }
 
     /// All ids with their types, in order.
@@ -118,19 +136,22 @@ impl Devices {
 impl Objects {
     /// Whether there is one of this id.
     pub(crate) fn has(&self, id: &str) -> bool {
-        self.0.contains_key(id)
+        self.kinds.contains_key(id)
     }
 
     /// The type of the object of this id.
     pub(crate) fn kind(&self, id: &str) -> Option<&str> {
-        self.0.get(id).map(String::as_str)
+        self.kinds.get(id).map(String::as_str)
     }
 
     /// All ids, in order.
-    pub(crate) fn ids(&self) -> Vec<&str> {
-        let mut ids: Vec<_> = self.0.keys().map(String::as_str).collect();
-        ids.sort_unstable();
-        ids
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.kinds.keys().map(String::as_str)
+    }
+
+    /// The ids of those that only this disk uses, in order.
+    pub(crate) fn of_disk(&self, disk: &DiskName) -> &[String] {
+        self.by_disk.get(disk).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -158,10 +179,14 @@ mod tests {
     #[test]
     fn objects_have_types() {
         let objects: Objects = serde_json::from_str(
-            r#"[{"name": "type", "type": "string"}, {"name": "io1", "type": "child<iothread>"}]"#,
+            r#"[{"name": "type", "type": "string"}, {"name": "io1", "type": "child<iothread>"},
+                {"name": "qplug.disk.data.secret", "type": "child<secret>"}]"#,
         )
         .unwrap();
-        assert_eq!((objects.kind("io1"), objects.ids()), (Some("iothread"), vec!["io1"]));
+        assert_eq!(objects.kind("io1"), Some("iothread"));
+        assert_eq!(objects.ids().collect::<Vec<_>>(), ["io1", "qplug.disk.data.secret"]);
+        let of = |disk: &str| objects.of_disk(&DiskName::new(disk).unwrap());
+        assert_eq!((of("data"), of("dat")), (&["qplug.disk.data.secret".to_owned()][..], &[][..]));
         assert!(!objects.has("type"));
     }
 }

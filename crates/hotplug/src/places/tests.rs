@@ -106,6 +106,7 @@ fn a_controller_that_is_being_unplugged_takes_nothing() {
 #[test]
 fn a_port_is_given_once() {
     let mut places = Places::of(&q35(&[root_port("rp0", 1), root_port("rp1", 2)]));
+    places.keep_named(["rp0", "rp0"].into_iter());
     places.take_named(&disk(None), "rp0").unwrap();
     let error = places.take_named(&disk(None), "rp0").unwrap_err();
     assert!(error.to_string().contains("another disk of the list"), "{error}");
@@ -114,9 +115,24 @@ fn a_port_is_given_once() {
 }
 
 #[test]
+fn a_disk_that_names_its_port_comes_before_those_that_do_not() {
+    let mut places = Places::of(&q35(&[root_port("rp0", 1), root_port("rp1", 2)]));
+    places.keep_named(std::iter::once("rp0"));
+    assert_eq!(taken(&mut places, None, 1), ["virtio-blk rp1"]);
+    assert!(places.take_named(&disk(None), "rp0").is_ok());
+}
+
+/// The port of this name, for a disk that asks for it.
+fn named(observed: &Observed, disk: &Disk, port: &str) -> Result<(Bus, Port), Error> {
+    let mut places = Places::of(observed);
+    places.keep_named(std::iter::once(port));
+    places.take_named(disk, port)
+}
+
+#[test]
 fn a_port_takes_what_fits() {
     let observed = q35(&[root_port("rp0", 1), usb("xhci", 6966, 13), usb("old", 0x8086, 0x7020)]);
-    let named = |bus, port: &str| Places::of(&observed).take_named(&disk(bus), port).is_ok();
+    let named = |bus, port: &str| named(&observed, &disk(bus), port).is_ok();
     assert!(named(Some(Bus::Nvme), "rp0") && !named(Some(Bus::UsbUas), "rp0"));
     assert!(named(None, "xhci.0") && named(Some(Bus::UsbUas), "xhci.0"));
     assert!(named(None, "old.0") && !named(Some(Bus::UsbUas), "old.0"));
@@ -134,7 +150,7 @@ fn a_port_that_no_firmware_has_numbered_is_there_for_those_who_name_it() {
         [("rp0", "pcie-root-port"), ("down0", "xio3130-downstream"), ("br0", "pci-bridge")];
     let observed = with_devices(q35(&[root_port("rp0", 0)]), &devices);
     for port in ["rp0", "down0", "br0/1", "br0/31"] {
-        let taken = Places::of(&observed).take_named(&disk(None), port).unwrap();
+        let taken = named(&observed, &disk(None), port).unwrap();
         assert_eq!(taken.1.to_string(), port);
     }
     assert!(Places::of(&observed).take_named(&disk(None), "br0/0").is_err());

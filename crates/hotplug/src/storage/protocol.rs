@@ -103,7 +103,7 @@ impl Protocol {
                 let owner = set.zip(sets).and_then(|(set, sets)| sets.owner(set));
                 owner.and_then(mark_of) == Some(&handed.mark)
             }
-            Self::Served(location) if location.shown().is_none() => location.is_json(shown),
+            Self::Served(location) => location.is_shown_as(shown),
             _ => self.shown().as_deref() == Some(shown),
         }
     }
@@ -241,7 +241,11 @@ impl Location {
         }
     }
 
-    fn is_json(&self, shown: &str) -> bool {
+    /// An option that the user set may make QEMU show the long form of what has a shorter one.
+    fn is_shown_as(&self, shown: &str) -> bool {
+        if self.shown().as_deref() == Some(shown) {
+            return true;
+        }
         // Without a user given, QEMU logs in as its own, and shows that one.
         if let Self::Ssh { user: None, host, port, path } = self {
             let rest = shown.strip_prefix("ssh://").and_then(|rest| rest.split_once('@'));
@@ -381,6 +385,11 @@ mod tests {
             ("ssh://me@h/x", "ssh://me@h:22/x", true),
             ("ssh://h/x", "ssh://root@h:22/x", true),
             ("ssh://h/x", "ssh://root@h:22/y", false),
+            (
+                "https://h/x",
+                r#"json:{"driver":"https","url":"https://h/x","sslverify":"off"}"#,
+                true,
+            ),
             (
                 "iscsi://h/t/1",
                 r#"json:{"driver":"iscsi","transport":"tcp","portal":"h:3260","target":"t","lun":"1"}"#,

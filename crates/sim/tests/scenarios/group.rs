@@ -1,7 +1,9 @@
 //! Scenarios on one kind of machine, and that machine on either side.
 
+use std::path::Path;
+
 use qplug_sim::{Config, Image as SimImage, Start, Version};
-use qplug_testbed::image::{Format, Image};
+use qplug_testbed::image::{Format, Holder, Image};
 use qplug_testbed::machine::Builder;
 use qplug_testbed::{Board, Machine, Qemu};
 
@@ -40,6 +42,16 @@ impl Picture {
     pub(crate) const fn over(mut self, backing: &'static str) -> Self {
         self.backing = Some(backing);
         self
+    }
+
+    /// Makes the image, and the one that it lies on, and what holds it if it is locked.
+    fn make(self, folder: &Path) -> Option<Holder> {
+        let create = |file, format| Image::create(folder, file, format, BYTES).unwrap();
+        let image = match self.backing {
+            None => create(self.file, self.format),
+            Some(backing) => create(backing, Format::Raw).overlay(folder, self.file).unwrap(),
+        };
+        self.is_locked.then(|| image.lock().unwrap())
     }
 }
 
@@ -149,23 +161,13 @@ impl Group {
         let builder = self.builder(qemu);
         let started = if self.is_booted { builder.restored() } else { builder.halted() };
         let mut machine = started.unwrap();
-        let mut holders = Vec::new();
-        for picture in self.pictures {
-            let folder = machine.folder();
-            let image = match picture.backing {
-                None => Image::create(folder, picture.file, picture.format, BYTES).unwrap(),
-                Some(_) => Image::create(folder, "under.raw", Format::Raw, BYTES).unwrap(),
-            };
-            if let Some(backing) = picture.backing {
-                // QEMU looks for it beside the overlay.
-                let path = backing.into();
-                let below = Image { path, format: Format::Raw, bytes: BYTES };
-                make_overlay(&below, folder, picture.file);
-            }
-            if picture.is_locked {
-                holders.push(image.lock().unwrap());
-            }
-        }
+        // Whoever holds an image does so until the end.
+        let _holders: Vec<_> = self
+            .pictures
+            .iter()
+            .filter(|picture| scenario.mentions(picture.file))
+            .filter_map(|picture| picture.make(machine.folder()))
+            .collect();
         play(scenario, &mut Real(&mut machine))
     }
 
@@ -174,6 +176,7 @@ impl Group {
         let mut config = match self.board {
             Board::Q35 => Config::q35(4).fixed_port("fixed0").unnamed_port(),
             Board::Pc => Config::pc(),
+            other => panic!("{} is not simulated", other.name()),
         };
         config = (self.describe)(config).version(version);
         if !self.is_booted {
@@ -193,10 +196,4 @@ impl Group {
         config = config.unopenable("/", qplug_sim::OpenError::Folder);
         play(scenario, &mut Simulated::new(config))
     }
-}
-
-/// An overlay whose backing image is named as it is given, with no folder.
-fn make_overlay(below: &Image, folder: &std::path::Path, name: &str) {
-    let real = Image { path: folder.join(&below.path), ..below.clone() };
-    real.overlay(folder, name).unwrap();
 }

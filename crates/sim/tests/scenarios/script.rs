@@ -27,6 +27,13 @@ pub(crate) struct Scenario {
     pub(crate) steps: Vec<Step>,
 }
 
+impl Scenario {
+    /// Whether a step names this file.
+    pub(crate) fn mentions(&self, file: &str) -> bool {
+        self.steps.iter().any(|step| format!("{step:?}").contains(file))
+    }
+}
+
 pub(crate) fn scenario(name: &'static str, steps: impl IntoIterator<Item = Step>) -> Scenario {
     Scenario { name, steps: steps.into_iter().collect() }
 }

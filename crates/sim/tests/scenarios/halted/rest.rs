@@ -155,6 +155,10 @@ pub(super) fn rest_scenarios() -> Vec<Scenario> {
             "while migrating",
             [
                 null("n"),
+                null("m"),
+                plug("e", "m", "rp1", "0"),
+                say("migrate", json!({"uri": "exec:sleep 3"})),
+                unplug("e"),
                 say("migrate", json!({"uri": "exec:sleep 3"})),
                 plug("d", "n", "rp0", "0"),
                 say("migrate_cancel", json!({})),
