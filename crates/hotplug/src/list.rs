@@ -163,8 +163,11 @@ fn disks(observed: &Observed) -> Vec<ListedDisk> {
         });
     }
     for (name, node) in observed.nodes.iter().flat_map(Nodes::disks) {
-        let blocks = observed.blocks.as_ref();
-        if blocks.is_none_or(|blocks| blocks.device(name.as_str()).is_none()) {
+        // What a drive holds is a medium, and is listed as what is in the drive.
+        let is_held = |blocks: &Blocks| {
+            blocks.device(name.as_str()).is_some() || blocks.holder(&node.name).is_some()
+        };
+        if !observed.blocks.as_ref().is_some_and(is_held) {
             let image = our_image(observed, &name);
             listed
                 .push(ListedDisk { image, ..over(name.as_str(), DiskState::HalfDone, Some(node)) });
@@ -234,5 +237,33 @@ impl Operation for List {
 
     fn poll_outcome(&mut self) -> Option<Self::Outcome> {
         self.outcome.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::script::Happens::Answer;
+    use crate::operation::script::play;
+
+    #[test]
+    fn a_medium_in_its_drive_is_not_half_done() {
+        let nodes = r#"[
+            {"node-name": "cd0.medium-a.format", "drv": "raw", "file": "/a", "ro": true, "image": {"virtual-size": 1}},
+            {"node-name": "cd0.medium-a.file", "drv": "file", "file": "/a", "ro": true, "image": {"virtual-size": 1}},
+            {"node-name": "x.format", "drv": "raw", "file": "/x", "ro": true, "image": {"virtual-size": 1}},
+            {"node-name": "x.file", "drv": "file", "file": "/x", "ro": true, "image": {"virtual-size": 1}}]"#;
+        let blocks = r#"[{"device": "", "qdev": "cd0", "removable": true, "inserted":
+            {"node-name": "cd0.medium-a.format", "drv": "raw", "file": "/a", "ro": true, "image": {"virtual-size": 1}}}]"#;
+        let script = vec![
+            Answer("query-pci", "", Ok("[]")),
+            Answer("query-named-block-nodes", "", Ok(nodes)),
+            Answer("query-block", "", Ok(blocks)),
+            Answer("qom-list", "/objects", Ok("[]")),
+            Answer("qom-list", "/machine/peripheral", Ok("[]")),
+        ];
+        let listed = play(List::new(), script).unwrap();
+        let listed: Vec<_> = listed.iter().map(|disk| (disk.name.as_str(), disk.state)).collect();
+        assert_eq!(listed, [("cd0", DiskState::Foreign), ("x", DiskState::HalfDone)]);
     }
 }

@@ -61,7 +61,7 @@ pub(crate) struct Observed {
     pub(crate) children: HashMap<String, Devices>,
     /// The paths of what sits on the bus at each QOM path.
     pub(crate) links: HashMap<String, Vec<String>>,
-    /// Properties, by path and name; absent where there is none.
+    /// Properties, by path and name; null where there is none.
     pub(crate) properties: HashMap<(String, &'static str), Value>,
 }
 
@@ -169,9 +169,8 @@ impl Observer {
                 observed.links.entry(path).or_default().extend::<Option<String>>(device);
             }
             Look::Property(path, property) => {
-                if let Some(value) = decode_optional(&query, answer)? {
-                    observed.properties.insert((path, property), value);
-                }
+                let value = decode_optional(&query, answer)?.unwrap_or_default();
+                observed.properties.insert((path, property), value);
             }
         }
         Ok(())

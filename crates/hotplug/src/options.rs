@@ -181,7 +181,7 @@ const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 512..=2 << 20;
 
 /// What a disk is found by in the machine; nobody else may choose it.
 const RESERVED_FOR_NODES: [&str; 4] = ["node-name", "driver", "file.node-name", "file.driver"];
-const RESERVED_FOR_DEVICES: [&str; 3] = ["id", "drive", "driver"];
+const RESERVED_FOR_DEVICES: [&str; 4] = ["id", "drive", "driver", "serial"];
 
 impl Access {
     /// Checks what QEMU would refuse.
@@ -290,7 +290,11 @@ impl DeviceOptions {
 }
 
 fn reserved(set: &[(String, Value)], reserved: &[&str]) -> Result<(), OptionError> {
-    match set.iter().find(|(key, _)| reserved.contains(&key.as_str())) {
+    // What is set as a whole has no part that was there.
+    let is_part = |whole: &str, key: &str| {
+        key.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    match set.iter().find(|(key, _)| reserved.iter().any(|it| is_part(key, it))) {
         Some((key, _)) => Err(OptionError::Reserved { key: key.clone() }),
         None => Ok(()),
     }
@@ -333,6 +337,10 @@ mod tests {
         }
         let mine = DeviceOptions { set: vec![("id".to_owned(), json!("x"))], ..Default::default() };
         assert!(matches!(mine.check(), Err(OptionError::Reserved { .. })));
+        for (key, fine) in [("file", false), ("file.locking", true), ("fil", true)] {
+            let set = vec![(key.to_owned(), json!("x"))];
+            assert_eq!(Access { set, ..Access::default() }.check().is_ok(), fine, "{key}");
+        }
     }
 
     #[test]

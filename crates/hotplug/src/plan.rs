@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde_json::Value;
+
 use crate::bus::Bus;
 use crate::command;
 use crate::departure;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::inventory::{Node, Port};
+use crate::inventory::{Node, Port, device_path};
 use crate::name::DiskName;
 use crate::observe::{Look, Observed};
 use crate::places::Places;
@@ -96,6 +98,10 @@ fn closer_looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
     for disk in shown {
         let name = disk.name.clone();
         want(!observed.serials.contains_key(&name), Look::Serial(name));
+        if observed.devices.as_ref().is_some_and(|devices| devices.has_uas(&disk.name)) {
+            let shown = shown_to_guest(&disk.name);
+            want(!observed.properties.contains_key(&shown), Look::Property(shown.0, shown.1));
+        }
     }
     let places = Places::of(observed);
     let elsewhere = |disk: &Disk| disk.port.as_deref().is_some_and(|port| !places.has_pci(port));
@@ -110,6 +116,11 @@ fn closer_looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
     let mut seen = HashSet::new();
     looks.retain(|look| seen.insert(look.clone()));
     looks
+}
+
+/// The property that says whether the guest is shown a disk of USB Attached SCSI.
+fn shown_to_guest(name: &DiskName) -> (String, &'static str) {
+    (device_path(&name.uas()), steps::SHOWN)
 }
 
 /// How many of these disks want a PCI port each, and are not there yet.
@@ -288,6 +299,12 @@ impl Planner<'_> {
             (Some(_), Some(bus))
                 if disk.bus.is_none_or(|wanted| wanted == bus) && is_in_port(port.as_ref()) =>
             {
+                let shown = self.observed.properties.get(&shown_to_guest(&name));
+                if shown.and_then(Value::as_bool) == Some(false) {
+                    // An attach ended one step early.
+                    let (steps, needs) = (vec![disk.step_to_show()], Vec::new());
+                    return Ok(DiskPlan::Work(Work { bus, steps, needs, resumes: true }));
+                }
                 Ok(DiskPlan::Already { bus, port })
             }
             _ => {
@@ -403,13 +420,17 @@ impl Planner<'_> {
             throttle.use_group(id);
             return Ok(None);
         }
+        let step = steps::make_group(&ours, &throttle.limits);
         if let Some(at) = self.shared.iter().position(|shared| shared.id == ours) {
-            return Ok(Some(at));
+            // Of two disks of the list with limits, one would not have its own.
+            return match throttle.limits.is_empty() || self.shared[at].step == step {
+                true => Ok(Some(at)),
+                false => Err(Error::GroupExists { group: name }),
+            };
         }
         if throttle.limits.is_empty() {
             return Err(Error::NoSuchGroup { group: name });
         }
-        let step = steps::make_group(&ours, &throttle.limits);
         self.shared.push(Shared { id: ours, step });
         Ok(Some(self.shared.len() - 1))
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::bus::Bus;
 use crate::command;
 use crate::disk::Disk;
-use crate::inventory::Port;
+use crate::inventory::{Port, device_path};
 use crate::name::SHARED_CONTROLLER;
 use crate::options::OptionError;
 use crate::step::Step;
@@ -22,6 +22,9 @@ const OPEN: &str = "open the image";
 const PLUG: &str = "plug the device in";
 const PLUG_CONTROLLER: &str = "plug a SCSI controller in";
 const SHOW: &str = "show the disk to the guest";
+
+/// The property of a USB device that says whether the guest is shown it.
+pub(crate) const SHOWN: &str = "attached";
 
 impl Disk {
     /// The steps that come before anything is plugged in.
@@ -50,8 +53,6 @@ impl Disk {
         let uas = self.name.uas();
         let inner = Port::Usb(format!("{uas}.0"));
         let add_disk = command::add_device("scsi-hd", name, self.properties(bus), &inner);
-        let path = format!("/machine/peripheral/{uas}");
-        let show = command::set_property(&path, "attached", json!(true));
         // The guest knows the disk by the serial of its USB device.
         let mut properties = Map::new();
         properties.insert("serial".to_owned(), self.serial.as_str().into());
@@ -59,8 +60,14 @@ impl Disk {
         vec![
             Step::plug(PLUG, add, command::remove_device(&uas), port),
             Step::new(PLUG, add_disk, None),
-            Step::new(SHOW, show, None),
+            self.step_to_show(),
         ]
+    }
+
+    /// The step that shows the guest a disk whose USB device is hidden yet.
+    pub(crate) fn step_to_show(&self) -> Step {
+        let path = device_path(&self.name.uas());
+        Step::new(SHOW, command::set_property(&path, SHOWN, json!(true)), None)
     }
 
     /// The nodes as `blockdev-add` takes them, the one that the device uses outermost.

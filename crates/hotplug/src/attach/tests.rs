@@ -162,6 +162,31 @@ fn a_disk_with_other_limits_or_in_another_port_is_another_disk() {
 }
 
 #[test]
+fn a_usb_disk_that_the_guest_was_not_shown_yet_is_shown() {
+    let there = |shown: &'static str| {
+        let mut steps = look(Q35, NODE);
+        steps.insert(3, Answer("qom-list", "/machine/peripheral", Ok(
+            r#"[{"name": "data", "type": "child<scsi-hd>"}, {"name": "data.uas", "type": "child<usb-uas>"}]"#,
+        )));
+        steps.extend([
+            Answer("query-block", "", Ok(BLOCK)),
+            Answer("qom-list", "/objects", Ok("[]")),
+            Answer("qom-get", r#"peripheral/data","property":"serial""#, Ok("\"data\"")),
+            Answer("qom-get", r#"peripheral/data.uas","property":"attached""#, Ok(shown)),
+        ]);
+        steps
+    };
+    let disk = || {
+        let named = Disk::named("data").unwrap().format(Some(Format::raw()));
+        named.bus(Some(Bus::UsbUas)).remote_image("/a").unwrap()
+    };
+    assert!(attach(disk(), there("true")).unwrap().already);
+    let mut steps = there("false");
+    steps.push(Answer("qom-set", r#""property":"attached","value":true"#, Ok("{}")));
+    assert!(!attach(disk(), steps).unwrap().already);
+}
+
+#[test]
 fn an_attach_that_was_cut_short_is_finished() {
     let no_device = || closer_look("[]", Err("DeviceNotFound: Device not found"));
     let mut steps = script([look(Q35, NODE), no_device()]);
@@ -387,6 +412,31 @@ fn a_controller_that_somebody_unplugged_is_no_lack_of_room() {
         plug("qplug.scsi.0.0", Ok("{}")),
     ]);
     attach(disk, script([steps, again])).unwrap();
+}
+
+#[test]
+fn a_group_has_the_limits_that_every_disk_of_the_list_gives_it() {
+    let in_group = |name: &str, limits: serde_json::Value| {
+        let named = Disk::named(name).unwrap().format(Some(Format::raw()));
+        let limits = limits.as_object().unwrap().clone();
+        let throttle = Throttle::new(Some("gold".to_owned()), limits);
+        named.remote_image(format!("/{name}")).unwrap().throttle(Some(throttle))
+    };
+    let (ten, five) = (serde_json::json!({"iops-total": 10}), serde_json::json!({"iops-total": 5}));
+    let looks = || {
+        let mut looks = look(Q35, "[]");
+        looks.push(Answer("qom-list", "/objects", Ok("[]")));
+        looks
+    };
+    let disks = vec![in_group("a", ten.clone()), in_group("b", five)];
+    let outcomes = play(Attach::new(disks), looks());
+    assert!(matches!(outcomes[1], Err(Error::GroupExists { .. })), "{outcomes:?}");
+    let disks = ["a", "b"].map(|name| in_group(name, ten.clone()));
+    let mut steps = looks();
+    steps.push(Answer("object-add", "qplug.group.gold", Ok("{}")));
+    steps.extend([open(), plug("", Ok("{}"))]);
+    steps.extend([Answer("blockdev-add", "/b", Ok("{}")), plug("", Ok("{}"))]);
+    assert!(play(Attach::new(disks.to_vec()), steps).iter().all(Result::is_ok));
 }
 
 #[test]

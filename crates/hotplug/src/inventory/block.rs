@@ -139,12 +139,15 @@ impl Nodes {
 pub(crate) struct Blocks {
     blocks: Vec<Block>,
     by_id: HashMap<String, usize>,
+    by_node: HashMap<String, usize>,
 }
 
 impl From<Vec<Block>> for Blocks {
     fn from(blocks: Vec<Block>) -> Self {
         let ids = blocks.iter().enumerate().map(|(at, block)| (block.id().to_owned(), at));
-        Self { by_id: ids.collect(), blocks }
+        let node = |(at, block): (usize, &Block)| Some((block.inserted.as_ref()?.name.clone(), at));
+        let nodes = blocks.iter().enumerate().filter_map(node);
+        Self { by_id: ids.collect(), by_node: nodes.collect(), blocks }
     }
 }
 
@@ -211,8 +214,7 @@ impl Blocks {
 
     /// The device that holds this node.
     pub(crate) fn holder(&self, node: &str) -> Option<&str> {
-        let holds = |block: &&Block| block.inserted.as_ref().is_some_and(|it| it.name == node);
-        self.blocks.iter().find(holds).map(Block::id)
+        Some(self.blocks[*self.by_node.get(node)?].id())
     }
 
     /// The disks of all devices.

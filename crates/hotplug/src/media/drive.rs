@@ -25,13 +25,15 @@ pub(super) fn find<'a>(blocks: &'a Blocks, drive: &str) -> Result<DeviceDisk<'a>
     }
 }
 
-/// What a medium in a drive is called; nothing where no name can be made of the drive's.
+/// What a medium in a drive is called.
 pub(super) fn medium_name(drive: &DeviceDisk<'_>, letter: char) -> Option<DiskName> {
     let suffix = format!(".medium-{letter}");
     let base = if drive.id.contains('/') { drive.old_name } else { drive.id };
     let fits = crate::MAX_NAME_BYTES - suffix.len();
-    let base = base.get(..base.len().min(fits)).filter(|base| !base.is_empty()).unwrap_or("drive");
-    DiskName::new(&format!("{base}{suffix}")).ok()
+    let base = base.get(..base.len().min(fits)).unwrap_or_default();
+    // People and other programs have names for drives that are none for nodes.
+    let name = DiskName::new(&format!("{base}{suffix}"));
+    name.or_else(|_| DiskName::new(&format!("drive{suffix}"))).ok()
 }
 
 /// Whether the event says that this drive's tray is open now.
@@ -45,4 +47,27 @@ pub(super) fn opens(event: &Event, id: &str) -> bool {
     let data = event.data.as_ref().filter(|_| event.name == "DEVICE_TRAY_MOVED");
     let data = data.and_then(|data| serde_json::from_str::<Data>(data.get()).ok());
     data.is_some_and(|data| data.id == id && data.tray_open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_medium_has_a_name_whatever_the_drive_is_called() {
+        let name = |qdev: &str, device: &str| {
+            let blocks =
+                format!(r#"[{{"device": "{device}", "qdev": "{qdev}", "removable": true}}]"#);
+            let blocks: Blocks = serde_json::from_str(&blocks).unwrap();
+            let drive = blocks.devices().next().unwrap();
+            medium_name(&drive, 'a').unwrap().to_string()
+        };
+        assert_eq!(name("cd0", ""), "cd0.medium-a");
+        assert_eq!(name("/machine/unattached/device[7]", "ide1-cd0"), "ide1-cd0.medium-a");
+        assert_eq!(name("/machine/unattached/device[7]", ""), "drive.medium-a");
+        assert_eq!(name("a-drive-of-a-very-long-name", ""), "a-drive-of-a-ve.medium-a");
+        for odd in ["1st", "my drive", "äöüäöüäöüäöü", "qplug.cd"] {
+            assert_eq!(name(odd, ""), "drive.medium-a", "{odd}");
+        }
+    }
 }
