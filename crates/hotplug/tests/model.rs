@@ -32,7 +32,7 @@ use story::{op, parts};
 use world::World;
 
 /// How many stories an ordinary run tells; `PROPTEST_CASES` says otherwise.
-const CASES: u32 = 2000;
+const CASES: u32 = 1500;
 
 proptest! {
     #![proptest_config(ProptestConfig {

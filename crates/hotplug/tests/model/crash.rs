@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// How many bytes lie between two crashes: a command has ten times as many. One in a row of runs
 /// begins at another byte, see [`shift`].
-const STRIDE: usize = 7;
+const STRIDE: usize = 11;
 
 const PARTS: Parts =
     Parts { ports: Some(3), native: false, scsi: false, usb: false, prelaunch: false, old: false };
