@@ -111,6 +111,15 @@ fn a_guest_that_is_busy_with_the_port_is_asked_a_little_later() {
 }
 
 #[test]
+fn a_disk_that_is_named_twice_leaves_once() {
+    let data = || DiskName::new("data").unwrap();
+    let twice = Detach::new(Which::Named(vec![data(), data()]), Duration::from_secs(30));
+    let look = vec![Answer("query-block", "", Ok(OURS)), NO_JOBS, NO_EXPORTS, NO_OBJECTS];
+    let script = look.into_iter().chain([ASK, GONE, CLOSE]).collect();
+    assert_eq!(outcome(play(twice, script)).unwrap(), removed(false));
+}
+
+#[test]
 fn a_guest_may_say_no() {
     let no = || Event("DEVICE_UNPLUG_GUEST_ERROR", r#"{"device": "data", "path": "/p"}"#);
     assert_eq!(detach(vec![ASK, no()]).unwrap(), Detached::Refused);
