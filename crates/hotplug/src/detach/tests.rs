@@ -197,6 +197,14 @@ fn a_disk_that_qplug_did_not_make_is_not_touched() {
 }
 
 #[test]
+fn a_medium_in_its_drive_is_not_closed_under_it() {
+    let blocks = r#"[{"device": "", "qdev": "cd0", "removable": true, "inserted":
+        {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": true, "image": {"virtual-size": 1}}}]"#;
+    let error = look(blocks, closer(OUR_NODE)).unwrap_err();
+    assert!(error.to_string().contains("in use by the device cd0"), "{error}");
+}
+
+#[test]
 fn a_disk_that_a_job_or_an_export_uses_is_not_touched() {
     let blocks = || Answer("query-block", "", Ok(OURS));
     let jobs = || Answer("query-block-jobs", "", Ok(r#"[{"type": "mirror", "device": "k"}]"#));
