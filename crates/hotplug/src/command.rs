@@ -7,6 +7,10 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use qplug_qmp::redact::redacted;
+use serde::de::IgnoredAny;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::inventory::Port;
@@ -42,6 +46,12 @@ impl Command {
         Self { name, arguments: Some(arguments), descriptor: None }
     }
 
+    /// The arguments, for people and programs that look on.
+    fn shown_arguments(&self) -> Option<Value> {
+        let arguments = self.arguments.as_ref()?;
+        Some(redacted(self.name, arguments).unwrap_or_else(|| arguments.clone()))
+    }
+
     /// Has a `device_add` go to this port, in place of the one that it names.
     pub(crate) fn plug_into(&mut self, port: &Port) {
         if let Some(Value::Object(arguments)) = &mut self.arguments {
@@ -53,18 +63,51 @@ impl Command {
     }
 }
 
-/// As `qplug exec` takes it: the name, and `key=value` for each argument that has a plain value.
+/// As `qplug exec` takes it in a shell: the name, and `key=value` for each argument. What is secret
+/// is blotted out.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
-        let Some(Value::Object(arguments)) = &self.arguments else { return Ok(()) };
-        for (key, value) in arguments {
-            match value {
-                Value::String(text) => write!(f, " {key}={text}")?,
-                value => write!(f, " {key}={value}")?,
-            }
+        let Some(Value::Object(arguments)) = self.shown_arguments() else { return Ok(()) };
+        for (key, value) in &arguments {
+            let value = match value {
+                // A text that looks like something else.
+                Value::String(text) if text.starts_with(['{', '[', '"']) || is_json(text) => {
+                    value.to_string()
+                }
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
+            write!(f, " {key}={}", quoted(&value))?;
         }
         Ok(())
+    }
+}
+
+/// As it goes over the wire, but for its id. What is secret is blotted out.
+impl Serialize for Command {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let arguments = self.shown_arguments();
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("execute", self.name)?;
+        if let Some(arguments) = &arguments {
+            members.serialize_entry("arguments", arguments)?;
+        }
+        members.end()
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// The text as a word for a shell.
+fn quoted(text: &str) -> String {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "_-./:=,@%+".contains(character);
+    match text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 
@@ -96,6 +139,11 @@ pub(crate) fn query_graph() -> Command {
 /// All nodes, used or not.
 pub(crate) fn query_nodes() -> Command {
     Command::plain("query-named-block-nodes")
+}
+
+/// What devices read and wrote so far.
+pub(crate) fn query_stats() -> Command {
+    Command::plain("query-blockstats")
 }
 
 /// Whether the machine is being migrated.
@@ -150,6 +198,11 @@ pub(crate) fn query_bus(port: &str) -> Command {
 /// The QOM path of the device that is this child of a root port's bus.
 pub(crate) fn query_occupant(port: &str, child: &str) -> Command {
     Command::with("qom-get", json!({"path": bus_path(port), "property": child}))
+}
+
+/// The QOM path of what plugs devices into a root port, and asks the guest to let go of them.
+pub(crate) fn query_plugger(port: &str) -> Command {
+    query_occupant(port, "hotplug-handler")
 }
 
 /// A root port's bus is a child of it, and has its name.
@@ -276,4 +329,31 @@ pub(crate) fn throttle_device(device: &str, limits: Map<String, Value>) -> Comma
 /// Sets a device's property.
 pub(crate) fn set_property(path: &str, property: &str, value: Value) -> Command {
     Command::with("qom-set", json!({"path": path, "property": property, "value": value}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_shown_as_a_shell_takes_it() {
+        let port = Port::Root("rp0".to_owned());
+        let command = add_device("virtio-blk-pci", "data", Map::new(), &port);
+        let shown = r#"device_add driver=virtio-blk-pci id=data bus=rp0 addr='"0"'"#;
+        assert_eq!(command.to_string(), shown);
+        let command = add_nodes(json!({"driver": "raw", "file": {"filename": "it's"}}));
+        let shown = r#"blockdev-add driver=raw file='{"filename":"it'\''s"}'"#;
+        assert_eq!(command.to_string(), shown);
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let mut properties = Map::new();
+        properties.insert("data".to_owned(), "hush".into());
+        let command = add_object("secret", "qplug.disk.data.secret", properties);
+        let json = serde_json::to_string(&command).unwrap();
+        for shown in [command.to_string(), json] {
+            assert!(shown.contains("***") && !shown.contains("hush"), "{shown}");
+        }
+    }
 }

@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use qplug_qmp::{Client, Error, Event, Events, EventsError, Submitted};
+use qplug_qmp::{Agent, Client, Error, Event, Events, EventsError, Submitted};
 
+use crate::agent::GuestView;
+use crate::error::Error as OperationError;
 use crate::operation::{Answer, Operation};
 
 /// Runs an operation to its outcome. Dropping the future stops it between two commands, which is as
@@ -48,6 +50,21 @@ pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O:
             () = sleep_until(timeout) => operation.handle_timeout(now()),
         }
     }
+}
+
+/// Asks a guest's agent about its disks. One before QEMU 5.2 tells only what is mounted.
+pub(crate) async fn view(agent: &Agent) -> Result<GuestView, OperationError> {
+    const DISKS: &str = "guest-get-disks";
+    const FILE_SYSTEMS: &str = "guest-get-fsinfo";
+    let silent = |command| {
+        move |error: Error| OperationError::AgentSilent { command, why: error.to_string() }
+    };
+    let disks = match agent.query(DISKS).await {
+        Err(Error::Refused { .. }) => Vec::new(),
+        disks => disks.map_err(silent(DISKS))?,
+    };
+    let file_systems = agent.query(FILE_SYSTEMS).await.map_err(silent(FILE_SYSTEMS))?;
+    Ok(GuestView { disks, file_systems })
 }
 
 async fn next_event(events: &mut Option<Events>) -> Result<Arc<Event>, EventsError> {

@@ -11,6 +11,30 @@ use crate::texts::Meaning;
 /// A hotplug that did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The guest uses the disk, as its agent tells.
+    #[error(
+        "{name} {} in the guest: {}. Nothing was changed. Unmount it there first, or pull it out all the same with --force",
+        if *is_certain { "is in use" } else { "may be in use" },
+        by.join(", ")
+    )]
+    InGuest {
+        /// The disk.
+        name: DiskName,
+        /// Where it is mounted, and what holds it.
+        by: Vec<String>,
+        /// Whether the agent tells which of the guest's disks it is.
+        is_certain: bool,
+    },
+    /// The guest's agent did not tell.
+    #[error(
+        "the guest's agent did not answer to {command}: {why}. Nothing was changed. Without it, use --force"
+    )]
+    AgentSilent {
+        /// What it was asked.
+        command: &'static str,
+        /// Why there is no answer.
+        why: String,
+    },
     /// The name belongs to a disk over another image, or of other properties.
     #[error(
         "the name {name} is taken: it is {holds}. Nothing was changed. Detach it first, or take another name with --name"
@@ -356,6 +380,7 @@ impl Error {
             | Self::NotOurs { .. }
             | Self::ImageInUse { .. }
             | Self::Busy { .. }
+            | Self::InGuest { .. }
             | Self::NameHalfDone { .. }
             | Self::NoSuchDisk { .. }
             | Self::NoFreePort { .. }
@@ -367,7 +392,9 @@ impl Error {
             | Self::QueryRefused { .. }
             | Self::NotUnderstood { .. } => Kind::Refused,
             Self::Unknown { .. } => Kind::Unknown,
-            Self::QueryLost { .. } | Self::NotSent { .. } => Kind::Connection,
+            Self::QueryLost { .. } | Self::AgentSilent { .. } | Self::NotSent { .. } => {
+                Kind::Connection
+            }
         }
     }
 }

@@ -156,6 +156,15 @@ impl Leaving {
         self.outcome.take()
     }
 
+    /// What the command on its way does.
+    pub(crate) fn doing(&self) -> &'static str {
+        match self.state {
+            State::Closing { .. } => CLOSE,
+            State::Clearing => CLEAR,
+            _ => ASK,
+        }
+    }
+
     /// An object of no effect: a throttle group that nothing uses (QEMU 2.11).
     fn mark(&self) -> Command {
         command::add_object("throttle-group", &self.goods.mark, Map::new())
@@ -198,11 +207,7 @@ impl Leaving {
     }
 
     pub(crate) fn handle_answer(&mut self, answer: Answer, now: Instant) {
-        let doing = match self.state {
-            State::Closing { .. } => CLOSE,
-            State::Clearing => CLEAR,
-            _ => ASK,
-        };
+        let doing = self.doing();
         let reply = match answer {
             Answer::Returned(_) => Ok(()),
             Answer::Refused(reply) => Err(reply),

@@ -16,9 +16,13 @@
 //! | `command.rs`, `texts.rs` | the QMP commands given, and the table of QEMU's error texts |
 //! | `plan.rs`, `run.rs` | what to do, each step with its undo |
 //! | `attach.rs`, `detach.rs`, `list.rs`, `ports.rs`, `status.rs` | the operations |
+//! | `preview.rs` | what an attach or a detach would do |
+//! | `wait.rs`, `native.rs` | whether the guest uses a disk, and whether its port is a slow one |
+//! | `agent.rs`, `identity.rs` | what a guest's agent says of a disk, and how it is found there |
 //! | `operation.rs`, `drive.rs` | what operations have in common, and what moves them |
 //! | `error.rs` | what can go wrong, and in which state it leaves the machine |
 
+mod agent;
 mod attach;
 mod bus;
 mod command;
@@ -29,6 +33,7 @@ mod disk;
 mod drive;
 mod error;
 mod format;
+mod identity;
 mod image;
 mod inventory;
 mod leaving;
@@ -36,12 +41,14 @@ mod list;
 mod machine;
 mod media;
 mod name;
+mod native;
 mod observe;
 mod operation;
 mod options;
 mod places;
 mod plan;
 mod ports;
+mod preview;
 mod recover;
 mod resize;
 mod run;
@@ -53,6 +60,7 @@ mod storage;
 mod texts;
 mod throttle;
 mod throttling;
+mod wait;
 
 pub use attach::{Attach, Attached};
 pub use bus::{Bus, BusError};
@@ -72,6 +80,7 @@ pub use options::{
     Access, Aio, Cache, DetectZeroes, DeviceOptions, OnError, OptionError, UnknownWord,
 };
 pub use ports::{ListPorts, ListedPort, PortKind, PortState, Ports};
+pub use preview::{Planned, PlannedStep, Plans, Preview};
 pub use recover::{Recover, Recovered};
 pub use resize::{Resize, Resized, Size};
 pub use status::{AskStatus, Status};
@@ -79,3 +88,4 @@ pub use storage::Storage;
 pub use texts::Meaning;
 pub use throttle::{LimitError, Limits, Throttle};
 pub use throttling::{Limited, SetLimits, Throttled};
+pub use wait::AwaitGuest;

@@ -2,22 +2,27 @@
 
 use std::time::Duration;
 
-use qplug_qmp::Client;
+use qplug_qmp::{Agent, Client};
 
+use crate::agent::InUse;
 use crate::attach::{Attach, Attached};
 use crate::detach::{Departures, Detach, Detached, Which};
 use crate::disk::Disk;
-use crate::drive::drive;
+use crate::drive::{drive, view};
 use crate::error::Error;
+use crate::identity::Identify;
 use crate::list::{List, ListedDisk};
 use crate::media::{ChangeMedium, Changed};
 use crate::name::DiskName;
+use crate::native::AskNative;
 use crate::ports::{ListPorts, Ports};
+use crate::preview::{Plans, Preview};
 use crate::recover::{Recover, Recovered};
 use crate::resize::{Resize, Resized};
 use crate::status::{AskStatus, Status};
 use crate::throttle::Limits;
 use crate::throttling::{Limited, SetLimits, Throttled};
+use crate::wait::AwaitGuest;
 
 /// A running machine, through a QMP client.
 ///
@@ -107,6 +112,82 @@ impl Machine {
     /// See [`Error`].
     pub async fn throttle(&self, what: Throttled, limits: Limits) -> Result<Limited, Error> {
         drive(&self.client, SetLimits::new(what, limits)).await
+    }
+
+    /// What an attach of these disks would do. Nothing is changed.
+    ///
+    /// # Errors
+    /// When the machine could not be looked at.
+    pub async fn preview_attach(&self, disks: Vec<Disk>) -> Result<Plans, Error> {
+        drive(&self.client, Preview::attach(disks)).await
+    }
+
+    /// What a detach would do. Nothing is changed.
+    ///
+    /// # Errors
+    /// When the machine could not be looked at.
+    pub async fn preview_detach(&self, which: Which, timeout: Duration) -> Result<Plans, Error> {
+        drive(&self.client, Preview::detach(which, timeout)).await
+    }
+
+    /// Waits until the guest's driver has read from each of these disks, at most `timeout`. Each
+    /// disk comes back with whether it has.
+    ///
+    /// # Errors
+    /// When the machine could not be asked.
+    pub async fn await_guest(
+        &self,
+        disks: Vec<DiskName>,
+        timeout: Duration,
+    ) -> Result<Vec<(DiskName, bool)>, Error> {
+        drive(&self.client, AwaitGuest::new(disks, timeout)).await
+    }
+
+    /// What the guest calls each of these disks, such as `/dev/vdb`, where its agent tells.
+    ///
+    /// # Errors
+    /// When the machine or the agent could not be asked.
+    pub async fn guest_devices(
+        &self,
+        agent: &Agent,
+        disks: Vec<DiskName>,
+    ) -> Result<Vec<Option<String>>, Error> {
+        let disks = drive(&self.client, Identify::new(Which::Named(disks))).await?;
+        let view = view(agent).await?;
+        Ok(disks.iter().map(|disk| view.device(disk).map(ToOwned::to_owned)).collect())
+    }
+
+    /// Which of these disks the guest uses, as its agent tells: each with [`Error::InGuest`] where it
+    /// does. A guest gives a mounted disk away without a word, so ask before a detach.
+    ///
+    /// # Errors
+    /// When the machine or the agent could not be asked.
+    pub async fn in_guest(
+        &self,
+        agent: &Agent,
+        which: Which,
+    ) -> Result<Vec<(DiskName, Option<Error>)>, Error> {
+        let disks = drive(&self.client, Identify::new(which)).await?;
+        let view = view(agent).await?;
+        let used = disks.into_iter().map(|disk| {
+            let used = disk.bus.and_then(|_| view.use_of(&disk));
+            let error = used.map(|InUse { by, is_certain }| Error::InGuest {
+                name: disk.name.clone(),
+                by,
+                is_certain,
+            });
+            (disk.name, error)
+        });
+        Ok(used.collect())
+    }
+
+    /// Whether the disk's port unplugs by PCI Express's own means, where a Linux guest takes 6.3 s
+    /// to let go.
+    ///
+    /// # Errors
+    /// When the machine could not be asked.
+    pub async fn is_native(&self, disk: &DiskName) -> Result<bool, Error> {
+        drive(&self.client, AskNative::new(disk.clone())).await
     }
 
     /// All disks of the machine, also those that qplug did not make.

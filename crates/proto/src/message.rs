@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// The version that a QEMU names in its greeting and in `query-version`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct QemuVersion {
     /// Major number: the 7 of 7.2.22.
     pub major: u32,
@@ -26,7 +26,7 @@ impl fmt::Display for QemuVersion {
 }
 
 /// The first message of a QMP server (QEMU's `docs/interop/qmp-spec.rst`, 'Server Greeting').
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Greeting {
     /// The version of the QEMU at the other end.
     pub version: QemuVersion,

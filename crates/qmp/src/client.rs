@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use qplug_proto::{CommandId, ExecuteError, Greeting, ProtocolError, Traffic};
+use qplug_proto::{CommandId, Dialect, ExecuteError, Greeting, ProtocolError, Traffic};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -21,6 +21,7 @@ use crate::error::{Closed, ConnectError, Error};
 use crate::events::Events;
 use crate::fds::MAX_PASSED_FDS;
 use crate::options::Options;
+use crate::redact;
 use crate::shared::{Inner, Shared};
 use crate::transport;
 use crate::waiters::{Answer, Unanswered};
@@ -64,13 +65,24 @@ impl Client {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect_with(address: &Address, options: Options) -> Result<Self, ConnectError> {
+        let dialect = if options.oob { Dialect::QmpWithOob } else { Dialect::Qmp };
+        Self::meet(address, options, dialect).await
+    }
+
+    /// Connects to a peer that speaks this, and waits until it has shown itself.
+    pub(crate) async fn meet(
+        address: &Address,
+        options: Options,
+        dialect: Dialect,
+    ) -> Result<Self, ConnectError> {
         let limit = options.connect_timeout;
         let stream = transport::connect(address, &options).await?;
         let (greeted, greeting) = oneshot::channel();
-        let (dialect, deadline) = driver::beginning(&options);
+        let deadline = driver::greeted_by(&options);
         let protocol = qplug_proto::Client::new(dialect, deadline);
-        let shared = Arc::new(Shared::new(protocol, greeted));
-        let run = driver::run(stream, Arc::clone(&shared), address.clone(), options.clone());
+        let shared = Arc::new(Shared::new(protocol, greeted, options.trace.clone()));
+        let run =
+            driver::run(stream, Arc::clone(&shared), address.clone(), options.clone(), dialect);
         let driver = tokio::spawn(run).abort_handle();
         let Ok(greeting) = greeting.await else {
             driver.abort();
@@ -235,7 +247,9 @@ type Execute<A> = fn(
 
 fn log_command(command: &str, arguments: Option<&impl Serialize>) {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        let arguments = arguments.and_then(|it| serde_json::to_string(it).ok());
+        let arguments = arguments.and_then(|it| serde_json::to_value(it).ok());
+        let arguments = arguments.map(|it| redact::redacted(command, &it).unwrap_or(it));
+        let arguments = arguments.map(|it| it.to_string());
         tracing::debug!("-> {command} {}", arguments.unwrap_or_default());
     }
 }

@@ -33,6 +33,7 @@ pub(crate) async fn run(
     shared: Arc<Shared>,
     address: Address,
     options: Options,
+    dialect: Dialect,
 ) {
     let _end = End(Arc::clone(&shared));
     loop {
@@ -42,8 +43,7 @@ pub(crate) async fn run(
         shared.lose(reason);
         let Some(again) = connect_again(&address, &options).await else { return };
         stream = again;
-        let (dialect, deadline) = beginning(&options);
-        shared.begin_anew(dialect, deadline);
+        shared.begin_anew(dialect, greeted_by(&options));
     }
 }
 
@@ -56,12 +56,11 @@ impl Drop for End {
     }
 }
 
-/// What is spoken on a connection that is just there, and by when it must have been greeted.
-pub(crate) fn beginning(options: &Options) -> (Dialect, Option<Instant>) {
+/// By when a connection that is just there must have been greeted.
+pub(crate) fn greeted_by(options: &Options) -> Option<Instant> {
     // A time that no clock can name is never reached.
     let deadline = tokio::time::Instant::now().checked_add(options.connect_timeout);
-    let dialect = if options.oob { Dialect::QmpWithOob } else { Dialect::Qmp };
-    (dialect, deadline.map(tokio::time::Instant::into_std))
+    deadline.map(tokio::time::Instant::into_std)
 }
 
 /// A new connection, unless the options do not want one or it takes too long.
@@ -174,6 +173,9 @@ fn read(stream: &mut Stream, inner: &mut Inner, context: &mut Context<'_>) -> Re
             let count = space.filled().len();
             if count == 0 {
                 return Err(Closed::ByPeer);
+            }
+            if let Some(trace) = &inner.trace {
+                trace.received(&inner.protocol.space()[..count]);
             }
             let outcome = inner.protocol.handle_filled(count);
             inner.dispatch();

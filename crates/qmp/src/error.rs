@@ -42,6 +42,14 @@ pub enum ConnectError {
         /// How long the greeting was waited for.
         limit: Duration,
     },
+    /// Connected, but no guest agent answers.
+    #[error("no guest agent answers at {address} within {} s; is it running in the guest (qemu-guest-agent), and does no other client hold its socket?", limit.as_secs_f32())]
+    NoAgent {
+        /// The address that was tried.
+        address: String,
+        /// How long was waited.
+        limit: Duration,
+    },
     /// The connection did not come about in time.
     #[error("connecting to {address} took longer than {} s", limit.as_secs_f32())]
     TimedOut {

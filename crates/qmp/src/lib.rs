@@ -13,12 +13,16 @@
 //! | `shared.rs` | what that task and the handles share |
 //! | `waiters.rs` | who waits for which command |
 //! | `events.rs` | subscriptions |
+//! | `agent.rs` | the guest agent's dialect |
 //! | `blocking.rs` | a client with no runtime |
 //! | `server.rs` | a server, which runs a handler |
 //! | `fds.rs` | descriptors that travel beside bytes |
+//! | `trace.rs` | conversations written down |
+//! | `redact.rs` | what is secret, and must not be written down |
 //! | `error.rs` | what can go wrong, by blame |
 
 mod address;
+mod agent;
 pub mod blocking;
 mod client;
 mod driver;
@@ -27,12 +31,15 @@ mod error;
 mod events;
 pub mod fds;
 mod options;
+pub mod redact;
 pub mod server;
 mod shared;
+mod trace;
 mod transport;
 mod waiters;
 
 pub use address::{Address, ParseAddressError};
+pub use agent::Agent;
 pub use client::{Client, Submitted};
 pub use error::{Closed, ConnectError, Error};
 pub use events::{EVENT_BACKLOG, Events, EventsError};
@@ -40,3 +47,4 @@ pub use options::{Options, Reconnect, TlsFolder};
 pub use qplug_proto::{
     ErrorReply, Event, Greeting, ProtocolError, QemuVersion, Timestamp, Traffic,
 };
+pub use trace::Trace;

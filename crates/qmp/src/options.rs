@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::trace::Trace;
+
 /// How a client connects and how long it waits.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -17,10 +19,12 @@ pub struct Options {
     pub tls: Option<TlsFolder>,
     /// Whether to come back when the connection is lost; never, unless the caller chooses to.
     pub reconnect: Option<Reconnect>,
+    /// Where the conversation is written down, if it is.
+    pub trace: Option<Trace>,
 }
 
 impl Default for Options {
-    /// 5 s to connect, 30 s for a reply, no out-of-band commands, no way back.
+    /// 5 s to connect, 30 s for a reply, no out-of-band commands, no way back, no trace.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
@@ -28,6 +32,7 @@ impl Default for Options {
             oob: false,
             tls: None,
             reconnect: None,
+            trace: None,
         }
     }
 }

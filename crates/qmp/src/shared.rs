@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::error::Closed;
 use crate::events::{EVENT_BACKLOG, Item};
+use crate::trace::Trace;
 use crate::transport::Stream;
 use crate::waiters::{Answer, Unanswered, Waiters};
 
@@ -43,10 +44,15 @@ pub(crate) struct Inner {
     fds: VecDeque<(usize, Vec<OwnedFd>)>,
     /// Whether the transport can carry them.
     pub(crate) carries_fds: bool,
+    pub(crate) trace: Option<Trace>,
 }
 
 impl Shared {
-    pub(crate) fn new(protocol: qplug_proto::Client, greeted: oneshot::Sender<Greeting>) -> Self {
+    pub(crate) fn new(
+        protocol: qplug_proto::Client,
+        greeted: oneshot::Sender<Greeting>,
+        trace: Option<Trace>,
+    ) -> Self {
         let inner = Inner {
             protocol,
             stream: None,
@@ -60,6 +66,7 @@ impl Shared {
             driver: None,
             fds: VecDeque::new(),
             carries_fds: false,
+            trace,
         };
         Self { inner: Mutex::new(inner) }
     }
@@ -94,6 +101,9 @@ impl Shared {
         inner.carries_fds = stream.carries_fds();
         inner.wakes_at = None;
         inner.stream = Some(stream);
+        if let Some(trace) = &inner.trace {
+            trace.begin();
+        }
     }
 
     /// Ends the connection: every command gets its end.
@@ -168,8 +178,13 @@ impl Inner {
                     let why = Unanswered::NotSent(self.reason());
                     self.waiters.answer(id, Answer::Unanswered(why));
                 }
-                // Only an agent says so, and this client speaks to none.
-                Incoming::Synchronized => {}
+                // An agent has no greeting, and nobody asks for it.
+                Incoming::Synchronized => {
+                    if let Some(greeted) = self.greeted.take() {
+                        self.just_greeted = true;
+                        let _ = greeted.send(Greeting::default());
+                    }
+                }
                 Incoming::Event(event) => {
                     let data = event.data.as_deref().map(RawValue::get);
                     tracing::debug!("<- event {} {}", event.name, data.unwrap_or_default());
@@ -190,7 +205,7 @@ impl Inner {
             let sent = self.stream.as_mut().map(|it| it.try_send(self.protocol.poll_transmit()));
             // What is wrong with the stream the driver will find out.
             if let Some(Ok(count)) = sent {
-                self.protocol.handle_transmitted(count);
+                self.handle_transmitted(count, 0);
                 if self.protocol.poll_transmit().is_empty() {
                     return;
                 }
@@ -220,11 +235,17 @@ impl Inner {
 
     /// Takes in that so many of them were written, and their descriptors with them.
     pub(crate) fn handle_written(&mut self, count: usize) {
-        if self.fds.front().is_some_and(|(before, _)| *before == 0) {
-            self.fds.pop_front();
-        }
+        let with = self.fds.front().is_some_and(|(before, _)| *before == 0);
+        let passed = if with { self.fds.pop_front().map_or(0, |(_, fds)| fds.len()) } else { 0 };
         for (before, _) in &mut self.fds {
             *before = before.saturating_sub(count);
+        }
+        self.handle_transmitted(count, passed);
+    }
+
+    fn handle_transmitted(&mut self, count: usize, descriptors: usize) {
+        if let Some(trace) = &self.trace {
+            trace.sent(&self.protocol.poll_transmit()[..count], descriptors);
         }
         self.protocol.handle_transmitted(count);
     }

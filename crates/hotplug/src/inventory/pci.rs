@@ -120,6 +120,9 @@ struct Bus {
 
 #[derive(Debug, Deserialize)]
 struct Device {
+    /// The bus's number, once firmware has given it one.
+    #[serde(default)]
+    bus: u32,
     slot: u8,
     id: PciId,
     class_info: Class,
@@ -251,6 +254,18 @@ impl Pci {
             open.extend(device.bridged().iter().rev());
         }
         buses
+    }
+
+    /// The number of the bus and the slot of the device of this id, which its guest has too.
+    pub(crate) fn address_of(&self, id: &str) -> Option<(u32, u8)> {
+        let mut open: Vec<&Device> = self.0.iter().flat_map(|bus| &bus.devices).collect();
+        while let Some(device) = open.pop() {
+            if device.qdev_id == id {
+                return Some((device.bus, device.slot));
+            }
+            open.extend(device.bridged());
+        }
+        None
     }
 
     /// Where the device of this id sits.

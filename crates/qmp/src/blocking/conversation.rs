@@ -12,6 +12,7 @@ use super::backlog::Backlog;
 use super::socket::Socket;
 use crate::error::Closed;
 use crate::events::EventsError;
+use crate::trace::Trace;
 
 /// How often a connection that cannot be written to any more is read, to learn what the peer said
 /// before it left.
@@ -26,6 +27,7 @@ pub(super) struct Conversation {
     /// more commands are given, so that there are at most twice as many.
     pub(super) ends: VecDeque<(CommandId, End)>,
     pub(super) closed: Option<Box<Loss>>,
+    pub(super) trace: Option<Trace>,
 }
 
 /// How a command ended.
@@ -224,6 +226,9 @@ impl Conversation {
     fn transmit_some(&mut self, fds: &[BorrowedFd<'_>], deadline: Instant) -> Result<bool, Closed> {
         match self.socket.write(self.protocol.poll_transmit(), fds) {
             Ok(Some(count)) => {
+                if let Some(trace) = &self.trace {
+                    trace.sent(&self.protocol.poll_transmit()[..count], fds.len());
+                }
                 self.protocol.handle_transmitted(count);
                 return Ok(true);
             }
@@ -246,6 +251,9 @@ impl Conversation {
             None => Ok(false),
             Some(0) => Err(Closed::ByPeer),
             Some(count) => {
+                if let Some(trace) = &self.trace {
+                    trace.received(&self.protocol.space()[..count]);
+                }
                 self.protocol.handle_filled(count)?;
                 Ok(true)
             }

@@ -34,6 +34,7 @@ impl Conversation {
             socket,
             ends: VecDeque::new(),
             closed: None,
+            trace: options.trace.clone(),
         };
         match conversation.greet(now, deadline) {
             Ok(greeting) => Ok((conversation, greeting)),

@@ -1,0 +1,135 @@
+//! What a guest can tell a disk by: looked up in the machine, to be found again in the guest.
+
+use std::time::Instant;
+
+use crate::bus::Bus;
+use crate::command::Command;
+use crate::departure;
+use crate::detach::Which;
+use crate::error::Error;
+use crate::name::DiskName;
+use crate::observe::{Look, Observed, Observer};
+use crate::operation::{Answer, Operation};
+
+/// What a guest can tell a disk by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) name: DiskName,
+    /// The bus; nothing where there is no such device.
+    pub(crate) bus: Option<Bus>,
+    pub(crate) serial: Option<String>,
+    /// The PCI bus and slot of a disk that is a PCI device, as the firmware numbered them.
+    pub(crate) pci: Option<(u32, u8)>,
+}
+
+impl Identity {
+    /// The serial as udev has it: what follows the bus in the disk's path.
+    pub(crate) fn udev_serial(&self) -> Option<String> {
+        let path = self.bus?.guest_path(self.serial.as_deref()?);
+        let (_, serial) = path.rsplit('/').next()?.split_once('-')?;
+        Some(serial.to_owned())
+    }
+
+    fn of(name: DiskName, observed: &Observed) -> Self {
+        let serial = observed.serials.get(&name).cloned().flatten();
+        let pci = observed.pci.as_ref().and_then(|pci| pci.address_of(name.as_str()));
+        Self { bus: observed.bus_of(&name), serial, pci, name }
+    }
+}
+
+/// Looking up the identities of disks.
+#[derive(Debug)]
+pub(crate) struct Identify {
+    which: Which,
+    observer: Observer,
+    outcome: Option<Result<Vec<Identity>, Error>>,
+}
+
+impl Identify {
+    pub(crate) fn new(which: Which) -> Self {
+        let mut identify = Self { which, observer: Observer::default(), outcome: None };
+        identify.look();
+        identify
+    }
+
+    fn look(&mut self) {
+        let observed = &self.observer.observed;
+        let names = match (&self.which, &observed.nodes) {
+            (Which::Named(names), _) => names.clone(),
+            (Which::All, None) => return self.observer.look([Look::Nodes]),
+            (Which::All, Some(_)) => departure::all(observed),
+        };
+        let mut looks = Vec::new();
+        let mut want = |missing: bool, look: Look| looks.extend(missing.then_some(look));
+        want(observed.pci.is_none(), Look::Pci);
+        want(observed.devices.is_none(), Look::Devices);
+        for name in &names {
+            want(!observed.serials.contains_key(name), Look::Serial(name.clone()));
+        }
+        if looks.is_empty() {
+            let identities = names.into_iter().map(|name| Identity::of(name, observed));
+            self.outcome = Some(Ok(identities.collect()));
+        } else {
+            self.observer.look(looks);
+        }
+    }
+}
+
+impl Operation for Identify {
+    type Outcome = Result<Vec<Identity>, Error>;
+
+    fn poll_transmit(&mut self) -> Option<Command> {
+        self.observer.poll_transmit()
+    }
+
+    fn handle_answer(&mut self, answer: Answer, _now: Instant) {
+        match self.observer.handle_answer(answer) {
+            Err(error) => self.outcome = Some(Err(error)),
+            Ok(()) if self.observer.is_done() => self.look(),
+            Ok(()) => {}
+        }
+    }
+
+    fn poll_outcome(&mut self) -> Option<Self::Outcome> {
+        self.outcome.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::script::Happens::Answer;
+    use crate::operation::script::play;
+
+    #[test]
+    fn a_disk_has_a_serial_and_an_address() {
+        const PCI: &str = r#"[{"bus": 0, "devices": [
+            {"bus": 0, "slot": 0, "id": {"vendor": 32902, "device": 10688}, "class_info": {"class": 1536}, "qdev_id": ""},
+            {"bus": 0, "slot": 1, "id": {"vendor": 6966, "device": 12}, "class_info": {"class": 1540}, "qdev_id": "rp0",
+             "pci_bridge": {"bus": {"secondary": 1}, "devices": [
+                {"bus": 1, "slot": 0, "id": {"vendor": 6900, "device": 4162}, "class_info": {"class": 256}, "qdev_id": "data"}]}}]}]"#;
+        let names = ["data", "gone"].map(|name| DiskName::new(name).unwrap());
+        let script = vec![
+            Answer("query-pci", "", Ok(PCI)),
+            Answer("qom-list", "", Ok(r#"[{"name": "data", "type": "child<virtio-blk-pci>"}]"#)),
+            Answer("qom-get", "data", Ok(r#""s1""#)),
+            Answer("qom-get", "gone", Err("DeviceNotFound: x")),
+        ];
+        let found = play(Identify::new(Which::Named(names.to_vec())), script).unwrap();
+        assert_eq!((found[0].pci, found[0].serial.as_deref()), (Some((1, 0)), Some("s1")));
+        assert_eq!(found[0].udev_serial().as_deref(), Some("s1"));
+        assert_eq!((found[1].bus, found[1].udev_serial()), (None, None));
+    }
+
+    #[test]
+    fn udev_has_the_maker_in_some_serials() {
+        let on = |bus| Identity {
+            name: DiskName::new("data").unwrap(),
+            bus: Some(bus),
+            serial: Some("data".to_owned()),
+            pci: None,
+        };
+        let scsi = on(Bus::VirtioScsi).udev_serial();
+        assert_eq!(scsi.as_deref(), Some("0QEMU_QEMU_HARDDISK_data"));
+    }
+}
