@@ -1,11 +1,26 @@
 //! The command line.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `args/attach.rs`, `args/detach.rs` | the words of these commands |
+//! | `args/disk.rs` | the words that describe a disk, on the command line and in a list |
+//! | `args/word.rs` | how a word is read, wherever it stands |
+
+mod attach;
+mod detach;
+mod disk;
+mod word;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use qplug_hotplug::Format;
 use qplug_qmp::Address;
+
+pub(crate) use attach::Attach;
+pub(crate) use detach::Detach;
+pub(crate) use disk::DiskWords;
+pub(crate) use word::amount;
 
 /// Plug disks into running QEMU machines, and pull them out again.
 ///
@@ -36,15 +51,22 @@ pub(crate) struct Args {
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) tls_creds: Option<PathBuf>,
 
+    /// Write the conversation with the monitor down, as a transcript that can be replayed. Secrets
+    /// are blotted out.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Plug a disk in.
-    Attach(Attach),
-    /// Pull a disk out: wait until the guest has let go and the image is closed.
+    /// Plug disks in.
+    #[command(after_help = attach::EXAMPLES)]
+    Attach(Box<Attach>),
+    /// Pull disks out: wait until the guest has let go and the images are closed.
+    #[command(after_help = detach::EXAMPLES)]
     Detach(Detach),
     /// List the machine's disks.
     List,
@@ -60,51 +82,6 @@ pub(crate) enum Command {
     Hmp(Hmp),
     /// Follow the machine's events until interrupted.
     Events,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Attach {
-    /// The disk's image: a file or a block device.
-    pub(crate) image: PathBuf,
-
-    /// The disk's name in the machine. Default: the image's file name without its extension.
-    #[arg(long, short)]
-    pub(crate) name: Option<String>,
-
-    /// The image's format, such as qcow2 or raw. Default: what its header says, where that is safe.
-    #[arg(long, short)]
-    pub(crate) format: Option<Format>,
-
-    /// The serial that the guest sees, at most 20 characters. Default: the name.
-    #[arg(long)]
-    pub(crate) serial: Option<String>,
-
-    /// Let the guest only read the disk.
-    #[arg(long, short)]
-    pub(crate) read_only: bool,
-
-    /// The port to use, as 'qplug ports' names it. Default: the first free one.
-    #[arg(long, short)]
-    pub(crate) port: Option<String>,
-
-    /// The image's path is one where QEMU runs, not here: do not look at it (needs --format).
-    #[arg(long)]
-    pub(crate) remote: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Detach {
-    /// The disk's name.
-    pub(crate) name: String,
-
-    /// How long to wait for the guest, in seconds. Then the detach is pending (exit code 5), and the
-    /// same command goes on with it.
-    #[arg(long, short, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    pub(crate) timeout: Duration,
-
-    /// Succeed when there is no such disk, for scripts that repeat a detach.
-    #[arg(long)]
-    pub(crate) missing_ok: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -134,6 +111,7 @@ pub(crate) struct Hmp {
 const EXAMPLES: &str = "\
 Examples:
   qplug --socket /run/vm1.qmp attach data.qcow2
+  qplug --socket /run/vm1.qmp attach a.img b.img --bus virtio-scsi
   qplug --socket /run/vm1.qmp detach data
   QPLUG_SOCKET=tcp:localhost:4444 qplug list --json
 
@@ -152,7 +130,7 @@ string. Quote to make a string of a number: key='\"1\"'.";
 /// The longest wait that can be asked for; a longer one is a slip of the finger.
 const MAX_SECONDS: f64 = 86_400.0 * 7.0;
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds));
     seconds
         .map(Duration::from_secs_f64)
@@ -167,6 +145,17 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_a_terminal_and_has_no_option_twice() {
+        use clap::CommandFactory;
+        for command in Args::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!help.is_empty(), "{} {}", command.get_name(), argument.get_id());
+            }
+        }
     }
 
     #[test]

@@ -5,11 +5,17 @@ mod detach;
 mod events;
 mod exec;
 mod list;
+mod plans;
 mod ports;
 mod status;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
 use qplug_hotplug::Machine;
-use qplug_qmp::{Address, Client, Options, TlsFolder, Traffic};
+use qplug_qmp::{Address, Agent, Client, Options, TlsFolder, Trace, Traffic};
 use serde::Serialize;
 
 use crate::args::{Args, Command};
@@ -22,24 +28,49 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Failure::usage("which machine? Give its monitor with --socket, or in QPLUG_SOCKET")
     })?;
     let tls = args.tls_creds.map(TlsFolder);
-    let monitor = Monitor { address, connect_timeout: args.connect_timeout, tls };
-    match args.command {
-        Command::Attach(args) => attach::run(args, &monitor, output).await,
-        Command::Detach(args) => detach::run(args, &monitor, output).await,
-        Command::List => list::run(&monitor, output).await,
-        Command::Ports => ports::run(&monitor, output).await,
-        Command::Status => status::run(&monitor, output).await,
-        Command::Exec(args) => exec::run(args, &monitor, output).await,
-        Command::Hmp(args) => exec::run_hmp(args, &monitor, output).await,
-        Command::Events => events::run(&monitor, output).await,
+    let trace = args.trace.map(|path| trace_to(&path)).transpose()?;
+    let monitor = Monitor { address, connect_timeout: args.connect_timeout, tls, trace };
+    let outcome = run_command(args.command, &monitor, output).await;
+    if let Some(Err(error)) = monitor.trace.map(|trace| trace.outcome()) {
+        output.remark(&format!("the trace is not complete: {error}"));
+    }
+    outcome
+}
+
+/// A trace that goes to a new file. Nobody else is to read it: it names images and machines.
+fn trace_to(path: &Path) -> Result<Trace, Failure> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file =
+        file.map_err(|error| Failure::usage(format!("--trace {}: {error}", path.display())))?;
+    Ok(Trace::new(file))
+}
+
+async fn run_command(
+    command: Command,
+    monitor: &Monitor,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    match command {
+        Command::Attach(args) => attach::run(*args, monitor, output).await,
+        Command::Detach(args) => detach::run(args, monitor, output).await,
+        Command::List => list::run(monitor, output).await,
+        Command::Ports => ports::run(monitor, output).await,
+        Command::Status => status::run(monitor, output).await,
+        Command::Exec(args) => exec::run(args, monitor, output).await,
+        Command::Hmp(args) => exec::run_hmp(args, monitor, output).await,
+        Command::Events => events::run(monitor, output).await,
     }
 }
+
+/// How long a guest's agent may take to look at its disks.
+const AGENT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where the machine is. Commands check their own arguments before they connect.
 struct Monitor {
     address: Address,
-    connect_timeout: std::time::Duration,
+    connect_timeout: Duration,
     tls: Option<TlsFolder>,
+    trace: Option<Trace>,
 }
 
 impl Monitor {
@@ -50,8 +81,17 @@ impl Monitor {
     /// Connects with other waits for replies than the usual ones.
     async fn connect_with(&self, options: Options) -> Result<Client, Failure> {
         let (connect_timeout, tls) = (self.connect_timeout, self.tls.clone());
-        let options = Options { connect_timeout, tls, ..options };
+        let trace = self.trace.clone();
+        let options = Options { connect_timeout, tls, trace, ..options };
         Ok(Client::connect_with(&self.address, options).await?)
+    }
+
+    /// Connects to the agent in the guest.
+    async fn agent(&self, address: &Address) -> Result<Agent, Failure> {
+        let connect_timeout = self.connect_timeout;
+        let command_timeout = AGENT_WITHIN;
+        let options = Options { connect_timeout, command_timeout, ..Options::default() };
+        Ok(Agent::connect(address, options).await?)
     }
 
     async fn machine(&self) -> Result<Machine, Failure> {

@@ -29,6 +29,26 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// The worse of two ends, for a command that is about several disks: unknown before refused,
+    /// then connection, impossible, pending, done. So 5 says that nothing is wrong but the waiting.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        if self.badness() >= other.badness() { self } else { other }
+    }
+
+    fn badness(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Pending => 1,
+            Self::Impossible => 2,
+            Self::Connection => 3,
+            Self::Refused => 4,
+            Self::Unknown => 5,
+            Self::Other => 6,
+            Self::Usage => 7,
+            Self::Interrupted => 8,
+        }
+    }
+
     /// The code's name in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -63,6 +83,29 @@ impl Failure {
         Self { exit: Exit::Usage, message: message.into() }
     }
 
+    /// The failure that such an error is.
+    pub(crate) fn about(error: &Error) -> Self {
+        Self::of(Self::exit_of(error), error)
+    }
+
+    /// How the command exits for such an error.
+    pub(crate) fn exit_of(error: &Error) -> Exit {
+        match error.kind() {
+            Kind::Impossible => Exit::Impossible,
+            Kind::Refused => Exit::Refused,
+            Kind::Pending => Exit::Pending,
+            Kind::Unknown => Exit::Unknown,
+            Kind::Connection => Exit::Connection,
+        }
+    }
+
+    /// The failure as programs see it.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "kind": self.exit.name(), "exit_code": self.exit as u8, "message": self.message,
+        })
+    }
+
     fn of(exit: Exit, error: &impl ToString) -> Self {
         Self { exit, message: error.to_string() }
     }
@@ -82,14 +125,7 @@ impl From<DiskError> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let exit = match error.kind() {
-            Kind::Impossible => Exit::Impossible,
-            Kind::Refused => Exit::Refused,
-            Kind::Pending => Exit::Pending,
-            Kind::Unknown => Exit::Unknown,
-            Kind::Connection => Exit::Connection,
-        };
-        Self::of(exit, &error)
+        Self::about(&error)
     }
 }
 
@@ -110,5 +146,27 @@ impl From<qplug_qmp::Error> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::of(Exit::Other, &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_several_ends_is_the_commands() {
+        let order = [
+            Exit::Done,
+            Exit::Pending,
+            Exit::Impossible,
+            Exit::Connection,
+            Exit::Refused,
+            Exit::Unknown,
+        ];
+        for (at, worse) in order.iter().enumerate() {
+            for better in &order[..=at] {
+                assert_eq!((worse.worse(*better), better.worse(*worse)), (*worse, *worse));
+            }
+        }
     }
 }

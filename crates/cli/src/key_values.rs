@@ -16,12 +16,21 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Option<Value>, String> {
     }
     let mut object = Map::new();
     for argument in arguments {
-        let (key, value) = argument.split_once('=').ok_or_else(|| {
-            format!("{argument:?} is neither key=value nor a JSON object of all arguments")
-        })?;
-        insert(&mut object, key, value_of(value)?)?;
+        if !argument.contains('=') {
+            return Err(format!(
+                "{argument:?} is neither key=value nor a JSON object of all arguments"
+            ));
+        }
+        let (key, value) = pair(argument)?;
+        insert(&mut object, &key, value)?;
     }
     Ok((!object.is_empty()).then_some(Value::Object(object)))
+}
+
+/// Reads one `key=value`.
+pub(crate) fn pair(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not key=value"))?;
+    Ok((key.to_owned(), value_of(value)?))
 }
 
 fn insert(object: &mut Map<String, Value>, key: &str, value: Value) -> Result<(), String> {

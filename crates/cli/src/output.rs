@@ -63,15 +63,21 @@ impl Output {
         let exit = failure.exit;
         // There is nobody left to tell when this fails too.
         let _ = if self.json {
-            let error = serde_json::json!({"error": {
-                "kind": exit.name(), "exit_code": exit as u8, "message": failure.message,
-            }});
+            let error = serde_json::json!({"error": failure.to_json()});
             writeln!(io::stderr(), "{error}")
         } else {
-            let message: Vec<_> = failure.message.lines().map(printable).collect();
-            writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {}", message.join("\n"))
+            let message = printable_lines(&failure.message);
+            writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {message}")
         };
         exit.into()
+    }
+
+    /// Says what failed of one disk among several. Programs have it in the result.
+    pub(crate) fn complain(&self, disk: &str, failure: &Failure) {
+        if !self.json {
+            let message = printable_lines(&failure.message);
+            let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {disk}: {message}");
+        }
     }
 
     /// A line that shows that something is waited for, until it is dropped: a moving one on a
@@ -146,6 +152,10 @@ pub(crate) fn printable(text: &str) -> String {
         escaped.unwrap_or_else(|| character.to_string())
     };
     text.chars().map(escape).collect()
+}
+
+fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether somebody still reads what is printed.

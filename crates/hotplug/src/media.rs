@@ -2,18 +2,20 @@
 //!
 //! ```text
 //!  look ──► open the new image ──► open the tray ──► take the old out ──► put the new in
-//!                                    │    ▲                                    │
-//!                    the guest holds it ──┘                     close the tray ┘──► close the old image
+//!                                                      │    ▲                  │
+//!                                      the guest holds it ──┘    close the tray ──► close the old image
 //! ```
 //!
-//! Each step has its undo, so that a refusal anywhere leaves the drive as it was. A drive that the
-//! guest has locked is asked for like a disk: the guest answers with an event, or not in time.
+//! Each step has its undo, so that a refusal anywhere leaves the drive as it was. A tray that the
+//! guest has locked is asked for like a disk: `blockdev-open-tray` only asks, and the guest opens it
+//! with an event, or does not in time.
+
+mod drive;
 
 use std::time::{Duration, Instant};
 
 use qplug_proto::{ErrorReply, Event};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use crate::command::{self, Command};
 use crate::crowd::Crowd;
@@ -36,6 +38,10 @@ const OPEN_TRAY: &str = "open the tray";
 const TAKE_OUT: &str = "take the old medium out";
 const PUT_IN: &str = "put the medium in";
 const CLOSE_TRAY: &str = "close the tray";
+
+/// How often a guest is asked again that holds the tray: one that lets go of it does not open it by
+/// itself (seen with Linux 6.1 without udev).
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(2);
 
 /// How many media one drive may have open: the one in it, the next one, and what crashes left.
 const MEDIA: std::ops::RangeInclusive<char> = 'a'..='z';
@@ -80,6 +86,11 @@ pub struct ChangeMedium {
     /// The old medium, where it is ours and must be closed.
     old: Option<Goods>,
     crowd: Crowd,
+    outbox: Option<Command>,
+    /// Whether the tray has opened since it was asked for.
+    opened: bool,
+    /// Until when a guest that holds the tray is waited for.
+    deadline: Option<Instant>,
     outcome: Option<Result<Changed, Error>>,
 }
 
@@ -87,8 +98,10 @@ pub struct ChangeMedium {
 enum Stage {
     Look,
     Run(Run),
-    /// The guest holds the tray; QEMU's words, and until when it is waited for.
+    /// The guest holds the tray; QEMU's words, and when it is asked again.
     Held(Run, ErrorReply, Instant),
+    /// The guest is being asked again.
+    Asking(Run),
     /// The old image is being closed.
     Close,
 }
@@ -112,6 +125,9 @@ impl ChangeMedium {
             before: None,
             old: None,
             crowd: Crowd::default(),
+            outbox: None,
+            opened: false,
+            deadline: None,
             outcome: None,
         }
     }
@@ -133,7 +149,7 @@ impl ChangeMedium {
     fn begin(&mut self) -> Result<(), Error> {
         let nothing = Blocks::default();
         let blocks = self.observer.observed.blocks.as_ref().unwrap_or(&nothing);
-        let drive = find(blocks, &self.drive)?;
+        let drive = drive::find(blocks, &self.drive)?;
         self.id = drive.qdev.unwrap_or(drive.id).to_owned();
         self.before = drive.node.map(|node| node.path.clone());
         self.old = drive.node.and_then(|node| {
@@ -173,7 +189,7 @@ impl ChangeMedium {
         let is_free = |name: &DiskName| {
             observed.nodes.as_ref().is_none_or(|nodes| nodes.format_node(name).is_none())
         };
-        let names = MEDIA.filter_map(|letter| medium_name(drive, letter));
+        let names = MEDIA.filter_map(|letter| drive::medium_name(drive, letter));
         let name = names.into_iter().find(is_free).ok_or_else(|| Error::MediumInside {
             drive: self.drive.clone(),
             image: "one of too many that are open for it ('qplug recover' closes them)".to_owned(),
@@ -216,7 +232,7 @@ impl ChangeMedium {
                 }
                 self.close();
             }
-            Ended::Failed(Error::Refused { meaning: Some(Meaning::TrayLocked), after, .. })
+            Ended::Failed(Error::Refused { meaning: Some(Meaning::TrayClosed), after, .. })
                 if !matches!(after, After::Left(_)) =>
             {
                 self.end(true);
@@ -250,10 +266,19 @@ impl ChangeMedium {
     /// Gives the run an answer, or holds a refusal back that the guest may yet lift.
     fn handle_run(&mut self, mut run: Run, answer: Answer, now: Instant) {
         if let Answer::Refused(reply) = &answer
-            && Meaning::of(reply) == Some(Meaning::TrayLocked)
-            && let Some(until) = now.checked_add(self.timeout)
+            && Meaning::of(reply) == Some(Meaning::TrayClosed)
         {
-            self.stage = Stage::Held(run, reply.clone(), until);
+            if self.deadline.is_none() {
+                // A time that no clock can name is never reached.
+                self.deadline = now.checked_add(self.timeout);
+            }
+            // The event may have come before the answer.
+            self.stage = if std::mem::take(&mut self.opened) {
+                run.try_again();
+                Stage::Run(run)
+            } else {
+                Stage::Held(run, reply.clone(), now + ASK_AGAIN_EVERY)
+            };
             return;
         }
         match run.handle_answer(answer, &mut Spares::default()) {
@@ -271,6 +296,7 @@ impl Operation for ChangeMedium {
             Stage::Look => self.observer.poll_transmit(),
             Stage::Run(run) => run.poll_transmit(),
             Stage::Held(..) => None,
+            Stage::Asking(_) => self.outbox.take(),
             Stage::Close => self.crowd.poll_transmit(),
         }
     }
@@ -288,7 +314,12 @@ impl Operation for ChangeMedium {
                 }
             }
             Stage::Run(run) => self.handle_run(run, answer, now),
-            Stage::Held(run, reply, until) => self.stage = Stage::Held(run, reply, until),
+            Stage::Held(run, reply, ask_at) => self.stage = Stage::Held(run, reply, ask_at),
+            // Whatever the answer is, the next step tells whether the tray is open.
+            Stage::Asking(mut run) => {
+                run.try_again();
+                self.stage = Stage::Run(run);
+            }
             Stage::Close => {
                 self.stage = Stage::Close;
                 self.crowd.handle_answer(answer, now);
@@ -297,32 +328,41 @@ impl Operation for ChangeMedium {
         }
     }
 
-    fn handle_event(&mut self, event: &Event, now: Instant) {
-        if !matches!(self.stage, Stage::Held(..)) || !opens(event, &self.id) {
+    fn handle_event(&mut self, event: &Event, _now: Instant) {
+        if !drive::opens(event, &self.id) {
             return;
         }
-        if let Stage::Held(run, ..) = std::mem::replace(&mut self.stage, Stage::Look)
-            && let Ok(value) = RawValue::from_string("{}".to_owned())
-        {
-            self.handle_run(run, Answer::Returned(value), now);
-        }
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Look) {
+            Stage::Held(mut run, ..) => {
+                run.try_again();
+                Stage::Run(run)
+            }
+            stage => {
+                self.opened = true;
+                stage
+            }
+        };
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Held(_, _, until) => Some(*until),
+            Stage::Held(_, _, ask_at) => self.deadline.into_iter().chain([*ask_at]).min(),
             Stage::Close => self.crowd.poll_timeout(),
-            Stage::Look | Stage::Run(_) => None,
+            Stage::Look | Stage::Run(_) | Stage::Asking(_) => None,
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         match std::mem::replace(&mut self.stage, Stage::Look) {
-            Stage::Held(mut run, reply, until) if until <= now => {
+            Stage::Held(mut run, reply, _) if self.deadline.is_some_and(|it| it <= now) => {
                 match run.handle_answer(Answer::Refused(reply), &mut Spares::default()) {
                     Some(ended) => self.handle_ended(ended),
                     None => self.stage = Stage::Run(run),
                 }
+            }
+            Stage::Held(run, _, ask_at) if ask_at <= now => {
+                self.outbox = Some(command::open_tray(&self.id, self.force));
+                self.stage = Stage::Asking(run);
             }
             stage => {
                 self.stage = stage;
@@ -342,46 +382,6 @@ impl Operation for ChangeMedium {
     fn poll_outcome(&mut self) -> Option<Self::Outcome> {
         self.outcome.take()
     }
-}
-
-/// The drive of this id, path or old-style name.
-fn find<'a>(blocks: &'a Blocks, drive: &str) -> Result<DeviceDisk<'a>, Error> {
-    let is_it = |it: &DeviceDisk<'_>| it.id == drive || it.old_name == drive;
-    match blocks.devices().find(is_it) {
-        Some(found) if found.removable => Ok(found),
-        Some(_) => Err(Error::NotRemovable { drive: drive.to_owned() }),
-        None => {
-            let removable = blocks.devices().filter(|it| it.removable);
-            let name = |it: DeviceDisk<'_>| match it.old_name {
-                "" => it.id.to_owned(),
-                name => name.to_owned(),
-            };
-            let known = removable.map(name).collect();
-            Err(Error::NoSuchDrive { drive: drive.to_owned(), known })
-        }
-    }
-}
-
-/// What a medium in a drive is called; nothing where no name can be made of the drive's.
-fn medium_name(drive: &DeviceDisk<'_>, letter: char) -> Option<DiskName> {
-    let suffix = format!(".medium-{letter}");
-    let base = if drive.id.contains('/') { drive.old_name } else { drive.id };
-    let fits = crate::MAX_NAME_BYTES - suffix.len();
-    let base = base.get(..base.len().min(fits)).filter(|base| !base.is_empty()).unwrap_or("drive");
-    DiskName::new(&format!("{base}{suffix}")).ok()
-}
-
-/// Whether the event says that this drive's tray is open now.
-fn opens(event: &Event, id: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Data {
-        id: String,
-        #[serde(rename = "tray-open")]
-        tray_open: bool,
-    }
-    let data = event.data.as_ref().filter(|_| event.name == "DEVICE_TRAY_MOVED");
-    let data = data.and_then(|data| serde_json::from_str::<Data>(data.get()).ok());
-    data.is_some_and(|data| data.id == id && data.tray_open)
 }
 
 #[cfg(test)]

@@ -77,6 +77,11 @@ impl Run {
         }
     }
 
+    /// Has the command sent again whose answer was not handed in.
+    pub(crate) fn try_again(&mut self) {
+        self.sent = false;
+    }
+
     /// The steps, as they were carried out.
     pub(crate) fn into_steps(self) -> Vec<Step> {
         self.steps

@@ -34,8 +34,8 @@ pub enum Meaning {
     AlreadyUnplugging,
     /// The guest is busy with this port: ask again a little later.
     GuestBusy,
-    /// The guest has locked the drive's tray, and was asked to open it.
-    TrayLocked,
+    /// The drive's tray is closed: the guest has locked it, and was asked to open it.
+    TrayClosed,
     /// Another process has the image open.
     ImageLocked,
     /// The image is already in use within this machine.
@@ -92,7 +92,7 @@ const TEXTS: &[Text] = &[
     text(&["is already in the process of unplug"], Meaning::AlreadyUnplugging),
     text(&["guest is busy"], Meaning::GuestBusy),
     text(&["Node '", "' not found"], Meaning::NoNode),
-    text(&["is locked and force was not specified"], Meaning::TrayLocked),
+    text(&["Tray of device '", "' is not open"], Meaning::TrayClosed),
     text(&["Failed to get ", " lock"], Meaning::ImageLocked),
     text(&["Failed to lock byte"], Meaning::ImageLocked),
     text(&["Permission conflict on node"], Meaning::ImageShared),

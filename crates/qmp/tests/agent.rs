@@ -29,6 +29,11 @@ fn agent(path: &Path, answers: &'static [&'static str]) -> JoinHandle<()> {
     })
 }
 
+const ANSWERS: [&str; 2] = [
+    "{\"return\": {\"version\": \"7\"}}\n",
+    "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}}\n",
+];
+
 fn options() -> Options {
     Options { connect_timeout: Duration::from_millis(300), ..Options::default() }
 }
@@ -37,8 +42,7 @@ fn options() -> Options {
 async fn it_comes_into_step_and_asks_one_thing_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("agent");
-    let refusal = "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}}\n";
-    let played = agent(&path, &["{\"return\": {\"version\": \"7\"}}\n", refusal]);
+    let played = agent(&path, &ANSWERS);
     let agent = Agent::connect(&Address::Unix(path), options()).await.unwrap();
     let (info, other) = tokio::join!(
         agent.query::<Value>("guest-info"),

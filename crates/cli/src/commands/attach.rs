@@ -1,64 +1,142 @@
 //! `qplug attach`
+//!
+//! | file | owns |
+//! |---|---|
+//! | `attach/wish.rs` | from words to disks |
+//! | `attach/list.rs` | a list of disks in a file |
+//! | `attach/secret.rs` | passphrases, which come from files and from the environment |
+//! | `attach/guest.rs` | waiting for the guest |
 
-use std::path::Path;
+mod guest;
+mod list;
+mod secret;
+mod wish;
 
-use qplug_hotplug::Disk;
-use qplug_qmp::Address;
+use std::io::{self, Write};
 
-use super::{Monitor, WithTraffic, took};
+use qplug_hotplug::{Attached, Error};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Monitor, WithTraffic, plans, took};
 use crate::args::Attach;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use guest::{Guest, Patience};
+use wish::Wish;
+
+/// A disk as programs see it.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    attached: &'a Attached,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guest: Option<&'a Guest>,
+}
 
 pub(super) async fn run(args: Attach, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
-    let disk = disk(args, &monitor.address)?;
+    let Wish { disks, is_single } = wish::read(&args, &monitor.address)?;
     let machine = monitor.machine().await?;
-    let attached = machine.attach(disk).await?;
+    if args.dry_run {
+        let plans = machine.preview_attach(disks).await?;
+        return plans::report(&plans, machine.client().traffic(), output);
+    }
+    let names: Vec<_> = disks.iter().map(|disk| disk.name().clone()).collect();
+    let outcomes = machine.attach_all(disks).await;
+    let attached: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
+    let there =
+        names.iter().zip(attached).filter(|(_, there)| *there).map(|(name, _)| name.clone());
+    let there: Vec<_> = there.collect();
+    let mut guests = match args.wait {
+        Some(_) if !there.is_empty() => {
+            let patience = Patience { timeout: args.timeout, agent: args.agent, monitor };
+            guest::wait(&machine, there, patience, output).await?.into_iter()
+        }
+        _ => Vec::new().into_iter(),
+    };
+    let mut exit = Exit::Done;
+    let mut disks = Vec::new();
+    for (name, outcome) in names.iter().zip(outcomes) {
+        let disk = Disk::new(name.to_string(), outcome, &mut guests);
+        exit = exit.worse(disk.exit());
+        disks.push(disk);
+    }
     let traffic = machine.client().traffic();
-    let result = WithTraffic { result: &attached, traffic };
-    output.result(&result, |out| {
-        let how = if attached.already { "is already attached" } else { "attached" };
-        let place = attached.port.as_ref().map(|port| format!(" at {port}")).unwrap_or_default();
-        let access = if attached.read_only { ", read-only" } else { "" };
-        writeln!(
-            out,
-            "{} {how}{place} ({}{access}) {}",
-            attached.name,
-            attached.format,
-            took(traffic)
-        )?;
-        writeln!(out, "a Linux guest finds it at {}", attached.guest_path)
+    if is_single && let Some(Disk { outcome: Err(_), .. }) = disks.first() {
+        return disks.into_iter().next().map_or(Ok(exit), |disk| disk.outcome.map(|_| exit));
+    }
+    if let (true, [disk]) = (is_single, &*disks) {
+        let result = WithTraffic { result: disk.to_json(), traffic };
+        output.result(&result, |out| disk.tell_at_length(out, &took(traffic)))?;
+        return Ok(exit);
+    }
+    let values: Vec<_> = disks.iter().map(Disk::to_json).collect();
+    output.result(&json!({"disks": values, "traffic": traffic}), |out| {
+        disks.iter().try_for_each(|disk| disk.tell(out))?;
+        let done = disks.iter().filter(|disk| disk.outcome.is_ok()).count();
+        writeln!(out, "{done} of {} disks attached {}", disks.len(), took(traffic))
     })?;
-    Ok(Exit::Done)
+    for disk in &disks {
+        if let Err(failure) = &disk.outcome {
+            output.complain(&disk.name, failure);
+        }
+    }
+    Ok(exit)
 }
 
-fn disk(args: Attach, address: &Address) -> Result<Disk, Failure> {
-    let name = match &args.name {
-        Some(name) => name,
-        None => name_of_image(&args.image)?,
-    };
-    let builder = Disk::named(name)?.serial(args.serial.as_deref()).format(args.format);
-    let disk = if args.remote || is_elsewhere(address) {
-        builder.remote_image(args.image)?
-    } else {
-        builder.image(args.image)?
-    };
-    Ok(disk.read_only(args.read_only).port(args.port))
+/// A disk and what became of it.
+struct Disk {
+    name: String,
+    outcome: Result<(Attached, Option<Guest>), Failure>,
 }
 
-fn name_of_image(image: &Path) -> Result<&str, Failure> {
-    let name = image.file_stem().and_then(|stem| stem.to_str());
-    name.filter(|name| qplug_hotplug::DiskName::new(name).is_ok()).ok_or_else(|| {
-        let image = image.display();
-        Failure::usage(format!("no name can be made of {image}: give one with --name"))
-    })
+impl Disk {
+    fn new(
+        name: String,
+        outcome: Result<Attached, Error>,
+        guests: &mut impl Iterator<Item = Guest>,
+    ) -> Self {
+        let outcome = outcome.map(|attached| (attached, guests.next())).map_err(Failure::from);
+        Self { name, outcome }
+    }
+
+    fn exit(&self) -> Exit {
+        match &self.outcome {
+            Ok((_, guest)) => guest.as_ref().map_or(Exit::Done, Guest::exit),
+            Err(failure) => failure.exit,
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        match &self.outcome {
+            Ok((attached, guest)) => json!(Report { attached, guest: guest.as_ref() }),
+            Err(failure) => json!({"name": self.name, "error": failure.to_json()}),
+        }
+    }
+
+    /// One line; nothing for a disk that failed, which is complained of.
+    fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Ok((attached, guest)) = &self.outcome else { return Ok(()) };
+        let guest = guest.as_ref().map(|guest| format!("; {guest}")).unwrap_or_default();
+        writeln!(out, "{}: {}{guest}", line(attached), attached.guest_path)
+    }
+
+    fn tell_at_length(&self, out: &mut dyn Write, took: &str) -> io::Result<()> {
+        let Ok((attached, guest)) = &self.outcome else { return Ok(()) };
+        writeln!(out, "{} {took}", line(attached))?;
+        writeln!(out, "a Linux guest finds it at {}", attached.guest_path)?;
+        guest.iter().try_for_each(|guest| writeln!(out, "{guest}"))
+    }
 }
 
-/// Whether QEMU runs on another machine, so that its files are not here.
-fn is_elsewhere(address: &Address) -> bool {
-    let (Address::Tcp { host, .. } | Address::Tls { host, .. }) = address else {
-        return matches!(address, Address::Vsock { .. });
+fn line(attached: &Attached) -> String {
+    let how = if attached.already { "is already attached" } else { "attached" };
+    let place = attached.port.as_ref().map(|port| format!(" at {port}")).unwrap_or_default();
+    let access = if attached.read_only { ", read-only" } else { "" };
+    // The usual bus goes without saying.
+    let bus = match attached.bus {
+        qplug_hotplug::Bus::VirtioBlk => String::new(),
+        bus => format!(", {bus}"),
     };
-    let ip = host.parse::<std::net::IpAddr>();
-    host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback())
+    format!("{} {how}{place} ({}{access}{bus})", attached.name, attached.format)
 }

@@ -1,104 +1,107 @@
 //! `qplug detach`
+//!
+//! | file | owns |
+//! |---|---|
+//! | `detach/report.rs` | what is printed of each disk |
+//! | `detach/progress.rs` | what is said while the guest is waited for |
 
-use std::time::Duration;
+mod progress;
+mod report;
 
-use qplug_hotplug::{Detached, DiskError, DiskName, Error};
-use qplug_qmp::Traffic;
-use serde::Serialize;
+use std::collections::HashMap;
 
-use super::{Monitor, took};
+use qplug_hotplug::{DiskError, DiskName, Error, Machine, Which};
+
+use super::{Monitor, plans};
 use crate::args::Detach;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-
-/// A wait that is over sooner needs no progress line.
-const PROGRESS_AFTER: Duration = Duration::from_millis(400);
-
-#[derive(Serialize)]
-struct Report<'a> {
-    name: &'a str,
-    result: &'static str,
-    was_gone: bool,
-    traffic: Traffic,
-}
+use report::{Disk, Ended};
 
 pub(super) async fn run(args: Detach, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
-    let name = DiskName::new(&args.name).map_err(DiskError::from)?;
+    let which = which(&args)?;
     let machine = monitor.machine().await?;
-    let detached = tokio::select! {
-        detached = machine.detach(&name, args.timeout) => detached,
-        never = show_progress(&name, args.timeout, output) => match never {},
-        signal = tokio::signal::ctrl_c() => {
-            signal?;
-            return Err(Failure {
-                exit: Exit::Interrupted,
-                message: format!(
-                    "interrupted; the guest may still let go of {name}: \
-                     the same command goes on with the wait"
-                ),
-            });
+    if args.dry_run {
+        let plans = machine.preview_detach(which, args.timeout).await?;
+        return plans::report(&plans, machine.client().traffic(), output);
+    }
+    let (names, mut held) = ask_agent(&args, &machine, monitor, &which).await?;
+    let which = match &names {
+        Some(names) => {
+            let free = names.iter().filter(|name| !held.contains_key(*name));
+            Which::Named(free.cloned().collect())
+        }
+        None => which,
+    };
+    let outcomes = if which == Which::Named(Vec::new()) {
+        Vec::new()
+    } else {
+        tokio::select! {
+            outcomes = machine.detach_all(which.clone(), args.timeout) => outcomes?,
+            never = progress::show(&machine, &which, args.timeout, output) => match never {},
+            signal = tokio::signal::ctrl_c() => {
+                signal?;
+                return Err(interrupted(&which));
+            }
         }
     };
-    let ended = match detached {
-        Ok(detached) => Ended::Detached(detached),
-        Err(Error::NoSuchDisk { .. }) if args.missing_ok => Ended::Missing,
-        Err(error) => return Err(error.into()),
-    };
-    report(&name, &args, &ended, machine.client().traffic(), output)
+    let order = names.unwrap_or_else(|| outcomes.iter().map(|(name, _)| name.clone()).collect());
+    let mut outcomes: HashMap<_, _> = outcomes.into_iter().collect();
+    let disks = order.into_iter().filter_map(|name| {
+        let outcome = match held.remove(&name) {
+            Some(error) => Err(error),
+            None => outcomes.remove(&name)?,
+        };
+        let ended = match outcome {
+            Ok(detached) => Ok(Ended::Detached(detached)),
+            Err(Error::NoSuchDisk { .. }) if args.missing_ok => Ok(Ended::Missing),
+            Err(error) => Err(Failure::from(error)),
+        };
+        Some(Disk { name, ended, timeout: args.timeout })
+    });
+    let is_single = !args.all && args.names.len() == 1;
+    report::print(disks.collect(), is_single, machine.client().traffic(), output)
 }
 
-/// How the command ends, unless it is an error.
-enum Ended {
-    Detached(Detached),
-    /// There is no such disk, and the user said that this is well.
-    Missing,
+fn which(args: &Detach) -> Result<Which, Failure> {
+    if args.all {
+        return Ok(Which::All);
+    }
+    let mut names = Vec::new();
+    for name in &args.names {
+        let name = DiskName::new(name).map_err(DiskError::from)?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(Which::Named(names))
 }
 
-async fn show_progress(
-    name: &DiskName,
-    timeout: Duration,
-    output: &Output,
-) -> std::convert::Infallible {
-    tokio::time::sleep(PROGRESS_AFTER).await;
-    let limit = timeout.as_secs_f32();
-    let text = format!("waiting for the guest to let go of {name} (at most {limit} s)");
-    let _line = output.progress(&text);
-    std::future::pending().await
-}
-
-fn report(
-    name: &DiskName,
+/// The names, where there was reason to find them out, and those that the guest uses.
+async fn ask_agent(
     args: &Detach,
-    ended: &Ended,
-    traffic: Traffic,
-    output: &Output,
-) -> Result<Exit, Failure> {
-    use Detached::{Pending, Refused, Removed};
-    let (result, exit, was_gone) = match ended {
-        Ended::Detached(Removed { was_gone }) => ("removed", Exit::Done, *was_gone),
-        Ended::Detached(Refused) => ("refused", Exit::Refused, false),
-        Ended::Detached(Pending) => ("pending", Exit::Pending, false),
-        Ended::Missing => ("missing", Exit::Done, true),
+    machine: &Machine,
+    monitor: &Monitor,
+    which: &Which,
+) -> Result<(Option<Vec<DiskName>>, HashMap<DiskName, Error>), Failure> {
+    let named = match which {
+        Which::Named(names) => Some(names.clone()),
+        Which::All => None,
     };
-    let report = Report { name: name.as_str(), result, was_gone, traffic };
-    output.result(&report, |out| match ended {
-        Ended::Detached(Removed { was_gone: false }) => {
-            writeln!(out, "{name} detached; its image is free {}", took(traffic))
-        }
-        Ended::Detached(Removed { was_gone: true }) => {
-            writeln!(out, "{name} had left the machine; its image is free now {}", took(traffic))
-        }
-        Ended::Detached(Refused) => {
-            writeln!(out, "the guest refused to let go of {name}; it is still attached")
-        }
-        Ended::Detached(Pending) => writeln!(
-            out,
-            "{name} is pending: the guest was asked to let go, and has not answered within {} s. \
-             It may be busy, paused, or without a system that listens; a reset of the guest lets go \
-             too. The same command goes on with the wait",
-            args.timeout.as_secs_f32()
-        ),
-        Ended::Missing => writeln!(out, "there is no disk called {name}; nothing to do"),
-    })?;
-    Ok(exit)
+    let Some(address) = args.agent.as_ref().filter(|_| !args.force) else {
+        return Ok((named, HashMap::new()));
+    };
+    let agent = monitor.agent(address).await?;
+    let told = machine.in_guest(&agent, which.clone()).await?;
+    let names = told.iter().map(|(name, _)| name.clone()).collect();
+    let held = told.into_iter().filter_map(|(name, error)| Some((name, error?)));
+    Ok((Some(names), held.collect()))
+}
+
+fn interrupted(which: &Which) -> Failure {
+    let what = progress::words(which);
+    let message = format!(
+        "interrupted; the guest may still let go of {what}: the same command goes on with the wait"
+    );
+    Failure { exit: Exit::Interrupted, message }
 }

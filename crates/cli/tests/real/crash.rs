@@ -13,7 +13,7 @@ use crate::run::{
 };
 
 /// Runs qplug through a proxy that kills it at this moment.
-fn killed(machine: &Machine, moment: Moment, arguments: &[&str]) {
+pub(crate) fn killed(machine: &Machine, moment: Moment, arguments: &[&str]) {
     let proxy = Proxy::start(&machine.folder().join("proxy"), &machine.qmp_path()).unwrap();
     let victim: Arc<Mutex<Option<Running>>> = Arc::default();
     // Held until the victim is there to be killed.

@@ -8,13 +8,23 @@
 //! | `detach.rs` | guests that are quick, slow, paused, or not there |
 //! | `refusals.rs` | what cannot be done, and that it leaves nothing behind |
 //! | `crash.rs` | qplug killed between two steps, and run again |
+//! | `many.rs` | many disks at once, and lists of them |
+//! | `options.rs` | what a disk can be told, as the machine has it then |
+//! | `dry_run.rs` | plans, which change nothing and are what is done then |
+//! | `trace.rs` | conversations written down, with no secret in them |
+//! | `guest.rs` | waiting for the guest, and asking its agent |
 //! | `monitor.rs` | addresses, monitors of all kinds, and the other commands |
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 mod crash;
 mod detach;
+mod dry_run;
+mod guest;
 mod journey;
+mod many;
 mod monitor;
+mod options;
 mod refusals;
 mod run;
+mod trace;

@@ -154,7 +154,7 @@ fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// All that a hotplug could leave behind: devices, nodes, and what uses them.
+/// All that a hotplug could leave behind: devices, nodes, objects and descriptors.
 pub(crate) fn state(machine: &mut Machine) -> Value {
     let path = json!({"path": "/machine/peripheral"});
     let devices = machine.oracle.demand("qom-list", path).unwrap();
@@ -169,5 +169,12 @@ pub(crate) fn state(machine: &mut Machine) -> Value {
         names.sort();
         names
     };
-    json!({"devices": names(&devices, "name"), "nodes": names(&nodes, "node-name")})
+    let objects = machine.oracle.demand("qom-list", json!({"path": "/objects"})).unwrap();
+    let descriptors = machine.oracle.demand("query-fdsets", json!({})).unwrap();
+    json!({
+        "devices": names(&devices, "name"),
+        "nodes": names(&nodes, "node-name"),
+        "objects": names(&objects, "name"),
+        "descriptors": descriptors,
+    })
 }

@@ -14,8 +14,7 @@ const THEIRS: &str = r##"[{"device": "ide0-cd0", "qdev": "/machine/unattached/de
     {"node-name": "#block126", "drv": "raw", "file": "/old.iso", "ro": true, "image": {"virtual-size": 1}}}]"##;
 const NODES: &str = r#"[{"node-name": "cd0.medium-a.format", "drv": "raw", "file": "/old.iso", "ro": true, "image": {"virtual-size": 1}},
     {"node-name": "cd0.medium-a.file", "drv": "file", "file": "/old.iso", "ro": true, "image": {"virtual-size": 1}}]"#;
-const LOCKED: &str =
-    "Device 'cd0' is locked and force was not specified, wait for tray to open and try again";
+const CLOSED: &str = "Tray of device 'cd0' is not open";
 
 fn new() -> Storage {
     Storage::of(Protocol::File("/new.iso".to_owned()), Format::raw())
@@ -97,8 +96,10 @@ fn the_old_medium_is_back_in_place_when_the_new_one_fails() {
 #[test]
 fn a_tray_that_the_guest_holds_is_waited_for() {
     let open = r#"{"device": "", "id": "cd0", "tray-open": true}"#;
-    let held = || Answer("blockdev-open-tray", "cd0", Err(LOCKED));
+    let asked = || step("blockdev-open-tray", "cd0");
+    let held = || Answer("blockdev-remove-medium", "cd0", Err(CLOSED));
     let steps = vec![
+        asked(),
         held(),
         Comes("DEVICE_TRAY_MOVED", r#"{"device": "", "id": "cd1", "tray-open": true}"#),
         Comes("DEVICE_TRAY_MOVED", open),
@@ -107,7 +108,17 @@ fn a_tray_that_the_guest_holds_is_waited_for() {
     ];
     let changed = change("cd0", Change::Eject, OURS, NODES, steps).unwrap();
     assert_eq!((changed.medium, changed.pending), (None, false));
-    let steps = vec![held(), At(30_000)];
+    // It lets go, and must be asked again.
+    let steps = vec![
+        asked(),
+        held(),
+        At(2000),
+        asked(),
+        step("blockdev-remove-medium", "cd0"),
+        step("blockdev-del", "cd0.medium-a.format"),
+    ];
+    assert!(!change("cd0", Change::Eject, OURS, NODES, steps).unwrap().pending);
+    let steps = vec![asked(), held(), At(30_000), step("blockdev-close-tray", "cd0")];
     let changed = change("cd0", Change::Eject, OURS, NODES, steps).unwrap();
     assert_eq!((changed.medium.as_deref(), changed.pending), (Some("/old.iso"), true));
 }

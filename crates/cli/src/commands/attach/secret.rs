@@ -1,0 +1,62 @@
+//! Passphrases and passwords: from files and from the environment, never from the command line,
+//! which every user of the host can read.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::failure::Failure;
+
+/// The longest secret, in bytes; nobody keeps one of a megabyte on purpose.
+const MAX_SECRET_BYTES: u64 = 1 << 20;
+
+/// Reads a secret from this file, else from this variable of the environment, if either is there. The
+/// end of the last line is no part of it.
+pub(super) fn read(file: Option<&Path>, variable: &str) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(path) = file else {
+        let value = std::env::var_os(variable).filter(|value| !value.is_empty());
+        return Ok(value.map(std::ffi::OsString::into_encoded_bytes));
+    };
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes)
+    } else {
+        let file = std::fs::File::open(path);
+        file.and_then(|file| file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes))
+    };
+    let refused = |why: String| Failure::usage(format!("{}: {why}", path.display()));
+    read.map_err(|error| refused(error.to_string()))?;
+    if bytes.len() as u64 > MAX_SECRET_BYTES {
+        return Err(refused(format!("a secret has at most {MAX_SECRET_BYTES} bytes")));
+    }
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    match bytes.is_empty() {
+        true => Err(refused("it is empty".to_owned())),
+        false => Ok(Some(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_line_is_no_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for (text, secret) in
+            [("hush", "hush"), ("hush\n", "hush"), ("a b\r\n", "a b"), ("\n\n", "\n")]
+        {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read(Some(&path), "").unwrap().as_deref(), Some(secret.as_bytes()));
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert!(read(Some(&path), "").unwrap_err().message.contains("empty"));
+        assert!(read(Some(&folder.path().join("none")), "").is_err());
+        assert!(read(None, "QPLUG_NO_SUCH_VARIABLE").unwrap().is_none());
+    }
+}
