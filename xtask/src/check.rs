@@ -31,8 +31,9 @@ const TOUCHES: &[Touch] = &[
             "qmp/src/blocking/connect.rs",
             "qmp/src/blocking/socket.rs",
             "qmp/src/server/listener.rs",
+            "cli/src/commands/sim.rs",
             // Only to tell whether an address is on this machine.
-            "cli/src/commands/attach/wish.rs",
+            "cli/src/commands.rs",
         ],
     },
     Touch {
@@ -46,6 +47,7 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands.rs",
             "cli/src/commands/attach/list.rs",
             "cli/src/commands/attach/secret.rs",
+            "cli/src/commands/sim/images.rs",
         ],
     },
     Touch {
@@ -69,6 +71,8 @@ const TOUCHES: &[Touch] = &[
             "qmp/src/server.rs",
             "hotplug/src/drive.rs",
             "cli/src/commands/detach/progress.rs",
+            "cli/src/commands/recover.rs",
+            "cli/src/commands/sim.rs",
         ],
     },
     Touch {
@@ -82,8 +86,9 @@ const TOUCHES: &[Touch] = &[
 const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("qmp", &["qplug-proto"]),
+    ("sim", &["qplug-proto"]),
     ("hotplug", &["qplug-proto", "qplug-qmp"]),
-    ("cli", &["qplug-hotplug", "qplug-qmp"]),
+    ("cli", &["qplug-hotplug", "qplug-qmp", "qplug-sim"]),
 ];
 
 /// Lists every breach.

@@ -3,10 +3,12 @@
 //! | file | owns |
 //! |---|---|
 //! | `args/attach.rs`, `args/detach.rs` | the words of these commands |
+//! | `args/change.rs` | the words of commands that change what is there |
 //! | `args/disk.rs` | the words that describe a disk, on the command line and in a list |
 //! | `args/word.rs` | how a word is read, wherever it stands |
 
 mod attach;
+mod change;
 mod detach;
 mod disk;
 mod word;
@@ -16,11 +18,16 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use qplug_qmp::Address;
+use qplug_sim::{Guest, Version as SimVersion};
 
 pub(crate) use attach::Attach;
+pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
 pub(crate) use disk::DiskWords;
 pub(crate) use word::amount;
+
+/// What every command takes.
+const ANY: &str = "Options of every command";
 
 /// Plug disks into running QEMU machines, and pull them out again.
 ///
@@ -31,29 +38,29 @@ pub(crate) use word::amount;
 pub(crate) struct Args {
     /// The machine's QMP monitor: PATH, unix:PATH, unix:@ABSTRACT, tcp:HOST:PORT, tls:HOST:PORT,
     /// vsock:CID:PORT, fd:NUMBER, exec:COMMAND, or listen: before a unix: or tcp: one.
-    #[arg(long, short, global = true, env = "QPLUG_SOCKET", value_name = "ADDRESS")]
+    #[arg(long, short, global = true, help_heading = ANY, env = "QPLUG_SOCKET", value_name = "ADDRESS")]
     pub(crate) socket: Option<Address>,
 
     /// Print JSON, for programs (docs/json.md has the shapes).
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = ANY)]
     pub(crate) json: bool,
 
     /// Say on stderr what is sent and what comes back, and how much was sent in all.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = ANY)]
     pub(crate) verbose: bool,
 
     /// How long to wait for the monitor to answer, in seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, global = true, help_heading = ANY, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) connect_timeout: Duration,
 
     /// The certificates for a tls: address: ca-cert.pem, and client-cert.pem with client-key.pem
     /// where the server asks for one, as for QEMU's tls-creds-x509.
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, help_heading = ANY, value_name = "FOLDER")]
     pub(crate) tls_creds: Option<PathBuf>,
 
     /// Write the conversation with the monitor down, as a transcript that can be replayed. Secrets
     /// are blotted out.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = ANY, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -68,6 +75,19 @@ pub(crate) enum Command {
     /// Pull disks out: wait until the guest has let go and the images are closed.
     #[command(after_help = detach::EXAMPLES)]
     Detach(Detach),
+    /// Put a medium into an empty CD or floppy drive.
+    Insert(Insert),
+    /// Put a medium into a drive, in place of what is in it. The old one is back in place when the
+    /// new one fails.
+    Swap(Insert),
+    /// Take the medium out of a drive.
+    Eject(Eject),
+    /// Give a disk another size while the guest uses it.
+    Resize(Resize),
+    /// Limit the speed of a disk, or of a group of disks, while the guest uses it.
+    Throttle(Throttle),
+    /// Finish what is half done: images that crashes left open, and detaches that are pending.
+    Recover(Recover),
     /// List the machine's disks.
     List,
     /// List what can be plugged where.
@@ -82,6 +102,10 @@ pub(crate) enum Command {
     Hmp(Hmp),
     /// Follow the machine's events until interrupted.
     Events,
+    /// Be a machine that is not there: no QEMU and no guest, at the path of --socket, for one client
+    /// after the other.
+    #[command(after_help = SIM_HELP)]
+    Sim(SimArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -107,6 +131,44 @@ pub(crate) struct Hmp {
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command_line: Vec<String>,
 }
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SimArgs {
+    /// The board: q35 or pc.
+    #[arg(long, default_value = "q35", value_parser = ["q35", "pc"])]
+    pub(crate) machine: String,
+
+    /// How many root ports a q35 has: rp0, rp1 and so on.
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u8).range(0..=24))]
+    pub(crate) ports: u8,
+
+    /// Ports ask the guest themselves, and not ACPI: 6 seconds to unplug.
+    #[arg(long)]
+    pub(crate) native_hotplug: bool,
+
+    /// The guest: quick, slow:2s, busy:3s, paused, dead, booting:10s, pulls-out:5s or rejects.
+    #[arg(long, default_value = "quick")]
+    pub(crate) guest: Guest,
+
+    /// The machine never ran.
+    #[arg(long)]
+    pub(crate) halted: bool,
+
+    /// The QEMU to imitate: 7.2 or 10.0.
+    #[arg(long, value_name = "VERSION", default_value = "10.0")]
+    pub(crate) qemu: SimVersion,
+
+    /// What goes wrong, a fault a line (docs/simulator.md has the forms).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) faults: Option<PathBuf>,
+}
+
+const SIM_HELP: &str = "\
+Examples:
+  qplug --socket /tmp/x sim &
+  qplug --socket /tmp/x sim --machine pc --guest slow:2s --faults faults.txt &
+
+Images are looked up in the file system, for their size and header, and never changed.";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,12 +1,16 @@
 //! One file a command: from its arguments to its outcome.
 
 mod attach;
+mod change;
 mod detach;
 mod events;
 mod exec;
 mod list;
+mod media;
 mod plans;
 mod ports;
+mod recover;
+mod sim;
 mod status;
 
 use std::fs::OpenOptions;
@@ -14,11 +18,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use qplug_hotplug::Machine;
+use qplug_hotplug::{Limits, Machine};
 use qplug_qmp::{Address, Agent, Client, Options, TlsFolder, Trace, Traffic};
 use serde::Serialize;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, amount};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, dim};
 
@@ -28,6 +32,9 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Failure::usage("which machine? Give its monitor with --socket, or in QPLUG_SOCKET")
     })?;
     let tls = args.tls_creds.map(TlsFolder);
+    if let Command::Sim(args) = args.command {
+        return sim::run(args, &address, output).await;
+    }
     let trace = args.trace.map(|path| trace_to(&path)).transpose()?;
     let monitor = Monitor { address, connect_timeout: args.connect_timeout, tls, trace };
     let outcome = run_command(args.command, &monitor, output).await;
@@ -53,12 +60,20 @@ async fn run_command(
     match command {
         Command::Attach(args) => attach::run(*args, monitor, output).await,
         Command::Detach(args) => detach::run(args, monitor, output).await,
+        Command::Insert(args) => media::insert(args, false, monitor, output).await,
+        Command::Swap(args) => media::insert(args, true, monitor, output).await,
+        Command::Eject(args) => media::eject(args, monitor, output).await,
+        Command::Resize(args) => change::resize(args, monitor, output).await,
+        Command::Throttle(args) => change::throttle(args, monitor, output).await,
+        Command::Recover(args) => recover::run(args, monitor, output).await,
         Command::List => list::run(monitor, output).await,
         Command::Ports => ports::run(monitor, output).await,
         Command::Status => status::run(monitor, output).await,
         Command::Exec(args) => exec::run(args, monitor, output).await,
         Command::Hmp(args) => exec::run_hmp(args, monitor, output).await,
         Command::Events => events::run(monitor, output).await,
+        // Served before, with no monitor to connect to.
+        Command::Sim(_) => Ok(Exit::Done),
     }
 }
 
@@ -97,6 +112,30 @@ impl Monitor {
     async fn machine(&self) -> Result<Machine, Failure> {
         Ok(Machine::new(self.connect().await?))
     }
+}
+
+/// Whether QEMU runs on another machine, so that its files are not here.
+fn is_elsewhere(address: &Address) -> bool {
+    let (Address::Tcp { host, .. } | Address::Tls { host, .. }) = address else {
+        return matches!(address, Address::Vsock { .. });
+    };
+    let ip = host.parse::<std::net::IpAddr>();
+    host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Limits to a disk's speed, each as KEY=VALUE, several in one text with commas between them.
+fn limits(texts: &[String]) -> Result<Limits, Failure> {
+    let mut limits = Limits::new();
+    for text in texts.iter().flat_map(|text| text.split(',')) {
+        let pair = text.split_once('=');
+        let (key, value) =
+            pair.ok_or_else(|| Failure::usage(format!("limit {text:?}: give KEY=VALUE")))?;
+        let value = amount(value).map_err(Failure::usage)?;
+        if limits.insert(key.to_owned(), value.into()).is_some() {
+            return Err(Failure::usage(format!("the limit {key} is given twice")));
+        }
+    }
+    Ok(limits)
 }
 
 /// A result, and what it took: QEMU reads its monitor slowly, so commands and bytes are time.

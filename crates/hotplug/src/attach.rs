@@ -287,10 +287,10 @@ impl Attach {
             name: disk.name.to_string(),
             bus,
             serial: disk.serial.as_str().to_owned(),
-            guest_path: bus.guest_path(disk.serial.as_str()),
+            guest_path: bus.guest_path(disk.serial.as_str(), disk.device.wwn),
             port: port.map(ToString::to_string),
-            image: disk.storage.label().to_owned(),
-            format: disk.storage.format.to_string(),
+            image: disk.storage.label(),
+            format: disk.storage.format(),
             read_only: disk.read_only,
             already,
         }

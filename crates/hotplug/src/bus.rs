@@ -75,25 +75,41 @@ impl Bus {
         NAMES.iter().find(|(_, bus)| *bus == self).map_or("", |(name, _)| name)
     }
 
-    /// How long a serial may be, in bytes. QEMU cuts a longer one without a word (virtio-blk:
-    /// `VIRTIO_BLK_ID_BYTES`), or refuses it when it is too late to choose.
+    /// How long a serial may be, in bytes. QEMU cuts a longer one without a word (virtio-blk's
+    /// `VIRTIO_BLK_ID_BYTES`, the serial field of NVMe's identify data, SCSI's unit serial page), or
+    /// refuses it: 10.0 takes 36 bytes for SCSI, and 20 where they have to do for the device
+    /// identification page too. A scsi-hd gets that in a property of its own, see
+    /// [`Bus::device_id`]; a usb-storage has no such property.
     #[must_use]
     pub fn max_serial_bytes(self) -> usize {
         match self {
-            Self::VirtioBlk | Self::Nvme => 20,
-            Self::VirtioScsi | Self::UsbStorage | Self::UsbUas => 36,
+            Self::VirtioBlk | Self::Nvme | Self::UsbStorage => 20,
+            Self::VirtioScsi | Self::UsbUas => 36,
         }
     }
 
+    /// The `device_id` of a scsi-hd whose serial is too long to be one by default: QEMU 7.2 takes
+    /// its first 20 bytes, which makes two disks one for udev, and 10.0 refuses it
+    /// (`scsi_realize` in `hw/scsi/scsi-disk.c`).
+    pub(crate) fn device_id(self, serial: &str) -> Option<&str> {
+        const DEFAULT_BYTES: usize = 20;
+        let is_scsi = matches!(self, Self::VirtioScsi | Self::UsbUas);
+        (is_scsi && serial.len() > DEFAULT_BYTES).then_some(serial)
+    }
+
     /// Where a Linux guest with udev finds the disk (systemd's `60-persistent-storage.rules`, with
-    /// QEMU's own vendor and model names).
+    /// QEMU's own vendor and model names). A World Wide Name stands in for the serial of a SCSI
+    /// disk; a USB one is known by the serial of its USB device.
     #[must_use]
-    pub fn guest_path(self, serial: &str) -> String {
-        let name = match self {
-            Self::VirtioBlk => format!("virtio-{serial}"),
-            Self::Nvme => format!("nvme-QEMU_NVMe_Ctrl_{serial}"),
-            Self::VirtioScsi => format!("scsi-0QEMU_QEMU_HARDDISK_{serial}"),
-            Self::UsbStorage | Self::UsbUas => format!("usb-QEMU_QEMU_HARDDISK_{serial}-0:0"),
+    pub fn guest_path(self, serial: &str, wwn: Option<u64>) -> String {
+        let name = match (self, wwn) {
+            (Self::VirtioBlk, _) => format!("virtio-{serial}"),
+            (Self::Nvme, _) => format!("nvme-QEMU_NVMe_Ctrl_{serial}"),
+            (Self::VirtioScsi, Some(wwn)) => format!("wwn-0x{wwn:016x}"),
+            (Self::VirtioScsi, None) => format!("scsi-0QEMU_QEMU_HARDDISK_{serial}"),
+            (Self::UsbStorage | Self::UsbUas, _) => {
+                format!("usb-QEMU_QEMU_HARDDISK_{serial}-0:0")
+            }
         };
         format!("/dev/disk/by-id/{name}")
     }
@@ -160,5 +176,22 @@ mod tests {
         }
         let error = "scsi".parse::<Bus>().unwrap_err().to_string();
         assert!(error.contains("virtio-scsi"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_is_found_by_what_its_bus_shows_of_it() {
+        let path = |bus: Bus, wwn| bus.guest_path("data", wwn);
+        let wwn = Some(0x0000_c500_15ea_71aa);
+        assert_eq!(path(Bus::VirtioBlk, None), "/dev/disk/by-id/virtio-data");
+        assert_eq!(path(Bus::VirtioScsi, wwn), "/dev/disk/by-id/wwn-0x0000c50015ea71aa");
+        assert_eq!(path(Bus::UsbUas, wwn), path(Bus::UsbStorage, None));
+    }
+
+    #[test]
+    fn a_long_serial_is_told_twice_where_the_device_can_be_told() {
+        let long = "x".repeat(21);
+        assert_eq!(Bus::VirtioScsi.device_id(&long), Some(long.as_str()));
+        assert_eq!(Bus::VirtioScsi.device_id(&long[..20]), None);
+        assert_eq!(Bus::Nvme.device_id(&long), None);
     }
 }

@@ -183,31 +183,21 @@ pub(crate) fn query_serial(name: &DiskName) -> Command {
     Command::with("qom-get", json!({"path": path, "property": "serial"}))
 }
 
-/// Whether a root port takes devices while the machine runs.
-pub(crate) fn query_hotplug(port: &str) -> Command {
-    let path = format!("/machine/peripheral/{port}");
-    Command::with("qom-get", json!({"path": path, "property": "hotplug"}))
+/// The children and links of what is at this QOM path: for a bus, what sits on it, also where no
+/// firmware has numbered the buses.
+pub(crate) fn query_children(path: &str) -> Command {
+    Command::with("qom-list", json!({"path": path}))
 }
 
-/// The properties of a root port's bus, among them what sits on it, also where no firmware has
-/// numbered the buses.
-pub(crate) fn query_bus(port: &str) -> Command {
-    Command::with("qom-list", json!({"path": bus_path(port)}))
+/// A property of what is at this QOM path.
+pub(crate) fn query_property(path: &str, property: &str) -> Command {
+    Command::with("qom-get", json!({"path": path, "property": property}))
 }
 
-/// The QOM path of the device that is this child of a root port's bus.
-pub(crate) fn query_occupant(port: &str, child: &str) -> Command {
-    Command::with("qom-get", json!({"path": bus_path(port), "property": child}))
-}
-
-/// The QOM path of what plugs devices into a root port, and asks the guest to let go of them.
+/// The QOM path of what plugs devices into a root port, and asks the guest to let go of them. The
+/// port's bus is a child of it, and has its name.
 pub(crate) fn query_plugger(port: &str) -> Command {
-    query_occupant(port, "hotplug-handler")
-}
-
-/// A root port's bus is a child of it, and has its name.
-fn bus_path(port: &str) -> String {
-    format!("/machine/peripheral/{port}/{port}")
+    query_property(&format!("/machine/peripheral/{port}/{port}"), "hotplug-handler")
 }
 
 /// The machine's type, such as `pc-q35-7.2-machine`.

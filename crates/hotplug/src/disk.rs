@@ -7,7 +7,7 @@ use crate::format::Format;
 use crate::image::{self, ImageError};
 use crate::name::{DiskName, NameError, Serial};
 use crate::options::{Access, DeviceOptions, OptionError};
-use crate::storage::{Protocol, Storage};
+use crate::storage::{LocationError, Protocol, Storage};
 use crate::throttle::{self, LimitError, Throttle};
 
 /// A disk to attach: an image, and what the guest and the machine shall call it.
@@ -50,6 +50,9 @@ pub enum DiskError {
     /// The image.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The text that says where the image is.
+    #[error(transparent)]
+    Location(#[from] LocationError),
     /// An option.
     #[error(transparent)]
     Option(#[from] OptionError),
@@ -128,6 +131,7 @@ impl Disk {
     pub fn check(&self) -> Result<(), DiskError> {
         self.access.check()?;
         self.device.check()?;
+        self.storage.check(self.read_only, &self.access, self.device.logical_block_size)?;
         if let Some(throttle) = &self.throttle {
             throttle::check(&throttle.limits)?;
         }
@@ -138,11 +142,12 @@ impl Disk {
         Ok(())
     }
 
-    /// Checks the options that only some buses have.
+    /// Checks the options that only some buses have (`device-list-properties`, QEMU 7.2 and 10.0).
     pub(crate) fn check_on(&self, bus: Bus) -> Result<(), OptionError> {
         let queues = self.device.queues.is_some() && !bus.is_pci();
         let iothread = self.iothread.is_some() && bus != Bus::VirtioBlk;
-        let wwn = self.device.wwn.is_some() && matches!(bus, Bus::VirtioBlk | Bus::Nvme);
+        let has_wwn = matches!(bus, Bus::VirtioScsi | Bus::UsbUas);
+        let wwn = self.device.wwn.is_some() && !has_wwn;
         let policy = self.device.read_error.is_some() || self.device.write_error.is_some();
         let missing = [
             (queues, "queues"),
@@ -185,7 +190,7 @@ impl DiskBuilder {
     /// # Errors
     /// See [`ImageError`]; or the serial cannot be one.
     pub fn image(self, path: impl AsRef<Path>) -> Result<Disk, DiskError> {
-        let storage = image::inspect(path.as_ref(), self.format.clone())?;
+        let storage = Storage::path(path.as_ref()).format(self.format.clone()).look()?;
         self.storage(storage)
     }
 
@@ -200,10 +205,11 @@ impl DiskBuilder {
             return Err(ImageError::Unseen { path }.into());
         };
         let protocol = Protocol::File(image::remote_path(path)?);
-        self.storage(Storage { protocol, format })
+        self.storage(Storage::of(protocol, format))
     }
 
-    /// Where the disk's bytes are.
+    /// Where the disk's bytes are. The disk is read-only when that was looked at as what is only
+    /// read; a format given to this builder does not count.
     ///
     /// # Errors
     /// When the serial cannot be one.
@@ -213,8 +219,8 @@ impl DiskBuilder {
             serial: Serial::new(serial, self.bus.unwrap_or(Bus::VirtioBlk))?,
             name: self.name,
             bus: self.bus,
+            read_only: storage.read_only,
             storage,
-            read_only: false,
             port: None,
             access: Access::default(),
             device: DeviceOptions::default(),

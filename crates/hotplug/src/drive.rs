@@ -8,6 +8,7 @@ use std::time::Instant;
 use qplug_qmp::{Agent, Client, Error, Event, Events, EventsError, Submitted};
 
 use crate::agent::GuestView;
+use crate::command::{Command, Descriptor};
 use crate::error::Error as OperationError;
 use crate::operation::{Answer, Operation};
 
@@ -20,7 +21,7 @@ pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O:
     let mut lost = None;
     loop {
         while let Some(command) = operation.poll_transmit() {
-            sent.push_back(client.submit(command.name, command.arguments.as_ref()));
+            sent.push_back(submit(client, command));
         }
         if let Some(outcome) = operation.poll_outcome() {
             return outcome;
@@ -48,6 +49,17 @@ pub(crate) async fn drive<O: Operation>(client: &Client, mut operation: O) -> O:
             },
             answer = next_answer(&mut sent) => operation.handle_answer(answer, now()),
             () = sleep_until(timeout) => operation.handle_timeout(now()),
+        }
+    }
+}
+
+fn submit(client: &Client, command: Command) -> Submitted<'static> {
+    let arguments = command.arguments.as_ref();
+    match command.descriptor {
+        None => client.submit(command.name, arguments),
+        Some(Descriptor(descriptor)) => {
+            let duplicate = descriptor.try_clone().into_iter().collect();
+            client.submit_with_fds(command.name, arguments, duplicate)
         }
     }
 }

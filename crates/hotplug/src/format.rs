@@ -66,6 +66,12 @@ impl Format {
         Self("qcow2".to_owned())
     }
 
+    /// Linux's way of encrypting disks.
+    #[must_use]
+    pub fn luks() -> Self {
+        Self("luks".to_owned())
+    }
+
     /// QEMU's word for the format's driver.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -117,11 +123,12 @@ fn of_qcow_header(header: &[u8]) -> Result<Format, Distrust> {
         [0, 0, 0, 3] => number(72)?,
         _ => return Err(damaged()),
     };
-    if number(8)? != 0 {
-        return Err(Distrust::BackingFile(Format::qcow2()));
-    }
+    // First: a backing file that is given in place of the header's makes up for the other only.
     if incompatible_features & EXTERNAL_DATA_FILE != 0 {
         return Err(Distrust::DataFile(Format::qcow2()));
+    }
+    if number(8)? != 0 {
+        return Err(Distrust::BackingFile(Format::qcow2()));
     }
     Ok(Format::qcow2())
 }

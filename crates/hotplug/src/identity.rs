@@ -25,7 +25,7 @@ pub(crate) struct Identity {
 impl Identity {
     /// The serial as udev has it: what follows the bus in the disk's path.
     pub(crate) fn udev_serial(&self) -> Option<String> {
-        let path = self.bus?.guest_path(self.serial.as_deref()?);
+        let path = self.bus?.guest_path(self.serial.as_deref()?, None);
         let (_, serial) = path.rsplit('/').next()?.split_once('-')?;
         Some(serial.to_owned())
     }

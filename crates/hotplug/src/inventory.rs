@@ -21,7 +21,7 @@ pub(crate) use other::{Drivers, Fdsets, Migration};
 pub use pci::Board;
 pub(crate) use pci::{Occupancy, Pci};
 pub use port::Port;
-pub(crate) use qom::{Devices, Objects};
+pub(crate) use qom::{Devices, Objects, device_path};
 pub(crate) use users::{Exports, Graph, Jobs};
 
 /// Whether `path` is the QOM path of this device, or of a part of it: virtio-blk's disk is said to

@@ -6,19 +6,22 @@
 //! ```
 //!
 //! All of it is pure but [`Machine`], which moves an operation over a connection, and
-//! [`DiskBuilder::image`], which looks at the image.
+//! [`StorageBuilder::look`], which looks at the image.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `name.rs` | what a disk may be called, and what it is called in the machine |
-//! | `disk.rs`, `image.rs`, `format.rs` | the disk that is wanted: its image, and what its header may be believed |
-//! | `inventory.rs` | the machine as its answers show it |
+//! | `disk.rs`, `options.rs`, `throttle.rs` | the disk that is wanted |
+//! | `bus.rs`, `places.rs`, `spares.rs` | what a bus makes of a disk, where there is room, and what else to try |
+//! | `storage.rs`, `image.rs`, `format.rs`, `secret.rs` | what QEMU is to open, what a header may be believed, and who has it open |
+//! | `observe.rs`, `inventory.rs` | the queries, and the machine as their answers show it |
 //! | `command.rs`, `texts.rs` | the QMP commands given, and the table of QEMU's error texts |
-//! | `plan.rs`, `run.rs` | what to do, each step with its undo |
-//! | `attach.rs`, `detach.rs`, `list.rs`, `ports.rs`, `status.rs` | the operations |
-//! | `preview.rs` | what an attach or a detach would do |
-//! | `wait.rs`, `native.rs` | whether the guest uses a disk, and whether its port is a slow one |
-//! | `agent.rs`, `identity.rs` | what a guest's agent says of a disk, and how it is found there |
+//! | `plan.rs`, `steps.rs`, `step.rs`, `run.rs` | an attach's steps, each with its undo, and carrying them out |
+//! | `departure.rs`, `leaving.rs`, `crowd.rs` | what must go with a disk, how one leaves, how many leave together |
+//! | `attach.rs`, `detach.rs`, `recover.rs`, `preview.rs` | the operations on disks |
+//! | `media.rs`, `resize.rs`, `throttling.rs` | the operations on what is there |
+//! | `agent.rs`, `wait.rs`, `identity.rs`, `native.rs` | the guest's side: what it uses, and whether it has looked |
+//! | `list.rs`, `ports.rs`, `status.rs` | what there is, for people and programs |
 //! | `operation.rs`, `drive.rs` | what operations have in common, and what moves them |
 //! | `error.rs` | what can go wrong, and in which state it leaves the machine |
 
@@ -52,6 +55,7 @@ mod preview;
 mod recover;
 mod resize;
 mod run;
+mod secret;
 mod spares;
 mod status;
 mod step;
@@ -83,8 +87,9 @@ pub use ports::{ListPorts, ListedPort, PortKind, PortState, Ports};
 pub use preview::{Planned, PlannedStep, Plans, Preview};
 pub use recover::{Recover, Recovered};
 pub use resize::{Resize, Resized, Size};
+pub use secret::Secret;
 pub use status::{AskStatus, Status};
-pub use storage::Storage;
+pub use storage::{LocationError, Storage, StorageBuilder};
 pub use texts::Meaning;
 pub use throttle::{LimitError, Limits, Throttle};
 pub use throttling::{Limited, SetLimits, Throttled};

@@ -1,15 +1,16 @@
 //! Listing the disks of a machine: those that qplug made, whole or half, and all others.
 
-use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::command::{self, Command};
+use crate::bus::Bus;
+use crate::command::Command;
 use crate::error::Error;
-use crate::inventory::{Blocks, Node, Nodes, Pci};
+use crate::inventory::{Blocks, DeviceDisk, Node, Nodes, Port, device_of_qom_path, device_path};
 use crate::name::DiskName;
-use crate::operation::{Answer, Operation, decode, decode_optional};
+use crate::observe::{Look, Observed, Observer};
+use crate::operation::{Answer, Operation};
 
 /// A disk of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,6 +19,8 @@ pub struct ListedDisk {
     pub name: String,
     /// What qplug knows it for.
     pub state: DiskState,
+    /// The bus that it is on; only for disks that qplug made.
+    pub bus: Option<Bus>,
     /// The serial that the guest sees, where the device has one.
     pub serial: Option<String>,
     /// Where a Linux guest with udev finds the disk; only for disks that qplug made.
@@ -43,6 +46,9 @@ pub enum DiskState {
     /// The image is open and no device uses it: an attach or a detach ended early. Running the
     /// command again finishes it.
     HalfDone,
+    /// The guest was asked to let go of it, and had not answered when the detach gave up waiting.
+    /// Running the detach again goes on with it.
+    Pending,
     /// Not made by qplug, and never touched by it.
     Foreign,
 }
@@ -50,114 +56,151 @@ pub enum DiskState {
 /// A listing under way.
 #[derive(Debug)]
 pub struct List {
-    outbox: VecDeque<Command>,
-    looks: VecDeque<Look>,
-    pci: Pci,
-    nodes: Nodes,
-    blocks: Blocks,
-    serials: HashMap<DiskName, String>,
+    observer: Observer,
+    /// Whether the devices of disks were asked, which comes second.
+    closer: bool,
     outcome: Option<Result<Vec<ListedDisk>, Error>>,
 }
 
-#[derive(Debug)]
-enum Look {
-    Pci,
-    Nodes,
-    Blocks,
-    Serial(DiskName),
-}
+/// The property of a device that leads to the bus it is on.
+const PARENT: &str = "parent_bus";
+
+/// The property of a SCSI disk that guests know it by, 0 for none.
+const WWN: &str = "wwn";
 
 impl List {
     /// A listing of all disks.
     #[must_use]
     pub fn new() -> Self {
-        let queries = [command::query_pci(), command::query_nodes(), command::query_block()];
-        Self {
-            outbox: queries.into(),
-            looks: [Look::Pci, Look::Nodes, Look::Blocks].into(),
-            pci: Pci::default(),
-            nodes: Nodes::default(),
-            blocks: Blocks::default(),
-            serials: HashMap::new(),
-            outcome: None,
-        }
+        let mut observer = Observer::default();
+        observer.look([Look::Pci, Look::Nodes, Look::Blocks, Look::Objects, Look::Devices]);
+        Self { observer, closer: false, outcome: None }
     }
 
-    fn handle_look(&mut self, look: Look, answer: Answer) -> Result<(), Error> {
-        match look {
-            Look::Pci => self.pci = decode(&command::query_pci(), answer)?,
-            Look::Nodes => self.nodes = decode(&command::query_nodes(), answer)?,
-            Look::Blocks => {
-                self.blocks = decode(&command::query_block(), answer)?;
-                self.ask_for_serials();
-            }
-            // A disk that left in the meantime has none, which is no reason to fail.
-            Look::Serial(name) => {
-                if let Some(serial) = decode_optional(&command::query_serial(&name), answer)? {
-                    self.serials.insert(name, serial);
-                }
+    fn go_on(&mut self) {
+        while self.observer.is_done() && self.outcome.is_none() {
+            let observed = &self.observer.observed;
+            if self.closer {
+                self.outcome = Some(Ok(disks(observed)));
+            } else {
+                self.closer = true;
+                self.observer.look(closer_looks(observed));
             }
         }
-        if self.looks.is_empty() {
-            self.outcome = Some(Ok(self.disks()));
-        }
-        Ok(())
     }
+}
 
-    fn ask_for_serials(&mut self) {
-        let ids = self.blocks.devices().filter_map(|disk| self.our_disk(disk.id));
-        let names: Vec<DiskName> = ids.map(|(name, _)| name).collect();
-        for name in names {
-            self.outbox.push_back(command::query_serial(&name));
-            self.looks.push_back(Look::Serial(name));
+/// What to ask of each disk that qplug made.
+fn closer_looks(observed: &Observed) -> Vec<Look> {
+    let mut looks = Vec::new();
+    let ours = devices(observed).filter_map(|disk| our_disk(observed, disk.id));
+    for (name, _) in ours {
+        let bus = observed.bus_of(&name);
+        if bus == Some(Bus::VirtioScsi) {
+            looks.push(Look::Property(device_path(name.as_str()), WWN));
         }
+        if port_in_pci(observed, name.as_str()).is_none() {
+            looks.push(Look::Property(plugged_device(&name, bus), PARENT));
+        }
+        looks.push(Look::Serial(name));
     }
+    looks
+}
 
-    fn disks(&self) -> Vec<ListedDisk> {
-        let mut listed = Vec::new();
-        for disk in self.blocks.devices() {
-            listed.push(match self.our_disk(disk.id) {
-                Some((name, node)) => {
-                    let serial = self.serials.get(&name).cloned();
-                    self.listed(disk.id, DiskState::Attached, serial, Some(node))
-                }
-                None => self.listed(disk.id, DiskState::Foreign, None, disk.node),
-            });
+/// The path of the device that is in the port: usb-uas has the disk inside.
+fn plugged_device(name: &DiskName, bus: Option<Bus>) -> String {
+    match bus {
+        Some(Bus::UsbUas) => device_path(&name.uas()),
+        _ => device_path(name.as_str()),
+    }
+}
+
+fn devices(observed: &Observed) -> impl Iterator<Item = DeviceDisk<'_>> {
+    observed.blocks.iter().flat_map(Blocks::devices)
+}
+
+/// The disk of this name, if the device has the name and our node is there. The device may hold
+/// another node: a block job puts a filter over ours.
+fn our_disk<'a>(observed: &'a Observed, id: &str) -> Option<(DiskName, &'a Node)> {
+    let name = DiskName::new(id).ok()?;
+    let node = observed.nodes.as_ref()?.format_node(&name)?;
+    Some((name, node))
+}
+
+fn port_in_pci(observed: &Observed, id: &str) -> Option<Port> {
+    observed.pci.as_ref()?.port_of(id)
+}
+
+/// The name of the port that holds our disk.
+fn port(observed: &Observed, name: &DiskName, bus: Option<Bus>) -> Option<String> {
+    if let Some(port) = port_in_pci(observed, name.as_str()) {
+        return Some(port.to_string());
+    }
+    let path = observed.text(&plugged_device(name, bus), PARENT)?;
+    let device = device_of_qom_path(path);
+    match bus? {
+        Bus::VirtioBlk if device.is_none() => Some(Port::ChannelSubsystem.to_string()),
+        // Behind a bridge that no firmware has numbered, the slot is not known.
+        Bus::VirtioBlk | Bus::Nvme => {
+            let is_port =
+                |id: &&str| observed.devices.as_ref().is_some_and(|it| it.is_root_port(id));
+            device.filter(is_port).map(ToOwned::to_owned)
         }
-        for (name, node) in self.nodes.disks() {
-            if self.blocks.device(name.as_str()).is_none() {
-                listed.push(self.listed(name.as_str(), DiskState::HalfDone, None, Some(node)));
+        Bus::VirtioScsi => device.map(ToOwned::to_owned),
+        Bus::UsbStorage | Bus::UsbUas => path.rsplit('/').next().map(ToOwned::to_owned),
+    }
+}
+
+fn disks(observed: &Observed) -> Vec<ListedDisk> {
+    let mut listed = Vec::new();
+    for disk in devices(observed) {
+        listed.push(match our_disk(observed, disk.id) {
+            Some((name, node)) => attached(observed, &name, node),
+            None => {
+                let port = port_in_pci(observed, disk.id).map(|port| port.to_string());
+                ListedDisk { port, ..over(disk.id, DiskState::Foreign, disk.node) }
             }
-        }
-        listed
+        });
     }
-
-    /// The disk of this name, if the device has the name and our node is there. The device may hold
-    /// another node: a block job puts a filter over ours.
-    fn our_disk(&self, id: &str) -> Option<(DiskName, &Node)> {
-        let name = DiskName::new(id).ok()?;
-        let node = self.nodes.format_node(&name)?;
-        Some((name, node))
-    }
-
-    fn listed(
-        &self,
-        id: &str,
-        state: DiskState,
-        serial: Option<String>,
-        node: Option<&Node>,
-    ) -> ListedDisk {
-        ListedDisk {
-            name: id.to_owned(),
-            state,
-            guest_path: serial.as_deref().map(|it| crate::Bus::VirtioBlk.guest_path(it)),
-            serial,
-            port: self.pci.port_of(id).map(|port| port.to_string()),
-            image: node.map(|node| node.path.clone()),
-            format: node.map(|node| node.driver.clone()),
-            bytes: node.map(Node::bytes),
-            read_only: node.map(|node| node.read_only),
+    for (name, node) in observed.nodes.iter().flat_map(Nodes::disks) {
+        let blocks = observed.blocks.as_ref();
+        if blocks.is_none_or(|blocks| blocks.device(name.as_str()).is_none()) {
+            listed.push(over(name.as_str(), DiskState::HalfDone, Some(node)));
         }
+    }
+    listed
+}
+
+fn attached(observed: &Observed, name: &DiskName, node: &Node) -> ListedDisk {
+    let is_pending = observed.objects.as_ref().is_some_and(|it| it.has(&name.pending()));
+    let state = if is_pending { DiskState::Pending } else { DiskState::Attached };
+    let bus = observed.bus_of(name);
+    let serial = observed.serials.get(name).cloned().flatten();
+    let wwn = observed.properties.get(&(device_path(name.as_str()), WWN));
+    let wwn = wwn.and_then(serde_json::Value::as_u64).filter(|wwn| *wwn != 0);
+    let path = |serial: &String| bus.map(|bus| bus.guest_path(serial, wwn));
+    ListedDisk {
+        bus,
+        guest_path: serial.as_ref().and_then(path),
+        serial,
+        port: port(observed, name, bus),
+        ..over(name.as_str(), state, Some(node))
+    }
+}
+
+/// A disk over this node, without what its device tells.
+fn over(id: &str, state: DiskState, node: Option<&Node>) -> ListedDisk {
+    ListedDisk {
+        name: id.to_owned(),
+        state,
+        bus: None,
+        serial: None,
+        guest_path: None,
+        port: None,
+        image: node.map(|node| node.path.clone()),
+        format: node.map(|node| node.driver.clone()),
+        bytes: node.map(Node::bytes),
+        read_only: node.map(|node| node.read_only),
     }
 }
 
@@ -171,13 +214,13 @@ impl Operation for List {
     type Outcome = Result<Vec<ListedDisk>, Error>;
 
     fn poll_transmit(&mut self) -> Option<Command> {
-        self.outbox.pop_front()
+        self.observer.poll_transmit()
     }
 
     fn handle_answer(&mut self, answer: Answer, _now: Instant) {
-        let Some(look) = self.looks.pop_front() else { return };
-        if let Err(error) = self.handle_look(look, answer) {
-            self.outcome = Some(Err(error));
+        match self.observer.handle_answer(answer) {
+            Ok(()) => self.go_on(),
+            Err(error) => self.outcome = Some(Err(error)),
         }
     }
 

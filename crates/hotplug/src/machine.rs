@@ -7,10 +7,11 @@ use qplug_qmp::{Agent, Client};
 use crate::agent::InUse;
 use crate::attach::{Attach, Attached};
 use crate::detach::{Departures, Detach, Detached, Which};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskError};
 use crate::drive::{drive, view};
 use crate::error::Error;
 use crate::identity::Identify;
+use crate::image::ImageError;
 use crate::list::{List, ListedDisk};
 use crate::media::{ChangeMedium, Changed};
 use crate::name::DiskName;
@@ -58,6 +59,15 @@ impl Machine {
     /// Plugs disks in, all at once: nothing is changed when one of them cannot be attached to this
     /// machine. After that each stands for itself. Outcomes come in the order of the disks.
     pub async fn attach_all(&self, disks: Vec<Disk>) -> Vec<Result<Attached, Error>> {
+        if !self.client.carries_fds()
+            && let Some(at) = disks.iter().position(|disk| disk.storage.has_descriptors())
+        {
+            let image = disks[at].storage.label();
+            let refusal = Error::from(DiskError::from(ImageError::NoDescriptors { image }));
+            let mut outcomes: Vec<_> = disks.iter().map(|_| Err(Error::NotTried)).collect();
+            outcomes[at] = Err(refusal);
+            return outcomes;
+        }
         drive(&self.client, Attach::new(disks)).await
     }
 

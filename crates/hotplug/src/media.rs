@@ -185,7 +185,6 @@ impl ChangeMedium {
     /// The new medium, as a disk of which only the nodes are wanted.
     fn medium(&self, mut storage: Storage, drive: &DeviceDisk<'_>) -> Result<Disk, Error> {
         let observed = &self.observer.observed;
-        storage.number_descriptors(observed.fdsets.as_ref());
         let is_free = |name: &DiskName| {
             observed.nodes.as_ref().is_none_or(|nodes| nodes.format_node(name).is_none())
         };
@@ -194,8 +193,15 @@ impl ChangeMedium {
             drive: self.drive.clone(),
             image: "one of too many that are open for it ('qplug recover' closes them)".to_owned(),
         })?;
+        let mut taken = observed.fdsets.iter().flat_map(|sets| sets.numbers()).collect();
+        storage.number_descriptors(&name, &mut taken);
         let disk = Disk::named(name.as_str())?.serial(Some("medium")).storage(storage)?;
-        Ok(disk.read_only(self.read_only))
+        let disk = disk.read_only(self.read_only);
+        disk.check()?;
+        match disk.storage.locked(disk.read_only, disk.device.share_rw) {
+            Some(locked) => Err(crate::DiskError::from(locked).into()),
+            None => Ok(disk),
+        }
     }
 
     fn steps_at_drive(&self, drive: &DeviceDisk<'_>, medium: Option<&Disk>) -> Vec<Step> {
@@ -257,7 +263,7 @@ impl ChangeMedium {
         let medium = match &self.change {
             _ if pending => self.before.clone(),
             Change::Eject => None,
-            Change::Insert(storage) | Change::Swap(storage) => Some(storage.label().to_owned()),
+            Change::Insert(storage) | Change::Swap(storage) => Some(storage.label()),
         };
         let (drive, before) = (self.drive.clone(), self.before.clone());
         self.outcome = Some(Ok(Changed { drive, medium, before, pending }));

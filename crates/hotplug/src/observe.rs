@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use serde_json::Value;
+
 use crate::command::{self, Command};
 use crate::error::Error;
 use crate::inventory::{
@@ -28,6 +30,12 @@ pub(crate) enum Look {
     /// What hangs on this SCSI controller.
     Controller(String),
     Serial(DiskName),
+    /// The children and links of what is at this QOM path.
+    Children(String),
+    /// Where this link of the bus at this QOM path leads to.
+    Link(String, String),
+    /// A property of what is at this QOM path.
+    Property(String, &'static str),
 }
 
 /// The machine as far as it was looked at. What was not asked for is absent.
@@ -49,6 +57,12 @@ pub(crate) struct Observed {
     pub(crate) controllers: HashMap<String, usize>,
     /// The serials of devices; `None` for one that has no serial, or is not there.
     pub(crate) serials: HashMap<DiskName, Option<String>>,
+    /// The children and links at each QOM path that was looked at.
+    pub(crate) children: HashMap<String, Devices>,
+    /// The paths of what sits on the bus at each QOM path.
+    pub(crate) links: HashMap<String, Vec<String>>,
+    /// Properties, by path and name; absent where there is none.
+    pub(crate) properties: HashMap<(String, &'static str), Value>,
 }
 
 /// Looks under way.
@@ -76,7 +90,17 @@ impl Look {
             Self::Drivers => command::query_schema(),
             Self::Controller(id) => command::query_controller(id),
             Self::Serial(name) => command::query_serial(name),
+            Self::Children(path) => command::query_children(path),
+            Self::Link(path, link) => command::query_property(path, link),
+            Self::Property(path, property) => command::query_property(path, property),
         }
+    }
+}
+
+impl Observed {
+    /// A property that is a text, such as a link: its path.
+    pub(crate) fn text(&self, path: &str, property: &'static str) -> Option<&str> {
+        self.properties.get(&(path.to_owned(), property))?.as_str()
     }
 }
 
@@ -134,6 +158,20 @@ impl Observer {
             }
             Look::Serial(name) => {
                 observed.serials.insert(name, decode_optional(&query, answer)?);
+            }
+            Look::Children(path) => {
+                let children = decode_optional(&query, answer)?.unwrap_or_default();
+                observed.children.insert(path, children);
+            }
+            Look::Link(path, _) => {
+                // A device that left in the meantime has none.
+                let device = decode_optional(&query, answer)?;
+                observed.links.entry(path).or_default().extend::<Option<String>>(device);
+            }
+            Look::Property(path, property) => {
+                if let Some(value) = decode_optional(&query, answer)? {
+                    observed.properties.insert((path, property), value);
+                }
             }
         }
         Ok(())

@@ -1,11 +1,11 @@
 //! Where the disks of a plan go: the best bus that has room, and a port of it for each.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::bus::Bus;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::inventory::{Board, Occupancy, Pci, Port};
+use crate::inventory::{Board, Devices, Occupancy, Pci, Port};
 use crate::observe::Observed;
 use crate::spares::Spares;
 use crate::steps;
@@ -19,98 +19,135 @@ pub(crate) struct Places {
     board: Board,
     /// Every PCI port, and what is known of it.
     all: Vec<(Port, Occupancy)>,
+    /// The places of ports in `all`, by their names.
+    by_name: HashMap<String, usize>,
     unnamed: usize,
     /// Those that are free, or may be, and that no disk of the plan has.
     spares: Spares,
+    /// USB buses that usb-uas does not go on.
+    slow: HashSet<Port>,
     /// SCSI controllers that can be used, with the disks on each.
-    controllers: Vec<(String, usize)>,
+    controllers: Vec<Controller>,
+    /// SCSI controllers that are being unplugged.
+    leaving: Vec<String>,
     /// The number of the next controller of qplug's own.
     next_controller: u32,
+    /// A port that is kept for a controller.
+    kept: Option<Port>,
     /// A controller that the plan plugs in.
     planned: Option<(u32, Port)>,
+}
+
+/// A SCSI controller.
+#[derive(Debug)]
+struct Controller {
+    id: String,
+    disks: usize,
 }
 
 impl Places {
     /// What there is.
     pub(crate) fn of(observed: &Observed) -> Self {
-        let nothing = Pci::default();
-        let pci = observed.pci.as_ref().unwrap_or(&nothing);
-        let machine_type = observed.machine_type.as_deref().unwrap_or_default();
-        let board = pci.board().or_of_type(machine_type);
-        let all = match board {
-            Board::S390x => vec![(Port::ChannelSubsystem, Occupancy::Free)],
-            _ => pci.ports(),
+        let (board, all) = (board(observed), ports(observed));
+        let (controllers, leaving) = controllers(observed);
+        let devices = observed.devices.as_ref();
+        let named = all.iter().enumerate().map(|(at, (port, _))| (port.to_string(), at));
+        let usb = || observed.pci.iter().flat_map(Pci::usb_buses);
+        let usb = || usb().map(|bus| (Port::Usb(bus.name.clone()), bus.is_slow));
+        let spares = Spares {
+            pci: by_merit(&all),
+            usb: usb().map(|(port, _)| port).collect(),
+            fixed: HashSet::new(),
         };
-        let with = |wanted: Occupancy| {
-            let has = move |(_, occupancy): &&(Port, Occupancy)| *occupancy == wanted;
-            all.iter().filter(has).map(|(port, _)| port.clone()).collect::<VecDeque<_>>()
-        };
-        // Behind a bridge that no firmware has numbered, only QEMU itself can tell.
-        let mut free = with(Occupancy::Free);
-        free.extend(with(Occupancy::Unknown));
-        let usb = pci.usb_buses().into_iter().map(Port::Usb).collect();
-        let spares = Spares { pci: free, usb, fixed: Vec::new() };
-        let (controllers, next_controller) = controllers(observed);
+        let is_new = |n: &u32| !devices.is_some_and(|it| it.has(&steps::controller_id(*n)));
         Self {
             board,
-            unnamed: pci.unnamed_ports(),
+            by_name: named.collect(),
             all,
+            unnamed: observed.pci.as_ref().map_or(0, Pci::unnamed_ports),
             spares,
+            slow: usb().filter(|(_, is_slow)| *is_slow).map(|(port, _)| port).collect(),
             controllers,
-            next_controller,
+            leaving,
+            next_controller: (0..).find(is_new).unwrap_or(0),
+            kept: None,
             planned: None,
         }
     }
 
     /// What is left over, and the controller to plug in, if one is needed.
-    pub(crate) fn into_parts(self) -> (Spares, Option<(u32, Port)>) {
+    pub(crate) fn into_parts(mut self) -> (Spares, Option<(u32, Port)>) {
+        self.spares.pci.extend(self.kept.take());
         (self.spares, self.planned)
     }
 
-    /// Whether disks that go anywhere may have to go to a SCSI controller.
+    /// Whether not each of so many disks can have a port of its own, so that some may have to go to
+    /// a SCSI controller.
     pub(crate) fn are_short(&self, disks: usize) -> bool {
         self.spares.pci.len() < disks && self.board != Board::S390x
     }
 
+    /// Makes ready for so many disks that want a port each: where these are too few, one port is
+    /// for the controller that takes the rest.
+    pub(crate) fn keep_room(&mut self, disks: usize) {
+        if self.are_short(disks) && self.controllers.is_empty() {
+            self.kept = self.spares.pci.pop_front();
+        }
+    }
+
     /// Whether a PCI port has this name.
     pub(crate) fn has_pci(&self, name: &str) -> bool {
-        self.all.iter().any(|(port, _)| port.to_string() == name)
+        self.by_name.contains_key(name)
     }
 
     /// Takes the port that the disk asked for by name.
     pub(crate) fn take_named(&mut self, disk: &Disk, wanted: &str) -> Result<(Bus, Port), Error> {
-        if let Some(at) = self.controllers.iter().position(|(id, _)| id == wanted) {
+        if let Some(at) = self.controllers.iter().position(|it| it.id == wanted) {
             let port = self.on_controller(at);
             return self.fixed(disk, Bus::VirtioScsi, port);
+        }
+        if self.leaving.iter().any(|id| id == wanted) {
+            let port = Port::Controller { id: wanted.to_owned(), lun: 0 };
+            return Err(Error::PortUnfit { port, why: "is being unplugged".to_owned() });
         }
         let usb = Port::Usb(wanted.to_owned());
         if self.spares.usb.contains(&usb) {
             return self.fixed(disk, disk.bus.unwrap_or(Bus::UsbStorage), usb);
         }
-        match self.all.iter().find(|(port, _)| port.to_string() == wanted) {
+        match self.by_name.get(wanted).map(|at| self.all[*at].clone()) {
             Some((port, Occupancy::Free | Occupancy::Unknown)) => {
-                let port = port.clone();
                 if port != Port::ChannelSubsystem {
-                    let before = self.spares.pci.len();
-                    self.spares.pci.retain(|spare| *spare != port);
-                    if self.spares.pci.len() == before {
-                        let why = "is given to another disk of the list".to_owned();
-                        return Err(Error::PortUnfit { port, why });
-                    }
+                    self.take_pci(&port)?;
                 }
-                self.fixed(disk, disk.bus.unwrap_or(Bus::VirtioBlk), port)
+                let bus = disk.bus.unwrap_or(Bus::VirtioBlk);
+                self.fixed(disk, bus, port)
             }
-            Some((port, occupancy)) => {
-                Err(Error::PortUnfit { port: port.clone(), why: occupancy.to_string() })
-            }
+            Some((port, occupancy)) => Err(Error::PortUnfit { port, why: occupancy.to_string() }),
             None => Err(Error::NoSuchPort { port: wanted.to_owned(), free: self.free() }),
+        }
+    }
+
+    fn take_pci(&mut self, port: &Port) -> Result<(), Error> {
+        if self.kept.as_ref() == Some(port) {
+            self.kept = self.spares.pci.pop_front();
+            return Ok(());
+        }
+        match self.spares.pci.iter().position(|spare| spare == port) {
+            Some(at) => {
+                self.spares.pci.remove(at);
+                Ok(())
+            }
+            None => {
+                let why = "is given to another disk of the list".to_owned();
+                Err(Error::PortUnfit { port: port.clone(), why })
+            }
         }
     }
 
     fn fixed(&mut self, disk: &Disk, bus: Bus, port: Port) -> Result<(Bus, Port), Error> {
         let fits = match port {
             Port::Controller { .. } => bus == Bus::VirtioScsi,
-            Port::Usb(_) => bus.is_usb(),
+            Port::Usb(_) => self.fits_usb(bus, &port),
             Port::Root(_) | Port::Slot { .. } => bus.is_pci(),
             Port::ChannelSubsystem => bus == Bus::VirtioBlk,
         };
@@ -118,13 +155,21 @@ impl Places {
             let bus = disk.bus.unwrap_or(bus);
             return Err(Error::PortUnfit { port, why: format!("takes no {bus} disk") });
         }
-        self.spares.fixed.push(port.clone());
+        self.spares.fixed.insert(port.clone());
         Ok((bus, port))
+    }
+
+    fn fits_usb(&self, bus: Bus, port: &Port) -> bool {
+        bus == Bus::UsbStorage || bus == Bus::UsbUas && !self.slow.contains(port)
     }
 
     /// Takes a port for a disk that goes anywhere, or anywhere on its bus.
     pub(crate) fn take(&mut self, disk: &Disk) -> Result<(Bus, Port), Error> {
         let found = match disk.bus {
+            // It has a better claim to a port than a controller that may not be needed.
+            Some(bus) if bus.is_pci() => {
+                self.take_on(bus).or_else(|| self.kept.take().map(|port| (bus, port)))
+            }
             Some(bus) => self.take_on(bus),
             // In the order in which guests like them.
             None => [Bus::VirtioBlk, Bus::VirtioScsi, Bus::UsbStorage]
@@ -139,7 +184,9 @@ impl Places {
             Bus::VirtioBlk if self.board == Board::S390x => Port::ChannelSubsystem,
             Bus::VirtioBlk | Bus::Nvme => self.spares.pci.pop_front()?,
             // QEMU chooses the port of a USB bus, and says when there is none left.
-            Bus::UsbStorage | Bus::UsbUas => self.spares.usb.front()?.clone(),
+            Bus::UsbStorage | Bus::UsbUas => {
+                self.spares.usb.iter().find(|port| self.fits_usb(bus, port))?.clone()
+            }
             Bus::VirtioScsi => self.take_controller()?,
         };
         Some((bus, port))
@@ -149,38 +196,44 @@ impl Places {
         if self.controllers.is_empty() {
             let port = match self.board {
                 Board::S390x => Port::ChannelSubsystem,
-                _ => self.spares.pci.pop_front()?,
+                _ => self.kept.take().or_else(|| self.spares.pci.pop_front())?,
             };
             self.planned = Some((self.next_controller, port));
-            self.controllers.push((steps::controller_id(self.next_controller), 0));
+            let id = steps::controller_id(self.next_controller);
+            self.controllers.push(Controller { id, disks: 0 });
         }
         Some(self.on_controller(0))
     }
 
     fn on_controller(&mut self, at: usize) -> Port {
-        let (id, disks) = &mut self.controllers[at];
-        let lun = u16::try_from(*disks / TARGETS).unwrap_or(u16::MAX);
-        *disks += 1;
-        Port::Controller { id: id.clone(), lun }
+        let controller = &mut self.controllers[at];
+        let lun = u16::try_from(controller.disks / TARGETS).unwrap_or(u16::MAX);
+        controller.disks += 1;
+        Port::Controller { id: controller.id.clone(), lun }
     }
 
     fn free(&self) -> Vec<String> {
-        let controllers = self.controllers.iter().map(|(id, _)| id.clone());
+        let controllers = self.controllers.iter().map(|it| it.id.clone());
         let ports = self.spares.pci.iter().chain(&self.spares.usb).map(ToString::to_string);
         ports.chain(controllers).collect()
     }
 
     /// Says that there is no room, and what there is.
     fn no_room(&self, bus: Option<Bus>) -> Error {
-        if bus.is_some_and(Bus::is_usb) && self.spares.usb.is_empty() {
-            return Error::NoUsbBus;
+        match bus {
+            Some(bus) if bus.is_usb() && self.spares.usb.is_empty() => return Error::NoUsbBus,
+            Some(bus) if bus.is_usb() => {
+                let places = "its USB controllers are of USB 1, where QEMU has no usb-uas";
+                return Error::NoFreePort { board: self.board, places: places.to_owned() };
+            }
+            _ => {}
         }
         let total = self.all.len();
         let mut places = match self.board {
             Board::Pc => format!("all {total} slots are taken"),
             Board::Microvm => "a microvm's devices are there from the start".to_owned(),
             _ if total == 0 => "it has no root port with an id".to_owned(),
-            _ => format!("its {total} root ports are taken or fixed"),
+            _ => format!("its {total} ports are taken or fixed"),
         };
         if self.unnamed > 0 {
             places += &format!("; {} more have no id, so nothing can be plugged in", self.unnamed);
@@ -189,19 +242,54 @@ impl Places {
     }
 }
 
-/// The controllers that can be used: not those that are being unplugged.
-fn controllers(observed: &Observed) -> (Vec<(String, usize)>, u32) {
-    let Some(devices) = &observed.devices else { return (Vec::new(), 0) };
-    let leaving =
-        |id: &str| observed.objects.as_ref().is_some_and(|objects| objects.has(&pending_mark(id)));
-    let count = |id: &str| observed.controllers.get(id).copied().unwrap_or(0);
-    let usable = devices.controllers().into_iter().filter(|id| !leaving(id));
-    let usable = usable.map(|id| (id.to_owned(), count(id))).collect();
-    let number = (0..).find(|n| !devices.has(&steps::controller_id(*n))).unwrap_or(0);
-    (usable, number)
+/// The ports that can be tried, the best first: those of the board before those behind a bridge, and
+/// those known to be free before those of which only QEMU itself can tell, because no firmware has
+/// numbered the buses.
+fn by_merit(all: &[(Port, Occupancy)]) -> VecDeque<Port> {
+    let can_be = |(_, occupancy): &&(Port, Occupancy)| {
+        matches!(occupancy, Occupancy::Free | Occupancy::Unknown)
+    };
+    let mut ports: Vec<_> = all.iter().filter(can_be).collect();
+    ports.sort_by_key(|(port, occupancy)| (port.is_behind_bridge(), *occupancy != Occupancy::Free));
+    ports.into_iter().map(|(port, _)| port.clone()).collect()
+}
+
+/// The kind of machine, by its PCI devices, else by its type.
+pub(crate) fn board(observed: &Observed) -> Board {
+    let board = observed.pci.as_ref().map_or(Board::Unknown, Pci::board);
+    board.or_of_type(observed.machine_type.as_deref().unwrap_or_default())
+}
+
+/// Every port that is for one device, and the channel subsystem. `query-pci` does not show those
+/// behind a bridge that no firmware has numbered; the devices do, where they were looked at.
+pub(crate) fn ports(observed: &Observed) -> Vec<(Port, Occupancy)> {
+    let shown = match board(observed) {
+        Board::S390x => return vec![(Port::ChannelSubsystem, Occupancy::Free)],
+        _ => observed.pci.as_ref().map_or(&[][..], Pci::ports),
+    };
+    let buses: HashSet<_> = shown.iter().filter_map(|(port, _)| port.bus()).collect();
+    let is_hidden = |port: &Port| !port.bus().is_some_and(|bus| buses.contains(&bus));
+    let hidden = observed.devices.iter().flat_map(Devices::ports).filter(is_hidden);
+    let mut all = shown.to_vec();
+    all.extend(hidden.map(|port| (port, Occupancy::Unknown)));
+    all
+}
+
+/// The controllers that can be used, and those that are being unplugged.
+fn controllers(observed: &Observed) -> (Vec<Controller>, Vec<String>) {
+    let all = observed.devices.iter().flat_map(|devices| devices.controllers());
+    let is_leaving =
+        |id: &&str| observed.objects.as_ref().is_some_and(|it| it.has(&pending_mark(id)));
+    let (leaving, usable): (Vec<_>, Vec<_>) = all.partition(is_leaving);
+    let disks = |id: &str| observed.controllers.get(id).copied().unwrap_or(0);
+    let usable = usable.into_iter().map(|id| Controller { id: id.to_owned(), disks: disks(id) });
+    (usable.collect(), leaving.into_iter().map(ToOwned::to_owned).collect())
 }
 
 /// The object that says that a controller is being unplugged.
 pub(crate) fn pending_mark(id: &str) -> String {
     format!("{id}.pending")
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::bus::Bus;
 use crate::command;
+use crate::departure;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::inventory::{Node, Port};
@@ -101,8 +102,7 @@ fn closer_looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
     }
     let places = Places::of(observed);
     let elsewhere = |disk: &Disk| disk.port.as_deref().is_some_and(|port| !places.has_pci(port));
-    let short = places.are_short(disks.iter().filter(|it| it.bus.is_none()).count())
-        || disks.iter().any(elsewhere);
+    let short = places.are_short(port_takers(disks, observed)) || disks.iter().any(elsewhere);
     want(short && observed.devices.is_none(), Look::Devices);
     want(short && observed.objects.is_none(), Look::Objects);
     let scsi = short || disks.iter().any(|disk| disk.bus == Some(Bus::VirtioScsi));
@@ -113,6 +113,15 @@ fn closer_looks(disks: &[Disk], observed: &Observed) -> Vec<Look> {
     let mut seen = HashSet::new();
     looks.retain(|look| seen.insert(look.clone()));
     looks
+}
+
+/// How many of these disks want a PCI port each, and are not there yet.
+fn port_takers(disks: &[Disk], observed: &Observed) -> usize {
+    let wants = |disk: &&Disk| disk.port.is_none() && disk.bus.is_none_or(Bus::is_pci);
+    let is_there = |disk: &Disk| {
+        observed.blocks.as_ref().is_some_and(|blocks| blocks.device(disk.name.as_str()).is_some())
+    };
+    disks.iter().filter(wants).filter(|disk| !is_there(disk)).count()
 }
 
 impl Observed {
@@ -135,12 +144,15 @@ impl Observed {
 /// # Errors
 /// When one of them cannot be attached to this machine; nothing has been changed then.
 pub(crate) fn attach(observed: &Observed, disks: &[Disk]) -> Result<Plan, Vec<Option<Error>>> {
+    let mut places = Places::of(observed);
+    places.keep_room(port_takers(disks, observed));
     let mut planner = Planner {
         observed,
-        places: Places::of(observed),
+        places,
         shared: Vec::new(),
         names: HashSet::new(),
         images: HashMap::new(),
+        sets: observed.fdsets.iter().flat_map(|sets| sets.numbers()).collect(),
     };
     let planned: Vec<_> = disks.iter().map(|disk| planner.plan(disk)).collect();
     if planned.iter().any(Result::is_err) {
@@ -169,8 +181,10 @@ struct Planner<'a> {
     shared: Vec<Shared>,
     /// The names of the list so far.
     names: HashSet<DiskName>,
-    /// The images of the list so far, each with the disk and whether it only reads.
+    /// The images of the list so far, each with the disk and whether it writes.
     images: HashMap<String, (DiskName, bool)>,
+    /// The numbers of sets of descriptors, of the machine and of the list so far.
+    sets: HashSet<u64>,
 }
 
 impl Planner<'_> {
@@ -186,18 +200,34 @@ impl Planner<'_> {
         if !disk.device.share_rw
             && let Some(by) = other_user(self.observed, disk)
         {
-            return Err(Error::ImageInUse { image: disk.storage.label().to_owned(), by });
+            return Err(Error::ImageInUse { image: disk.storage.label(), by });
         }
         let resumes = match node {
             None => false,
-            Some(node) if disk.storage.is_under(node) && node.read_only == disk.read_only => true,
+            Some(node) if self.is_under(disk) && node.read_only == disk.read_only => true,
             // Closing it here would be rash: another client may be about to plug it in.
-            Some(node) => {
-                let (name, image) = (disk.name.clone(), node.path.clone());
+            Some(_) => {
+                let nodes = self.observed.nodes.as_ref();
+                let image = nodes.and_then(|nodes| nodes.image_of(&disk.name)).unwrap_or_default();
+                let (name, image) = (disk.name.clone(), image.to_owned());
                 return Err(Error::NameHalfDone { name, image });
             }
         };
+        let ignores_locks = disk.access.set.iter().any(|(key, _)| key == "file.locking");
+        if !resumes
+            && !ignores_locks
+            && let Some(locked) = disk.storage.locked(disk.read_only, disk.device.share_rw)
+        {
+            return Err(crate::DiskError::from(locked).into());
+        }
         self.plan_work(disk, resumes).map(DiskPlan::Work)
+    }
+
+    /// Whether the nodes of this name are over the wanted image.
+    fn is_under(&self, disk: &Disk) -> bool {
+        let sets = self.observed.fdsets.as_ref();
+        let nodes = self.observed.nodes.as_ref();
+        nodes.is_some_and(|nodes| disk.storage.is_under(&disk.name, nodes, sets))
     }
 
     fn check_machine(&self, disk: &Disk) -> Result<(), Error> {
@@ -216,14 +246,17 @@ impl Planner<'_> {
         if !self.names.insert(disk.name.clone()) {
             return Err(Error::NamedTwice { name: disk.name.clone() });
         }
-        let Some(image) = disk.storage.shown() else { return Ok(()) };
-        let new = (disk.name.clone(), disk.read_only);
-        match self.images.insert(image.to_owned(), new) {
-            Some((by, read_only)) if !(read_only && disk.read_only || disk.device.share_rw) => {
-                Err(Error::ImageInUse { image: image.to_owned(), by: by.to_string() })
+        for (image, writes) in disk.storage.images(disk.read_only) {
+            let new = (disk.name.clone(), writes);
+            if let Some((by, other_writes)) = self.images.insert(image, new)
+                && (writes || other_writes)
+                && !disk.device.share_rw
+            {
+                let image = disk.storage.label();
+                return Err(Error::ImageInUse { image, by: by.to_string() });
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// The device is there. A block job may have put a filter between it and our node.
@@ -236,7 +269,7 @@ impl Planner<'_> {
         let bus = self.observed.bus_of(&name);
         let is_it = |node: &&Node| {
             node.name == name.format_node()
-                && disk.storage.is_under(node)
+                && self.is_under(disk)
                 && node.read_only == disk.read_only
                 && serial.as_deref() == Some(disk.serial.as_str())
         };
@@ -246,10 +279,21 @@ impl Planner<'_> {
                 Ok(DiskPlan::Already { bus, port })
             }
             _ => {
-                let holds = node.map_or_else(|| "a device".to_owned(), |node| describe(node, bus));
+                let holds =
+                    node.map_or_else(|| "a device".to_owned(), |node| self.describe(node, bus));
                 Err(Error::NameTaken { name, holds })
             }
         }
+    }
+
+    fn describe(&self, node: &Node, bus: Option<Bus>) -> String {
+        let access = if node.read_only { "read-only" } else { "writable" };
+        let bus = bus.map(|bus| format!(" {bus}")).unwrap_or_default();
+        let nodes = self.observed.nodes.as_ref();
+        let image = DiskName::of_format_node(&node.name)
+            .and_then(|name| nodes?.image_of(&name).map(ToOwned::to_owned));
+        let image = image.as_deref().unwrap_or(&node.path);
+        format!("a {access}{bus} {} disk over {image}", node.driver)
     }
 
     fn plan_work(&mut self, disk: &Disk, resumes: bool) -> Result<Work, Error> {
@@ -271,7 +315,8 @@ impl Planner<'_> {
         let mut steps = Vec::new();
         if !resumes {
             steps.extend(self.leftover_objects(&disk));
-            disk.storage.number_descriptors(self.observed.fdsets.as_ref());
+            steps.extend(self.leftover_sets(&disk));
+            disk.storage.number_descriptors(&disk.name, &mut self.sets);
             steps.extend(disk.steps_to_open().map_err(crate::DiskError::from)?);
         }
         steps.extend(self.leftover_device(&disk));
@@ -285,6 +330,15 @@ impl Planner<'_> {
         let made = disk.objects().into_iter().map(|object| object.id);
         let left = made.filter(|id| objects.has(id));
         left.map(|id| Step::new(CLEAR, command::remove_object(&id), None)).collect()
+    }
+
+    /// The sets of descriptors that it left: a file that nothing uses is closed with its set.
+    fn leftover_sets(&self, disk: &Disk) -> Vec<Step> {
+        let sets = self.observed.fdsets.iter().flat_map(|sets| sets.owned());
+        let left = sets.filter(|(_, owner)| {
+            departure::owner_of_descriptors(owner).as_ref() == Some(&disk.name)
+        });
+        left.map(|(set, _)| Step::new(CLEAR, command::remove_descriptors(set), None)).collect()
     }
 
     /// A USB device that an attach left without its disk, which QEMU removes at once.
@@ -337,16 +391,8 @@ impl Planner<'_> {
 fn other_user(observed: &Observed, disk: &Disk) -> Option<String> {
     let nodes = observed.nodes.as_ref()?;
     let ours = [disk.name.format_node(), disk.name.file_node(), disk.name.limits_node()];
-    let node = nodes.over(disk.storage.shown()?).find(|node| {
-        let both_read = node.read_only && disk.read_only;
-        !ours.contains(&node.name) && !both_read
-    })?;
+    let mut users = disk.storage.users(nodes, observed.fdsets.as_ref(), disk.read_only);
+    let node = users.find(|node| !ours.contains(&node.name))?;
     let name = DiskName::of_format_node(&node.name);
     Some(name.map_or_else(|| format!("the node {}", node.name), |name| name.to_string()))
-}
-
-fn describe(node: &Node, bus: Option<Bus>) -> String {
-    let access = if node.read_only { "read-only" } else { "writable" };
-    let bus = bus.map(|bus| format!(" {bus}")).unwrap_or_default();
-    format!("a {access}{bus} {} disk over {}", node.driver, node.path)
 }

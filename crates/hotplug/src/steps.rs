@@ -27,8 +27,8 @@ impl Disk {
     /// The steps that come before anything is plugged in.
     pub(crate) fn steps_to_open(&self) -> Result<Vec<Step>, OptionError> {
         let mut steps = Vec::new();
-        for (set, descriptor) in self.storage.descriptors() {
-            let add = command::add_descriptor(descriptor, set, &format!("qplug {}", self.name));
+        for (set, descriptor, owner) in self.storage.descriptors(&self.name) {
+            let add = command::add_descriptor(descriptor, set, &owner);
             let undo = command::remove_descriptors(set.into());
             steps.push(Step::new(HAND_OVER, add, Some(undo)));
         }
@@ -52,7 +52,10 @@ impl Disk {
         let add_disk = command::add_device("scsi-hd", name, self.properties(bus), &inner);
         let path = format!("/machine/peripheral/{uas}");
         let show = command::set_property(&path, "attached", json!(true));
-        let add = command::add_device(driver, &uas, Map::new(), &port);
+        // The guest knows the disk by the serial of its USB device.
+        let mut properties = Map::new();
+        properties.insert("serial".to_owned(), self.serial.as_str().into());
+        let add = command::add_device(driver, &uas, properties, &port);
         vec![
             Step::plug(PLUG, add, command::remove_device(&uas), port),
             Step::new(PLUG, add_disk, None),
@@ -107,6 +110,9 @@ impl Disk {
         let mut properties = Map::new();
         properties.insert("drive".to_owned(), self.top_node().into());
         properties.insert("serial".to_owned(), self.serial.as_str().into());
+        if let Some(id) = bus.device_id(self.serial.as_str()) {
+            properties.insert("device_id".to_owned(), id.into());
+        }
         if let Some(iothread) = &self.iothread {
             properties.insert("iothread".to_owned(), iothread.as_str().into());
         }

@@ -153,24 +153,41 @@ impl Client {
         arguments: Option<&impl Serialize>,
         fds: Vec<OwnedFd>,
     ) -> Result<Box<RawValue>, Error> {
+        self.submit_with_fds(command, arguments, fds).await
+    }
+
+    /// Gives such a command at once, as [`Client::submit`] does; its reply tells, too, when it could
+    /// not be sent.
+    pub fn submit_with_fds<'c>(
+        &self,
+        command: &'c str,
+        arguments: Option<&impl Serialize>,
+        fds: Vec<OwnedFd>,
+    ) -> Submitted<'c> {
         let unsendable = |reason: &str| {
-            Err(Error::Unsendable { command: command.to_owned(), reason: reason.to_owned() })
+            let error =
+                Error::Unsendable { command: command.to_owned(), reason: reason.to_owned() };
+            let limit = self.0.options.command_timeout;
+            Submitted { command, limit, state: State::Unsent(error) }
         };
         if fds.is_empty() || fds.len() > MAX_PASSED_FDS {
             return unsendable("one to 16 descriptors can go with a command");
         }
-        let submitted = {
-            let mut inner = self.0.shared.lock();
-            if !inner.carries_fds {
-                return unsendable("only a unix socket carries descriptors");
-            }
-            if !inner.protocol.has_room() {
-                return unsendable("it would wait for others, and its descriptors cannot");
-            }
-            inner.pass(fds);
-            self.give_in(&mut inner, command, arguments, qplug_proto::Client::execute)
-        };
-        submitted.await
+        let mut inner = self.0.shared.lock();
+        if !inner.carries_fds {
+            return unsendable("only a unix socket carries descriptors");
+        }
+        if !inner.protocol.has_room() {
+            return unsendable("it would wait for others, and its descriptors cannot");
+        }
+        inner.pass(fds);
+        self.give_in(&mut inner, command, arguments, qplug_proto::Client::execute)
+    }
+
+    /// Whether descriptors can go with commands: the connection is a unix socket.
+    #[must_use]
+    pub fn carries_fds(&self) -> bool {
+        self.0.shared.lock().carries_fds
     }
 
     fn give<'c, A: Serialize>(

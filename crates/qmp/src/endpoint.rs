@@ -2,20 +2,11 @@
 //! are listened at, and what each way of failing to connect means.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-
 use crate::address::Address;
 use crate::error::ConnectError;
-
-/// Takes over an inherited socket, through a duplicate: the one way that needs no `unsafe`.
-pub(crate) fn adopt(fd: i32) -> io::Result<OwnedFd> {
-    let this_process = pidfd_open(getpid(), PidfdFlags::empty())?;
-    Ok(pidfd_getfd(this_process, fd, PidfdGetfdFlags::empty())?)
-}
 
 /// Removes the name of a socket when it is no longer listened at.
 pub(crate) struct SocketFile<'a>(pub(crate) &'a Path);

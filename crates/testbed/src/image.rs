@@ -180,7 +180,7 @@ pub fn tools_are_installed() -> bool {
 }
 
 /// One of QEMU's image tools: the system's, or one that was unpacked with a QEMU.
-pub(crate) fn tool(name: &str) -> Result<Command> {
+pub fn tool(name: &str) -> Result<Command> {
     let on_path = env::var_os("PATH")
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file()));
     if on_path {

@@ -77,8 +77,7 @@ pub(crate) struct DiskWords {
     /// QPLUG_PASSPHRASE.
     #[arg(long, value_name = "FILE", help_heading = IMAGE)]
     pub(crate) secret_file: Option<PathBuf>,
-    /// The file that holds the password of an image's server; - is standard input. Or put it into
-    /// QPLUG_PASSWORD.
+    /// The file that holds the password of an image's server; - is standard input.
     #[arg(long, value_name = "FILE", help_heading = IMAGE)]
     pub(crate) password_file: Option<PathBuf>,
     /// The certificates for an image's server, as for QEMU's tls-creds-x509, where QEMU runs.

@@ -14,7 +14,7 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
         }
         table(
             out,
-            ["NAME", "STATE", "PORT", "SIZE", "FORMAT", "ACCESS", "SERIAL", "IMAGE"],
+            ["NAME", "STATE", "BUS", "PORT", "SIZE", "FORMAT", "ACCESS", "SERIAL", "IMAGE"],
             disks.iter().map(row),
         )
     })?;
@@ -26,11 +26,12 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-fn row(disk: &ListedDisk) -> [String; 8] {
+fn row(disk: &ListedDisk) -> [String; 9] {
     let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let state = match disk.state {
         DiskState::Attached => "attached",
         DiskState::HalfDone => "half-done",
+        DiskState::Pending => "pending",
         DiskState::Foreign => "foreign",
     };
     let access = match disk.read_only {
@@ -41,6 +42,7 @@ fn row(disk: &ListedDisk) -> [String; 8] {
     [
         disk.name.clone(),
         state.to_owned(),
+        disk.bus.map_or_else(|| "-".to_owned(), |bus| bus.to_string()),
         text(&disk.port),
         disk.bytes.map_or_else(|| "-".to_owned(), size),
         text(&disk.format),

@@ -43,8 +43,14 @@ fn row(port: &ListedPort) -> [String; 4] {
         PortState::Free => "free",
         PortState::Taken => "taken",
         PortState::Fixed => "fixed (hotplug=off)",
+        PortState::Leaving => "leaving",
     };
-    [port.port.clone(), kind.to_owned(), state.to_owned(), port.holds.clone().unwrap_or_default()]
+    let holds = match port.devices {
+        Some(1) => "1 device".to_owned(),
+        Some(devices) => format!("{devices} devices"),
+        None => port.holds.clone().unwrap_or_default(),
+    };
+    [port.port.clone(), kind.to_owned(), state.to_owned(), holds]
 }
 
 fn summary(ports: &Ports) -> String {

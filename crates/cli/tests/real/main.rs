@@ -9,22 +9,29 @@
 //! | `refusals.rs` | what cannot be done, and that it leaves nothing behind |
 //! | `crash.rs` | qplug killed between two steps, and run again |
 //! | `many.rs` | many disks at once, and lists of them |
+//! | `images.rs` | images of other kinds than a plain file |
 //! | `options.rs` | what a disk can be told, as the machine has it then |
 //! | `dry_run.rs` | plans, which change nothing and are what is done then |
 //! | `trace.rs` | conversations written down, with no secret in them |
 //! | `guest.rs` | waiting for the guest, and asking its agent |
+//! | `media.rs`, `change.rs` | media, sizes and limits of what is there |
+//! | `recover.rs` | what crashes and late guests leave, finished |
 //! | `monitor.rs` | addresses, monitors of all kinds, and the other commands |
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
+mod change;
 mod crash;
 mod detach;
 mod dry_run;
 mod guest;
+mod images;
 mod journey;
 mod many;
+mod media;
 mod monitor;
 mod options;
+mod recover;
 mod refusals;
 mod run;
 mod trace;

@@ -87,7 +87,16 @@ pub(crate) struct Running {
 
 /// Starts qplug on the monitor at this address.
 pub(crate) fn start(socket: impl AsRef<Path>, arguments: &[&str]) -> Running {
-    let mut child = spawn(socket, arguments);
+    start_with(socket, arguments, &[])
+}
+
+/// The same with more in its environment.
+pub(crate) fn start_with(
+    socket: impl AsRef<Path>,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Running {
+    let mut child = spawn(socket, arguments, environment);
     let stdout = drain(child.stdout.take().unwrap());
     let stderr = drain(child.stderr.take().unwrap());
     Running { child, stdout, stderr }
@@ -95,15 +104,16 @@ pub(crate) fn start(socket: impl AsRef<Path>, arguments: &[&str]) -> Running {
 
 /// Starts qplug with a standard output that nobody reads any more.
 pub(crate) fn start_unread(socket: impl AsRef<Path>, arguments: &[&str]) -> Running {
-    let mut child = spawn(socket, arguments);
+    let mut child = spawn(socket, arguments, &[]);
     drop(child.stdout.take());
     let stderr = drain(child.stderr.take().unwrap());
     Running { child, stdout: drain(std::io::empty()), stderr }
 }
 
-fn spawn(socket: impl AsRef<Path>, arguments: &[&str]) -> Child {
+fn spawn(socket: impl AsRef<Path>, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
     command.args(arguments).env("QPLUG_SOCKET", socket.as_ref());
+    command.envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }

@@ -41,12 +41,14 @@ fn a_trace_has_every_line_of_the_conversation() {
         assert!(messages(&text).iter().any(|(_, it)| it["event"] == "DEVICE_DELETED"), "{text}");
         let missing = ["list", "--trace", "/nonexistent/trace"];
         qplug(&qmp, &missing).exits(2).says("/nonexistent/trace");
-        record(machine, &["attach.txt", "detach.txt"]);
+        // Names of boards tell the conversations apart.
+        let status = qplug(&qmp, &["ports", "--json"]).exits(0).json();
+        record(machine, status["board"].as_str().unwrap(), &["attach.txt", "detach.txt"]);
     });
 }
 
 /// With `QPLUG_RECORD` set, keeps the traces for the tests that replay them.
-fn record(machine: &Machine, names: &[&str]) {
+fn record(machine: &Machine, board: &str, names: &[&str]) {
     if std::env::var_os("QPLUG_RECORD").is_none() {
         return;
     }
@@ -56,7 +58,7 @@ fn record(machine: &Machine, names: &[&str]) {
     let here = machine.folder().to_str().unwrap();
     for name in names {
         let text = std::fs::read_to_string(machine.folder().join(name)).unwrap();
-        let name = format!("{}-{name}", machine.qemu.version);
+        let name = format!("{}-{board}-{name}", machine.qemu.version);
         std::fs::write(folder.join(name), text.replace(here, "/images")).unwrap();
     }
 }
@@ -81,6 +83,46 @@ fn a_secret_is_seen_nowhere() {
                 // Only who asks for it by name is shown it.
                 assert_eq!(ran.stdout.contains(SECRET), words == get, "{words:?}: {}", ran.stdout);
             }
+        });
+    }
+}
+
+/// The passphrase of an encrypted image, all the way through an attach and a detach.
+#[test]
+fn a_passphrase_is_seen_nowhere() {
+    for qemu in Qemu::under_test("passphrase") {
+        let mut machine = Machine::builder(&qemu, Board::Q35).halted().unwrap();
+        within(&mut machine, &format!("QEMU {}", qemu.version), |machine| {
+            let file = |name: &str| machine.folder().join(name).to_str().unwrap().to_owned();
+            let (image, secret, trace) = (file("data.luks"), file("secret"), file("trace"));
+            std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
+            let object = format!("secret,id=s,data={SECRET}");
+            let options = "key-secret=s,iter-time=10";
+            let mut create = qplug_testbed::image::tool("qemu-img").unwrap();
+            create.args(["create", "-q", "-f", "luks", "--object", &object, "-o", options]);
+            assert!(create.args([&image, "4M"]).status().unwrap().success());
+            let flags = ["-v", "--trace", &trace];
+            let attach = ["attach", &image, "--format", "luks", "--secret-file", &secret];
+            for more in [
+                &["--dry-run"][..],
+                &["--dry-run", "--json"],
+                &["--json"],
+                &[],
+                &["--port", "nosuch"],
+            ] {
+                let ran = qplug(machine.qmp_path(), &[&flags[..], &attach, more].concat());
+                let trace = std::fs::read_to_string(&trace).unwrap();
+                for text in [&ran.stdout, &ran.stderr, &trace] {
+                    assert!(!text.contains(SECRET), "{more:?}: {text}");
+                }
+                let shown = ran.stdout.contains("***") || trace.contains("***");
+                assert_eq!(
+                    shown,
+                    more.contains(&"--dry-run") || more == ["--json"],
+                    "{more:?}: {ran:?}"
+                );
+            }
+            qplug(machine.qmp_path(), &["list"]).exits(0).says("luks").says("attached");
         });
     }
 }

@@ -47,12 +47,44 @@ pub(crate) struct Node {
 struct NodeImage {
     #[serde(rename = "virtual-size")]
     virtual_size: u64,
+    #[serde(rename = "backing-image")]
+    backing: Option<Box<BackingImage>>,
+}
+
+/// An image that another lies on, as that one's node tells.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct BackingImage {
+    filename: String,
+    format: Option<String>,
+    #[serde(rename = "backing-image")]
+    backing: Option<Box<BackingImage>>,
+}
+
+impl BackingImage {
+    /// As a node shows it in its `file`.
+    pub(crate) fn filename(&self) -> &str {
+        &self.filename
+    }
+
+    pub(crate) fn format(&self) -> Option<&str> {
+        self.format.as_deref()
+    }
+
+    /// What this one lies on.
+    pub(crate) fn backing(&self) -> Option<&BackingImage> {
+        self.backing.as_deref()
+    }
 }
 
 impl Node {
     /// The size that the guest sees, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.image.virtual_size
+    }
+
+    /// The image that this one lies on.
+    pub(crate) fn backing(&self) -> Option<&BackingImage> {
+        self.image.backing.as_deref()
     }
 }
 
@@ -70,6 +102,18 @@ impl Nodes {
     /// The nodes that lie on this file.
     pub(crate) fn over(&self, path: &str) -> impl Iterator<Item = &Node> {
         self.by_path.get(path).into_iter().flatten().map(|at| &self.nodes[*at])
+    }
+
+    /// All nodes.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
+    /// The image of a disk that qplug made, as its lowest node shows it: the upper one of an
+    /// encrypted image, or of one with layers, shows all its options.
+    pub(crate) fn image_of(&self, name: &DiskName) -> Option<&str> {
+        let node = self.node(&name.file_node()).or_else(|| self.format_node(name))?;
+        Some(&node.path)
     }
 
     /// The disks that qplug made: both nodes are there.

@@ -72,9 +72,14 @@ impl Fdsets {
         })
     }
 
-    /// A number that no set has.
-    pub(crate) fn free_number(&self) -> u64 {
-        self.0.iter().map(|set| set.id + 1).max().unwrap_or(0)
+    /// Whose the set of this number is, as far as its owner said.
+    pub(crate) fn owner(&self, number: u64) -> Option<&str> {
+        self.owned().find(|(set, _)| *set == number).map(|(_, owner)| owner)
+    }
+
+    /// The numbers of all sets.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|set| set.id)
     }
 }
 
@@ -110,6 +115,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(sets.owned().collect::<Vec<_>>(), [(4, "qplug data")]);
-        assert_eq!(sets.free_number(), 5);
+        assert_eq!((sets.owner(4), sets.owner(1)), (Some("qplug data"), None));
+        assert_eq!(sets.numbers().collect::<Vec<_>>(), [4, 1]);
     }
 }

@@ -3,8 +3,9 @@
 //! `query-pci` shows what is behind a bridge only once firmware has numbered the buses. On a
 //! machine that never ran, a port may hold a device that is not shown; QOM tells then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,32 @@ use super::Port;
 
 /// The slots of a conventional PCI bus.
 const SLOTS: u8 = 32;
+
+/// The slots behind a bridge that take a disk whoever does the hot-plugging there: the bridge's own
+/// controller (SHPC) refuses slot 0, ACPI would take it.
+pub(super) const SLOTS_BEHIND_BRIDGE: Range<u8> = 1..SLOTS;
+
+/// pcie-root-port, ioh3420, and the downstream port of a switch.
+const PORTS: [(u16, u16); 3] = [(0x1b36, 0x000c), (0x8086, 0x3420), (0x104c, 0x8233)];
+
+/// pci-bridge and pcie-pci-bridge, whose buses have their ids for names.
+const BRIDGES: [(u16, u16); 2] = [(0x1b36, 0x0001), (0x1b36, 0x000e)];
+
+/// USB 1 controllers: piix3's, piix4's and ich9's (UHCI), and pci-ohci.
+const SLOW_USB: [(u16, u16); 9] = [
+    (0x8086, 0x7020),
+    (0x8086, 0x7112),
+    (0x8086, 0x2934),
+    (0x8086, 0x2935),
+    (0x8086, 0x2936),
+    (0x8086, 0x2937),
+    (0x8086, 0x2938),
+    (0x8086, 0x2939),
+    (0x106b, 0x003f),
+];
+
+/// The class of USB controllers.
+const USB_CONTROLLER: u16 = 0x0c03;
 
 /// The kind of machine, by what its root bus lets be plugged while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,8 +65,6 @@ pub(crate) enum Occupancy {
     Free,
     /// It holds a device: its id, or what it is when it has none.
     Taken(String),
-    /// It takes no device while the machine runs (`hotplug=off`).
-    Fixed,
     /// Firmware has not numbered the buses yet, so it is not shown.
     Unknown,
 }
@@ -101,16 +126,33 @@ impl fmt::Display for Occupancy {
         match self {
             Self::Free => f.write_str("free"),
             Self::Taken(by) => write!(f, "holds {by}"),
-            Self::Fixed => f.write_str("takes nothing while the machine runs (hotplug=off)"),
             Self::Unknown => f.write_str("unknown until the machine's firmware has run"),
         }
     }
 }
 
-/// The machine's PCI devices.
-#[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Pci(Vec<Bus>);
+/// The machine's PCI devices: what they say of its board, ports and USB buses.
+#[derive(Debug, Deserialize)]
+#[serde(from = "Vec<Bus>")]
+pub(crate) struct Pci {
+    board: Board,
+    ports: Vec<(Port, Occupancy)>,
+    /// The places of ports by what they hold.
+    by_device: HashMap<String, usize>,
+    /// The buses and slots of devices.
+    addresses: HashMap<String, (u32, u8)>,
+    unnamed: usize,
+    usb: Vec<UsbBus>,
+}
+
+/// The bus of a USB controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UsbBus {
+    /// Its name.
+    pub(crate) name: String,
+    /// Whether it is of USB 1, which QEMU's usb-uas does not go on.
+    pub(crate) is_slow: bool,
+}
 
 #[derive(Debug, Deserialize)]
 struct Bus {
@@ -164,10 +206,26 @@ impl Device {
         class.unwrap_or_else(|| format!("a device of class {:04x}", self.class_info.class))
     }
 
-    /// pcie-root-port, ioh3420, and the downstream port of a switch.
+    fn is_one_of(&self, known: &[(u16, u16)]) -> bool {
+        known.contains(&(self.id.vendor, self.id.device))
+    }
+
     fn is_port(&self) -> bool {
-        let known = [(0x1b36, 0x000c), (0x8086, 0x3420), (0x104c, 0x8233)];
-        self.pci_bridge.is_some() && known.contains(&(self.id.vendor, self.id.device))
+        self.pci_bridge.is_some() && self.is_one_of(&PORTS)
+    }
+
+    /// The slots behind a bridge to conventional PCI.
+    fn slots(&self) -> Option<Vec<(Port, Occupancy)>> {
+        let bridge = self.pci_bridge.as_ref()?;
+        if !self.is_one_of(&BRIDGES) || self.qdev_id.is_empty() {
+            return None;
+        }
+        let free = match bridge.bus.secondary {
+            0 => Occupancy::Unknown,
+            _ => Occupancy::Free,
+        };
+        let slot = |slot| Port::Slot { bus: self.qdev_id.clone(), slot };
+        Some(slots(&slot, SLOTS_BEHIND_BRIDGE, &bridge.devices, &free))
     }
 
     fn occupancy(&self) -> Occupancy {
@@ -186,148 +244,120 @@ impl Device {
     }
 }
 
-impl Pci {
-    fn root(&self) -> &[Device] {
-        self.0.iter().find(|bus| bus.bus == 0).map_or(&[], |bus| &bus.devices)
+impl Default for Pci {
+    fn default() -> Self {
+        Self::from(Vec::new())
     }
+}
 
+impl From<Vec<Bus>> for Pci {
+    fn from(buses: Vec<Bus>) -> Self {
+        let root = buses.iter().find(|bus| bus.bus == 0).map_or(&[][..], |bus| &bus.devices);
+        let host = root.iter().find(|device| device.slot == 0);
+        let board = host.map_or(Board::Unknown, |device| Board::of_host_bridge(device.id));
+        let all = devices(&buses);
+        let mut ports = match board {
+            Board::Pc => slots(&Port::own_slot, 0..SLOTS, root, &Occupancy::Free),
+            _ => Vec::new(),
+        };
+        let mut unnamed = 0;
+        if matches!(board, Board::Q35 | Board::Virt) {
+            let found = all.iter().filter(|device| device.is_port());
+            let (named, others): (Vec<_>, Vec<_>) =
+                found.partition(|device| !device.qdev_id.is_empty());
+            let port = |device: &&Device| (Port::Root(device.qdev_id.clone()), device.occupancy());
+            ports.extend(named.iter().map(port));
+            unnamed = others.len();
+        }
+        // Last, because a conventional bus is slower, and its unplug is the bridge's business.
+        if board.is_known() {
+            ports.extend(all.iter().filter_map(|device| device.slots()).flatten());
+        }
+        let usb = all.iter().filter(|device| {
+            device.class_info.class == USB_CONTROLLER && !device.qdev_id.is_empty()
+        });
+        let usb = usb.map(|device| UsbBus {
+            name: format!("{}.0", device.qdev_id),
+            is_slow: device.is_one_of(&SLOW_USB),
+        });
+        let mut usb: Vec<_> = usb.collect();
+        usb.sort_by_key(|bus| bus.is_slow);
+        // A device without an id is told by what it is, which is no name.
+        let ids: HashSet<_> = all.iter().map(|device| device.qdev_id.as_str()).collect();
+        let holders = ports.iter().enumerate().filter_map(|(at, (_, occupancy))| match occupancy {
+            Occupancy::Taken(device) if ids.contains(device.as_str()) => Some((device.clone(), at)),
+            _ => None,
+        });
+        let by_device = holders.collect();
+        let named = all.iter().filter(|device| !device.qdev_id.is_empty());
+        let addresses = named.map(|it| (it.qdev_id.clone(), (it.bus, it.slot))).collect();
+        Self { board, by_device, addresses, ports, unnamed, usb }
+    }
+}
+
+/// All devices, each before those behind it; the buses of further host bridges come after the first.
+fn devices(buses: &[Bus]) -> Vec<&Device> {
+    let mut all = Vec::new();
+    let mut open: Vec<&Device> = buses.iter().flat_map(|bus| &bus.devices).collect();
+    open.reverse();
+    while let Some(device) = open.pop() {
+        all.push(device);
+        open.extend(device.bridged().iter().rev());
+    }
+    all
+}
+
+/// The slots of a bus on which these devices are; `free` is what is known of the others.
+fn slots(
+    port: &dyn Fn(u8) -> Port,
+    range: Range<u8>,
+    devices: &[Device],
+    free: &Occupancy,
+) -> Vec<(Port, Occupancy)> {
+    let mut taken = HashMap::new();
+    for device in devices {
+        taken.entry(device.slot).or_insert_with(|| device.label());
+    }
+    let occupancy =
+        |slot| taken.get(&slot).map_or_else(|| free.clone(), |it| Occupancy::Taken(it.clone()));
+    range.map(|slot| (port(slot), occupancy(slot))).collect()
+}
+
+impl Pci {
     /// The kind of board, by its host bridge.
     pub(crate) fn board(&self) -> Board {
-        let host = self.root().iter().find(|device| device.slot == 0);
-        host.map_or(Board::Unknown, |device| Board::of_host_bridge(device.id))
+        self.board
     }
 
     /// Every place where a disk could be, in the order in which they are filled.
-    pub(crate) fn ports(&self) -> Vec<(Port, Occupancy)> {
-        match self.board() {
-            Board::Pc => self.slots(),
-            Board::Q35 | Board::Virt => self.root_ports(),
-            Board::S390x | Board::Microvm | Board::Unknown => Vec::new(),
-        }
-    }
-
-    fn slots(&self) -> Vec<(Port, Occupancy)> {
-        let mut taken = HashMap::new();
-        for device in self.root() {
-            taken.entry(device.slot).or_insert_with(|| device.label());
-        }
-        (0..SLOTS)
-            .map(|slot| {
-                let occupancy = taken.remove(&slot).map_or(Occupancy::Free, Occupancy::Taken);
-                (Port::Slot { bus: "pci.0".to_owned(), slot }, occupancy)
-            })
-            .collect()
-    }
-
+    ///
     /// Root ports without an id are left out: QEMU names their buses itself, the first one just like
     /// the root bus (`pcie.0`), so that a name does not tell which port is meant.
-    fn root_ports(&self) -> Vec<(Port, Occupancy)> {
-        let mut ports = Vec::new();
-        let mut open = vec![self.root().iter()];
-        while let Some(level) = open.last_mut() {
-            let Some(device) = level.next() else {
-                open.pop();
-                continue;
-            };
-            if device.is_port() && !device.qdev_id.is_empty() {
-                ports.push((Port::Root(device.qdev_id.clone()), device.occupancy()));
-            }
-            open.push(device.bridged().iter());
-        }
-        ports
+    pub(crate) fn ports(&self) -> &[(Port, Occupancy)] {
+        &self.ports
     }
 
     /// How many root ports have no id, so that nothing can be plugged into them by name.
     pub(crate) fn unnamed_ports(&self) -> usize {
-        self.root().iter().filter(|device| device.is_port() && device.qdev_id.is_empty()).count()
+        self.unnamed
     }
 
-    /// The buses of the USB controllers that have ids: each has its own, `ID.0`.
-    pub(crate) fn usb_buses(&self) -> Vec<String> {
-        const USB_CONTROLLER: u16 = 0x0c03;
-        let mut buses = Vec::new();
-        let mut open: Vec<&Device> = self.root().iter().rev().collect();
-        while let Some(device) = open.pop() {
-            if device.class_info.class == USB_CONTROLLER && !device.qdev_id.is_empty() {
-                buses.push(format!("{}.0", device.qdev_id));
-            }
-            open.extend(device.bridged().iter().rev());
-        }
-        buses
+    /// The buses of the USB controllers that have ids: each has its own, `ID.0`. The fast ones come
+    /// first.
+    pub(crate) fn usb_buses(&self) -> &[UsbBus] {
+        &self.usb
     }
 
     /// The number of the bus and the slot of the device of this id, which its guest has too.
     pub(crate) fn address_of(&self, id: &str) -> Option<(u32, u8)> {
-        let mut open: Vec<&Device> = self.0.iter().flat_map(|bus| &bus.devices).collect();
-        while let Some(device) = open.pop() {
-            if device.qdev_id == id {
-                return Some((device.bus, device.slot));
-            }
-            open.extend(device.bridged());
-        }
-        None
+        self.addresses.get(id).copied()
     }
 
     /// Where the device of this id sits.
     pub(crate) fn port_of(&self, id: &str) -> Option<Port> {
-        let holds = |(_, occupancy): &(Port, Occupancy)| *occupancy == Occupancy::Taken(id.into());
-        self.ports().into_iter().find(holds).map(|(port, _)| port)
+        Some(self.ports[*self.by_device.get(id)?].0.clone())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOOTED_Q35: &str = r#"[{"bus": 0, "devices": [
-        {"slot": 0, "id": {"vendor": 32902, "device": 10688}, "class_info": {"class": 1536, "desc": "Host bridge"}, "qdev_id": ""},
-        {"slot": 1, "id": {"vendor": 6966, "device": 12}, "class_info": {"class": 1540}, "qdev_id": "rp0",
-         "pci_bridge": {"bus": {"secondary": 1}, "devices": [
-            {"slot": 0, "id": {"vendor": 6900, "device": 4162}, "class_info": {"class": 256}, "qdev_id": "data"}]}},
-        {"slot": 2, "id": {"vendor": 6966, "device": 12}, "class_info": {"class": 1540}, "qdev_id": "rp1",
-         "pci_bridge": {"bus": {"secondary": 2}, "devices": []}},
-        {"slot": 3, "id": {"vendor": 6966, "device": 12}, "class_info": {"class": 1540}, "qdev_id": "",
-         "pci_bridge": {"bus": {"secondary": 3}}},
-        {"slot": 4, "id": {"vendor": 6966, "device": 12}, "class_info": {"class": 1540}, "qdev_id": "rp2",
-         "pci_bridge": {"bus": {"secondary": 0}}}]}]"#;
-
-    const PC: &str = r#"[{"bus": 0, "devices": [
-        {"slot": 0, "id": {"vendor": 32902, "device": 4663}, "class_info": {"class": 1536, "desc": "Host bridge"}, "qdev_id": ""},
-        {"slot": 1, "id": {"vendor": 32902, "device": 28672}, "class_info": {"class": 1537, "desc": "ISA bridge"}, "qdev_id": ""},
-        {"slot": 1, "id": {"vendor": 32902, "device": 28688}, "class_info": {"class": 257}, "qdev_id": ""},
-        {"slot": 3, "id": {"vendor": 6900, "device": 4096}, "class_info": {"class": 512}, "qdev_id": "net0"}]}]"#;
-
-    #[test]
-    fn root_ports_are_free_taken_or_not_yet_known() {
-        let pci: Pci = serde_json::from_str(BOOTED_Q35).unwrap();
-        assert_eq!(pci.board(), Board::Q35);
-        let root = |id: &str| Port::Root(id.to_owned());
-        let expected = [
-            (root("rp0"), Occupancy::Taken("data".to_owned())),
-            (root("rp1"), Occupancy::Free),
-            (root("rp2"), Occupancy::Unknown),
-        ];
-        assert_eq!(pci.ports(), expected);
-        assert_eq!(pci.unnamed_ports(), 1);
-        assert_eq!(pci.port_of("data"), Some(root("rp0")));
-        assert_eq!(pci.port_of("rp1"), None);
-    }
-
-    #[test]
-    fn a_pc_has_32_slots_some_of_them_taken() {
-        let pci: Pci = serde_json::from_str(PC).unwrap();
-        assert_eq!(pci.board(), Board::Pc);
-        let ports = pci.ports();
-        assert_eq!(ports.len(), 32);
-        let free = ports.iter().filter(|(_, occupancy)| *occupancy == Occupancy::Free).count();
-        assert_eq!(free, 29);
-        assert_eq!(ports[3].1, Occupancy::Taken("net0".to_owned()));
-        assert_eq!(pci.port_of("net0").unwrap().to_string(), "pci.0/3");
-    }
-
-    #[test]
-    fn a_machine_without_pci_has_no_ports() {
-        let pci: Pci = serde_json::from_str("[]").unwrap();
-        assert_eq!((pci.board(), pci.ports()), (Board::Unknown, vec![]));
-    }
-}
+mod tests;

@@ -29,7 +29,20 @@ pub enum Port {
     ChannelSubsystem,
 }
 
+/// The conventional root bus of a `pc`.
+const ROOT_BUS: &str = "pci.0";
+
 impl Port {
+    /// A slot of the board's own conventional bus.
+    pub(crate) fn own_slot(slot: u8) -> Self {
+        Self::Slot { bus: ROOT_BUS.to_owned(), slot }
+    }
+
+    /// Whether it is a slot behind a bridge to conventional PCI.
+    pub(crate) fn is_behind_bridge(&self) -> bool {
+        matches!(self, Self::Slot { bus, .. } if bus != ROOT_BUS)
+    }
+
     /// The name of the bus, where there is more than one to choose from.
     pub(crate) fn bus(&self) -> Option<String> {
         match self {

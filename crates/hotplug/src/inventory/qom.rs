@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::Port;
+use super::pci::SLOTS_BEHIND_BRIDGE;
+
 /// The devices that have ids, from `/machine/peripheral`, or those on a bus.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Vec<Property>")]
@@ -46,10 +49,23 @@ impl From<Vec<Property>> for Objects {
     }
 }
 
+/// The types of PCI Express ports.
+const ROOT_PORTS: [&str; 3] = ["pcie-root-port", "ioh3420", "xio3130-downstream"];
+
+/// The QOM path of the device of this id.
+pub(crate) fn device_path(id: &str) -> String {
+    format!("/machine/peripheral/{id}")
+}
+
 impl Devices {
     /// How many there are.
     pub(crate) fn children(&self) -> usize {
         self.0.len()
+    }
+
+    /// The links of a bus, with their types, in order.
+    pub(crate) fn links(&self) -> Vec<(&str, &str)> {
+        self.all().into_iter().filter(|(name, _)| name.starts_with("child[")).collect()
     }
 
     /// Whether there is one of this id.
@@ -68,6 +84,25 @@ impl Devices {
             self.0.iter().map(|(id, kind)| (id.as_str(), kind.as_str())).collect();
         all.sort_unstable();
         all
+    }
+
+    /// The PCI ports that devices are, in order: root ports, downstream ports of switches, and the
+    /// slots behind bridges. It shows also those that no firmware has numbered yet.
+    pub(crate) fn ports(&self) -> Vec<Port> {
+        let ports = |(id, kind): (&str, &str)| match kind {
+            kind if ROOT_PORTS.contains(&kind) => vec![Port::Root(id.to_owned())],
+            "pci-bridge" | "pcie-pci-bridge" => {
+                let slot = |slot| Port::Slot { bus: id.to_owned(), slot };
+                SLOTS_BEHIND_BRIDGE.map(slot).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.all().into_iter().flat_map(ports).collect()
+    }
+
+    /// Whether the device of this id is a PCI Express port.
+    pub(crate) fn is_root_port(&self, id: &str) -> bool {
+        self.kind(id).is_some_and(|kind| ROOT_PORTS.contains(&kind))
     }
 
     /// The ids of the virtio-scsi controllers, in order.

@@ -13,8 +13,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::socket::{LONGEST_WAIT, wait};
 use crate::address::Address;
-use crate::endpoint::{SocketFile, adopt, explain};
+use crate::endpoint::{SocketFile, explain};
 use crate::error::ConnectError;
+use crate::fds;
 
 /// Connects within `limit`.
 pub(super) fn connect(address: &Address, limit: Duration) -> Result<OwnedFd, ConnectError> {
@@ -28,7 +29,7 @@ fn open(address: &Address, limit: Duration) -> io::Result<OwnedFd> {
             unix(&SocketAddrUnix::new_abstract_name(name.as_bytes())?, limit)
         }
         Address::Tcp { host, port } => tcp(host, *port, limit),
-        Address::Fd(fd) => adopt(*fd),
+        Address::Fd(fd) => fds::adopt(*fd),
         Address::Listen(address) => accept(address, limit),
         other => {
             let text =

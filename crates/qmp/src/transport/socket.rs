@@ -11,7 +11,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use super::unix::Unix;
 use super::{Stream, Transport};
 use crate::address::Address;
-use crate::endpoint::{self, SocketFile};
+use crate::endpoint::SocketFile;
+use crate::fds;
 
 impl Transport for TcpStream {}
 
@@ -46,7 +47,7 @@ pub(super) async fn vsock(cid: u32, port: u32) -> io::Result<Stream> {
 impl Transport for tokio_vsock::VsockStream {}
 
 pub(super) fn adopt(fd: i32) -> io::Result<Stream> {
-    let socket = endpoint::adopt(fd)?;
+    let socket = fds::adopt(fd)?;
     if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
         return adopt_unix(socket.into());
     }

@@ -2,20 +2,30 @@
 //! which every user of the host can read.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use qplug_hotplug::Secret;
 
 use crate::failure::Failure;
 
 /// The longest secret, in bytes; nobody keeps one of a megabyte on purpose.
 const MAX_SECRET_BYTES: u64 = 1 << 20;
 
-/// Reads a secret from this file, else from this variable of the environment, if either is there. The
-/// end of the last line is no part of it.
-pub(super) fn read(file: Option<&Path>, variable: &str) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(path) = file else {
-        let value = std::env::var_os(variable).filter(|value| !value.is_empty());
-        return Ok(value.map(std::ffi::OsString::into_encoded_bytes));
-    };
+/// The variable of the environment that may hold a passphrase.
+const PASSPHRASE: &str = "QPLUG_PASSPHRASE";
+
+/// The passphrase of the environment, if there is one.
+pub(super) fn passphrase() -> Option<Secret> {
+    let value = std::env::var_os(PASSPHRASE).filter(|value| !value.is_empty())?;
+    Some(Secret::new(value.into_encoded_bytes()))
+}
+
+/// Reads a secret from a file. The end of the last line is no part of it.
+pub(super) fn read(path: PathBuf) -> Result<Secret, Failure> {
+    read_file(&path).map(Secret::new)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         std::io::stdin().take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes)
@@ -36,7 +46,7 @@ pub(super) fn read(file: Option<&Path>, variable: &str) -> Result<Option<Vec<u8>
     }
     match bytes.is_empty() {
         true => Err(refused("it is empty".to_owned())),
-        false => Ok(Some(bytes)),
+        false => Ok(bytes),
     }
 }
 
@@ -52,11 +62,10 @@ mod tests {
             [("hush", "hush"), ("hush\n", "hush"), ("a b\r\n", "a b"), ("\n\n", "\n")]
         {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(read(Some(&path), "").unwrap().as_deref(), Some(secret.as_bytes()));
+            assert_eq!(read_file(&path).unwrap(), secret.as_bytes());
         }
         std::fs::write(&path, "\n").unwrap();
-        assert!(read(Some(&path), "").unwrap_err().message.contains("empty"));
-        assert!(read(Some(&folder.path().join("none")), "").is_err());
-        assert!(read(None, "QPLUG_NO_SUCH_VARIABLE").unwrap().is_none());
+        assert!(read_file(&path).unwrap_err().message.contains("empty"));
+        assert!(read_file(&folder.path().join("none")).is_err());
     }
 }

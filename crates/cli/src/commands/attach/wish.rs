@@ -1,13 +1,17 @@
 //! From words to disks. All that can be known without a machine is checked here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use qplug_hotplug::{Access, Bus, BusError, DeviceOptions, Disk, Limits, Throttle};
+use qplug_hotplug::{
+    Access, Bus, BusError, DeviceOptions, Disk, DiskError, DiskName, Format, ImageError, Storage,
+    StorageBuilder, Throttle,
+};
 use qplug_qmp::Address;
 use serde_json::Value;
 
 use super::{list, secret};
-use crate::args::{Attach, DiskWords, amount};
+use crate::args::{Attach, DiskWords};
+use crate::commands::{is_elsewhere, limits};
 use crate::failure::{Exit, Failure};
 use crate::key_values;
 
@@ -17,10 +21,6 @@ pub(super) struct Wish {
     /// Whether it is about one disk by its nature, and not a list of one.
     pub(super) is_single: bool,
 }
-
-/// Variables of the environment that hold secrets.
-const PASSPHRASE: &str = "QPLUG_PASSPHRASE";
-const PASSWORD: &str = "QPLUG_PASSWORD";
 
 /// Reads what is asked for.
 pub(super) fn read(args: &Attach, address: &Address) -> Result<Wish, Failure> {
@@ -82,28 +82,73 @@ fn open(
     is_elsewhere: bool,
     bus: Option<Bus>,
 ) -> Result<Disk, Failure> {
-    let image = folder.join(words.image.as_deref().unwrap_or_default());
-    let passphrase = secret::read(words.secret_file.as_deref(), PASSPHRASE)?;
-    let password = secret::read(words.password_file.as_deref(), PASSWORD)?;
-    let _ = (passphrase, password);
+    let builder = source(words, folder)?;
     let name = match &words.name {
-        Some(name) => name,
-        None => name_of_image(&image)?,
+        Some(name) => name.clone(),
+        None => name_of(&builder, words)?,
     };
-    let builder =
-        Disk::named(name)?.serial(words.serial.as_deref()).format(words.format.clone()).bus(bus);
-    let disk = if words.remote || is_elsewhere {
-        builder.remote_image(image)?
-    } else {
-        builder.image(image)?
+    let disk = Disk::named(&name)?.serial(words.serial.as_deref()).bus(bus);
+    let layer = |text: &String| layer(text, folder);
+    let builder = builder
+        .format(words.format.clone())
+        .read_only(words.read_only)
+        .remote(words.remote || is_elsewhere)
+        .hand_over(words.pass_fd)
+        .passphrase(in_folder(words.secret_file.as_ref(), folder).map(secret::read).transpose()?)
+        .password(in_folder(words.password_file.as_ref(), folder).map(secret::read).transpose()?)
+        .certificates(words.image_tls_creds.clone())
+        .backing(words.backing.iter().map(layer).collect::<Result<_, _>>()?)
+        .no_backing(words.no_backing)
+        .snapshot(words.snapshot)
+        .snapshot_folder(in_folder(words.snapshot_folder.as_ref(), folder));
+    let storage = match (builder.clone().look(), secret::passphrase()) {
+        // The environment's is for those that need one, and there may be others in the list.
+        (Err(ImageError::NoPassphrase { .. }), Some(secret)) => {
+            builder.passphrase(Some(secret)).look()
+        }
+        (looked, _) => looked,
     };
-    Ok(disk.read_only(words.read_only))
+    let storage = storage.map_err(DiskError::from)?;
+    Ok(disk.storage(storage)?)
 }
 
-fn name_of_image(image: &Path) -> Result<&str, Failure> {
-    let name = image.file_stem().and_then(|stem| stem.to_str());
-    name.filter(|name| qplug_hotplug::DiskName::new(name).is_ok()).ok_or_else(|| {
-        let image = image.display();
+/// Where the bytes are, by whichever word says so.
+fn source(words: &DiskWords, folder: &Path) -> Result<StorageBuilder, Failure> {
+    if let Some(number) = words.fd {
+        return Storage::inherited(number)
+            .map_err(|error| Failure::usage(format!("--fd {number}: {error}")));
+    }
+    located(words.image.as_deref().unwrap_or_default(), folder)
+}
+
+/// An image's location; a path that is relative is taken from the folder.
+fn located(text: &str, folder: &Path) -> Result<StorageBuilder, Failure> {
+    if text.contains("://") || text.starts_with("rbd:") {
+        return Ok(Storage::parse(text).map_err(DiskError::from)?);
+    }
+    Ok(Storage::path(folder.join(text)))
+}
+
+/// A layer below: `PATH[,format=FORMAT]`.
+fn layer(text: &str, folder: &Path) -> Result<StorageBuilder, Failure> {
+    let (place, format) = match text.rsplit_once(",format=") {
+        Some((place, format)) => (place, Some(format)),
+        None => (text, None),
+    };
+    let format = format.map(str::parse::<Format>).transpose();
+    let format = format.map_err(|error| Failure::usage(format!("--backing {text}: {error}")))?;
+    Ok(located(place, folder)?.format(format))
+}
+
+fn in_folder(path: Option<&PathBuf>, folder: &Path) -> Option<PathBuf> {
+    // Standard input is in no folder.
+    path.map(|path| if path == Path::new("-") { path.clone() } else { folder.join(path) })
+}
+
+fn name_of(builder: &StorageBuilder, words: &DiskWords) -> Result<String, Failure> {
+    let name = builder.stem().filter(|name| DiskName::new(name).is_ok());
+    name.ok_or_else(|| {
+        let image = words.image.as_deref().unwrap_or("a descriptor");
         Failure::usage(format!("no name can be made of {image}: give one with --name"))
     })
 }
@@ -159,27 +204,9 @@ fn set(words: &DiskWords, what: &str) -> Result<Vec<(String, Value)>, Failure> {
 }
 
 fn throttle(words: &DiskWords) -> Result<Option<Throttle>, Failure> {
-    let mut limits = Limits::new();
-    for text in words.throttle.iter().flat_map(|text| text.split(',')) {
-        let (key, value) = text
-            .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("--throttle {text}: give KEY=VALUE")))?;
-        let value = amount(value).map_err(Failure::usage)?;
-        if limits.insert(key.to_owned(), value.into()).is_some() {
-            return Err(Failure::usage(format!("--throttle: {key} is given twice")));
-        }
-    }
+    let limits = limits(&words.throttle)?;
     let group = words.throttle_group.clone();
     Ok((group.is_some() || !limits.is_empty()).then(|| Throttle::new(group, limits)))
-}
-
-/// Whether QEMU runs on another machine, so that its files are not here.
-fn is_elsewhere(address: &Address) -> bool {
-    let (Address::Tcp { host, .. } | Address::Tls { host, .. }) = address else {
-        return matches!(address, Address::Vsock { .. });
-    };
-    let ip = host.parse::<std::net::IpAddr>();
-    host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

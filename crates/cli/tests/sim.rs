@@ -1,0 +1,170 @@
+//! The command against a simulated machine, which is the command too.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long the simulated machine may take to make its socket.
+const UP_WITHIN: Duration = Duration::from_secs(20);
+
+/// The size of the disks.
+const DISK_BYTES: u64 = 16 << 20;
+
+/// A simulated machine, and a folder for its socket and images. Dropping it ends it.
+struct Sim {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Sim {
+    fn start(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+        let socket = folder.path().join("qmp");
+        let child = Command::new(env!("CARGO_BIN_EXE_qplug"))
+            .arg("--socket")
+            .arg(&socket)
+            .arg("sim")
+            .args(arguments)
+            .current_dir(folder.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let sim = Self { child, folder };
+        let deadline = Instant::now() + UP_WITHIN;
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < deadline, "no socket came");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        sim
+    }
+
+    fn image(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::File::create(&path).unwrap().set_len(DISK_BYTES).unwrap();
+        path
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_qplug"))
+            .arg("--socket")
+            .arg(self.folder.path().join("qmp"))
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    fn exits(&self, arguments: &[&str], code: i32) -> Output {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        output
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.exits(arguments, 0);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_disk_comes_and_goes() {
+    for arguments in
+        [&["--qemu", "7.2"][..], &["--machine", "pc"], &["--halted", "--guest", "dead"]]
+    {
+        let sim = Sim::start(arguments);
+        let image = sim.image("a.img");
+        sim.exits(&["attach", "--format", "raw", text(&image)], 0);
+        let listed = sim.json(&["list", "--json"]);
+        assert_eq!(listed[0]["name"], "a", "{listed}");
+        assert_eq!(listed[0]["state"], "attached", "{listed}");
+        assert_eq!(listed[0]["bytes"], DISK_BYTES, "{listed}");
+        if arguments.contains(&"dead") {
+            sim.exits(&["detach", "--timeout", "0.2", "a"], 5);
+            continue;
+        }
+        sim.exits(&["detach", "a"], 0);
+        assert_eq!(sim.json(&["list", "--json"]).as_array().unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn ports_and_status_are_shown() {
+    let sim = Sim::start(&["--ports", "3"]);
+    let ports = sim.json(&["ports", "--json"]);
+    assert_eq!(ports["ports"].as_array().unwrap().len(), 3, "{ports}");
+    assert_eq!(ports["board"], "q35", "{ports}");
+    let status = sim.json(&["status", "--json"]);
+    assert_eq!(status["machine"], "pc-q35-10.0", "{status}");
+}
+
+#[test]
+fn faults_happen_as_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = folder.path().join("faults.txt");
+    fs::write(&faults, "fail device_add:1 GenericError No room\ndrop device_add:2 unanswered\n")
+        .unwrap();
+    let sim = Sim::start_in(folder, &["--faults", text(&faults)]);
+    let image = sim.image("a.img");
+    let attach = ["attach", "--format", "raw", text(&image)];
+    let refused = sim.exits(&attach, 4);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("No room"), "{refused:?}");
+    // The reply is lost, and the disk is there.
+    sim.exits(&attach, 7);
+    sim.exits(&attach, 0);
+}
+
+#[test]
+fn what_cannot_be_simulated_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = folder.path().join("faults.txt");
+    fs::write(&faults, "\nnonsense\n").unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
+        let output = command.args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let socket = folder.path().join("qmp");
+    let (code, says) = run(&["--socket", text(&socket), "sim", "--faults", text(&faults)]);
+    assert!(code == Some(2) && says.contains("line 2"), "{code:?} {says}");
+    let (code, says) = run(&["--socket", "tcp:localhost:1", "sim"]);
+    assert!(code == Some(2) && says.contains("unix socket"), "{code:?} {says}");
+    let (code, _) = run(&["--socket", text(&socket), "sim", "--guest", "lazy"]);
+    assert_eq!(code, Some(2));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn the_socket_is_removed_in_the_end_and_a_stale_one_replaced() {
+    let sim = Sim::start(&[]);
+    let socket = sim.folder.path().join("qmp");
+    let pid = sim.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let deadline = Instant::now() + UP_WITHIN;
+    while socket.exists() {
+        assert!(Instant::now() < deadline, "the socket stays");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    drop(sim);
+    let folder = tempfile::tempdir().unwrap();
+    drop(std::os::unix::net::UnixListener::bind(folder.path().join("qmp")).unwrap());
+    let sim = Sim::start_in(folder, &[]);
+    sim.exits(&["status"], 0);
+}

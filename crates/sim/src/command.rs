@@ -1,0 +1,329 @@
+//! The commands there are, and the queries that show all of the machine.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use crate::arguments::Arguments;
+use crate::config::Version;
+use crate::device::Device;
+use crate::fdset::Descriptor;
+use crate::graph::Blockdev;
+use crate::machine::{Machine, RunState};
+use crate::refusal::{Reply, generic};
+
+/// All commands, for `query-commands` and the schema.
+const COMMANDS: &[&str] = &[
+    "add-fd",
+    "block-export-add",
+    "block-export-del",
+    "block-job-cancel",
+    "block-job-complete",
+    "block-stream",
+    "block_resize",
+    "block_set_io_throttle",
+    "blockdev-add",
+    "blockdev-backup",
+    "blockdev-change-medium",
+    "blockdev-close-tray",
+    "blockdev-del",
+    "blockdev-insert-medium",
+    "blockdev-mirror",
+    "blockdev-open-tray",
+    "blockdev-remove-medium",
+    "cont",
+    "device_add",
+    "device_del",
+    "eject",
+    "human-monitor-command",
+    "job-cancel",
+    "migrate",
+    "migrate_cancel",
+    "nbd-server-start",
+    "nbd-server-stop",
+    "object-add",
+    "object-del",
+    "qmp_capabilities",
+    "qom-get",
+    "qom-list",
+    "qom-set",
+    "query-block",
+    "query-block-exports",
+    "query-block-jobs",
+    "query-blockstats",
+    "query-commands",
+    "query-fdsets",
+    "query-iothreads",
+    "query-jobs",
+    "query-kvm",
+    "query-migrate",
+    "query-name",
+    "query-named-block-nodes",
+    "query-pci",
+    "query-qmp-schema",
+    "query-status",
+    "query-version",
+    "quit",
+    "remove-fd",
+    "stop",
+    "system_reset",
+    "x-debug-query-block-graph",
+];
+
+impl Machine {
+    /// Carries out a command whose time has come.
+    pub(crate) fn dispatch(
+        &mut self,
+        command: &str,
+        members: Map<String, Value>,
+        fds: &mut Vec<Descriptor>,
+        now: Instant,
+    ) -> Reply {
+        let mut arguments = Arguments::new(members);
+        match command {
+            "blockdev-add" => {
+                let blockdev = Blockdev::parse(arguments)?;
+                let (graph, world) = self.graph_and_world();
+                graph.add(&blockdev, &world)?;
+                Ok(json!({}))
+            }
+            "blockdev-del" => {
+                let name = arguments.required_text("node-name")?;
+                arguments.finish()?;
+                self.graph.delete(&name)?;
+                self.collect_fdsets();
+                Ok(json!({}))
+            }
+            "device_add" => self.device_add(arguments, now),
+            "device_del" => self.device_del(arguments, now),
+            "object-add" => self.objects.add(arguments),
+            "object-del" => {
+                let id = arguments.required_text("id")?;
+                arguments.finish()?;
+                let is_used = self.graph.uses_group(&id);
+                self.objects.delete(&id, is_used)
+            }
+            "qom-list" => self.qom_list(arguments),
+            "qom-get" => self.qom_get(arguments),
+            "qom-set" => self.qom_set(arguments),
+            "add-fd" => self.fdsets.add(arguments, fds),
+            "remove-fd" => {
+                let is_running = self.is_running();
+                let Self { fdsets, graph, .. } = self;
+                fdsets.remove(arguments, |set| graph.uses_fdset(set), is_running)
+            }
+            "blockdev-open-tray" => self.blockdev_tray(arguments, true, now),
+            "blockdev-close-tray" => self.blockdev_tray(arguments, false, now),
+            "blockdev-insert-medium" => self.blockdev_insert_medium(arguments),
+            "blockdev-remove-medium" => self.blockdev_remove_medium(arguments),
+            "blockdev-change-medium" => self.blockdev_change_medium(arguments, now),
+            "eject" => self.eject(arguments, now),
+            "block_resize" => self.block_resize(arguments),
+            "block_set_io_throttle" => self.block_set_io_throttle(arguments),
+            "blockdev-mirror" => self.start_job("mirror", arguments, now),
+            "blockdev-backup" => self.start_job("backup", arguments, now),
+            "block-stream" => self.start_job("stream", arguments, now),
+            "block-job-cancel" => self.finish_job(arguments, true, now),
+            "block-job-complete" => self.finish_job(arguments, false, now),
+            "job-cancel" => self.job_cancel(arguments, now),
+            "nbd-server-start" => self.nbd_server_start(arguments),
+            "nbd-server-stop" => self.nbd_server_stop(arguments, now),
+            "block-export-add" => self.block_export_add(arguments),
+            "block-export-del" => self.block_export_del(arguments, now),
+            "migrate" => self.migrate(arguments, now),
+            "system_reset" => self.system_reset(arguments, now),
+            "query-named-block-nodes" => {
+                let flat = arguments.boolean("flat")?.unwrap_or(false);
+                arguments.finish()?;
+                Ok(self.graph.show_nodes(self.version, flat))
+            }
+            "query-blockstats" => {
+                let nodes = arguments.boolean("query-nodes")?.unwrap_or(false);
+                arguments.finish()?;
+                Ok(self.query_blockstats(nodes))
+            }
+            "human-monitor-command" => {
+                let line = arguments.required_text("command-line")?;
+                let word = line.split_whitespace().next().unwrap_or_default().to_owned();
+                Ok(json!(format!("unknown command: '{word}'\r\n")))
+            }
+            _ if !COMMANDS.contains(&command) => Err(qplug_proto::ErrorReply::not_found(command)),
+            _ => {
+                arguments.finish()?;
+                self.dispatch_plain(command, now)
+            }
+        }
+    }
+
+    /// The commands that take no arguments.
+    fn dispatch_plain(&mut self, command: &str, now: Instant) -> Reply {
+        Ok(match command {
+            "cont" => return self.cont(now),
+            "stop" => self.stop(now),
+            "migrate_cancel" => return self.migrate_cancel(),
+            "query-block" => self.query_block(),
+            "query-block-exports" => self.query_block_exports(),
+            "query-block-jobs" => self.query_block_jobs(),
+            "query-jobs" => self.query_jobs(),
+            "query-commands" => COMMANDS.iter().map(|name| json!({"name": name})).collect(),
+            "query-fdsets" => self.fdsets.show(),
+            "query-iothreads" => {
+                let iothreads = self.objects.iter().filter(|object| object.kind == "iothread");
+                iothreads.map(|object| json!({"id": object.id, "thread-id": 1})).collect()
+            }
+            "query-kvm" => json!({"enabled": false, "present": true}),
+            "query-migrate" => self.query_migrate(),
+            "query-name" => match &self.name {
+                Some(name) => json!({"name": name}),
+                None => json!({}),
+            },
+            "query-pci" => self.pci.show(self.is_numbered),
+            "query-qmp-schema" => schema(),
+            "query-status" => self.query_status(),
+            "query-version" => {
+                let (major, minor, micro) = self.version.numbers();
+                let qemu = json!({"micro": micro, "minor": minor, "major": major});
+                json!({"qemu": qemu, "package": "qplug sim"})
+            }
+            "quit" => {
+                let data = json!({"guest": false, "reason": "host-qmp-quit"});
+                self.emit("SHUTDOWN", Some(data), now);
+                json!({})
+            }
+            "x-debug-query-block-graph" => self.graph.show_graph(),
+            other => return Err(qplug_proto::ErrorReply::not_found(other)),
+        })
+    }
+
+    fn collect_fdsets(&mut self) {
+        let is_running = self.is_running();
+        let Self { fdsets, graph, .. } = self;
+        fdsets.collect(|set| graph.uses_fdset(set), is_running);
+    }
+
+    fn cont(&mut self, now: Instant) -> Reply {
+        match self.run_state {
+            RunState::Running => {}
+            RunState::Postmigrate => {
+                return Err(generic("Resetting the Virtual Machine is required"));
+            }
+            before => {
+                self.clock.run(now);
+                self.run_state = RunState::Running;
+                if before == RunState::Prelaunch {
+                    // Firmware runs, and numbers the buses.
+                    self.is_numbered = true;
+                    self.begin_boot(now);
+                }
+                self.emit("RESUME", None, now);
+            }
+        }
+        Ok(json!({}))
+    }
+
+    fn stop(&mut self, now: Instant) -> Value {
+        if self.is_running() {
+            self.clock.stop(now);
+            self.run_state = RunState::Paused;
+            self.emit("STOP", None, now);
+        }
+        json!({})
+    }
+
+    fn query_status(&self) -> Value {
+        let status = match self.run_state {
+            RunState::Prelaunch => "prelaunch",
+            RunState::Running => "running",
+            RunState::Paused => "paused",
+            RunState::Postmigrate => "postmigrate",
+        };
+        let mut shown = json!({"status": status, "running": self.is_running()});
+        if self.version < Version::V10_0 {
+            shown["singlestep"] = json!(false);
+        }
+        shown
+    }
+
+    /// The disks of devices, and empty drives.
+    fn query_block(&self) -> Value {
+        let drives = self.drives().map(|(device, node)| {
+            let mut shown = json!({
+                "io-status": "ok", "device": "", "locked": false,
+                "removable": device.model.is_cd, "qdev": device.drive_label(), "type": "unknown",
+            });
+            if let Some(tray) = device.tray {
+                shown["tray_open"] = json!(tray.is_open);
+            }
+            if let Some(node) = node {
+                shown["inserted"] = self.graph.show(node, self.version, true);
+            }
+            shown
+        });
+        // What an nvme left behind still looks like a drive.
+        let leaked = self.leaked.iter().filter_map(|leaked| {
+            let (_, user) = self.graph.users().find(|(id, _)| id == leaked)?;
+            Some(json!({
+                "io-status": "ok", "device": "", "locked": false, "removable": false,
+                "qdev": user.label, "type": "unknown",
+                "inserted": self.graph.show(user.node, self.version, true),
+            }))
+        });
+        drives.chain(leaked).collect()
+    }
+
+    fn query_blockstats(&self, nodes: bool) -> Value {
+        if nodes {
+            return self.graph.nodes().map(|(id, _)| self.graph.show_stats(id)).collect();
+        }
+        let drives = self.drives().map(|(device, node)| {
+            let mut shown = match node {
+                Some(node) => self.graph.show_stats(node),
+                None => json!({"stats": {"rd_operations": 0}}),
+            };
+            shown["device"] = json!("");
+            shown["qdev"] = json!(device.drive_label());
+            shown
+        });
+        drives.collect()
+    }
+
+    /// The devices with a drive, and what is in it. A device that is leaving has its disk until
+    /// the end.
+    fn drives(&self) -> impl Iterator<Item = (&Device, Option<crate::graph::NodeId>)> {
+        self.devices.iter().map(|(_, device)| device).filter_map(|device| {
+            let user = device.user.and_then(|user| self.graph.users().find(|(id, _)| *id == user));
+            let node = user.map(|(_, user)| user.node);
+            (node.is_some() || device.tray.is_some()).then_some((device, node))
+        })
+    }
+}
+
+impl Version {
+    /// Major, minor, micro.
+    #[must_use]
+    pub fn numbers(self) -> (u32, u32, u32) {
+        match self {
+            Self::V7_2 => (7, 2, 22),
+            Self::V10_0 => (10, 0, 2),
+        }
+    }
+}
+
+/// What `query-qmp-schema` tells here: the names of the commands, and which block drivers there are.
+fn schema() -> Value {
+    let drivers: Vec<_> = crate::graph::driver_names().collect();
+    let members: Vec<_> = drivers.iter().map(|name| json!({"name": name})).collect();
+    let commands = COMMANDS.iter().map(|name| {
+        let arguments = if *name == "blockdev-add" { "1" } else { "0" };
+        json!({"name": name, "meta-type": "command", "arg-type": arguments, "ret-type": "0"})
+    });
+    let types = [
+        json!({"name": "0", "meta-type": "object", "members": []}),
+        json!({"name": "1", "meta-type": "object", "tag": "driver", "members": [
+            {"name": "driver", "type": "2"}, {"name": "node-name", "default": null, "type": "str"},
+        ], "variants": drivers.iter().map(|name| json!({"case": name, "type": "0"})).collect::<Vec<_>>()}),
+        json!({"name": "2", "meta-type": "enum", "values": drivers, "members": members}),
+        json!({"name": "str", "meta-type": "builtin", "json-type": "string"}),
+    ];
+    commands.chain(types).collect()
+}

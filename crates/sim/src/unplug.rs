@@ -1,0 +1,201 @@
+//! `device_del`, what the guest makes of it, and how a device leaves.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::arguments::Arguments;
+use crate::config::Version;
+use crate::device::{DeviceKey, Pending, Place};
+use crate::guest::Guest;
+use crate::machine::{Machine, RunState, Timer};
+use crate::pci::Hotplug;
+use crate::plug::FINDS_BEHIND_NATIVE_PORT;
+use crate::refusal::{Reply, generic, no_device, no_hotplug};
+
+/// How long pressing the attention button keeps others away (`pcie_cap_slot_unplug_request_cb`).
+const BUTTON_EXPIRES: Duration = Duration::from_secs(5);
+
+/// How long Linux takes to let go: by ACPI, and after the attention button, whose five seconds of
+/// doubt it waits first.
+const ACPI_TAKES: Duration = Duration::from_millis(40);
+const BUTTON_TAKES: Duration = Duration::from_millis(6150);
+
+impl Machine {
+    /// `device_del`, in the order in which QEMU finds reasons against it.
+    pub(crate) fn device_del(&mut self, mut arguments: Arguments, now: Instant) -> Reply {
+        let id = arguments.required_text("id")?;
+        arguments.finish()?;
+        let Some((key, device)) = self.devices.find(&id) else {
+            return Err(self.no_such_device(&id));
+        };
+        let shown = self.clock.at(now);
+        if device.pending.is_some_and(|pending| pending.expires.is_none_or(|until| until > shown)) {
+            return Err(generic(format!("Device {id} is already in the process of unplug")));
+        }
+        let hotplug = match &device.place {
+            Place::Pci { bus, .. } => match self.pci.bus(*bus).hotplug {
+                None => return Err(no_hotplug(&self.pci.bus(*bus).name)),
+                Some(Hotplug::NativeOff) => {
+                    return Err(generic(format!(
+                        "Hot-unplug failed: unsupported by the port device '{}'",
+                        self.pci.bus(*bus).name
+                    )));
+                }
+                hotplug => hotplug,
+            },
+            Place::Ide { bus } => return Err(no_hotplug(bus)),
+            Place::Scsi { .. } | Place::Usb { .. } => None,
+        };
+        if self.migration.is_active() {
+            return Err(generic("device_del not allowed while migrating"));
+        }
+        let since = device.since;
+        match hotplug {
+            None => self.let_go(key, now),
+            // A slot without power needs nobody's leave.
+            Some(Hotplug::Native) if !self.is_numbered => self.let_go(key, now),
+            Some(Hotplug::Native) if self.is_busy(since, shown) || self.blinks(since, shown) => {
+                return Err(generic("Hot-unplug failed: guest is busy (power indicator blinking)"));
+            }
+            Some(hotplug) => self.ask_guest(key, hotplug, shown),
+        }
+        Ok(json!({}))
+    }
+
+    fn no_such_device(&self, id: &str) -> qplug_proto::ErrorReply {
+        if id.is_empty() || self.is_path(id) {
+            let what = match self.version {
+                Version::V7_2 => "is not a hotpluggable device",
+                Version::V10_0 => "is not a device",
+            };
+            return generic(format!("{id} {what}"));
+        }
+        no_device(id)
+    }
+
+    fn is_busy(&self, since: Duration, shown: Duration) -> bool {
+        matches!(self.guest, Guest::Busy(time) if shown < since + time)
+    }
+
+    /// The port's power indicator blinks until the guest has looked at what was plugged in.
+    fn blinks(&self, since: Duration, shown: Duration) -> bool {
+        self.guest != Guest::Dead && shown < since.max(self.boots_until) + FINDS_BEHIND_NATIVE_PORT
+    }
+
+    /// Asks, and sees what the guest makes of it. A request that is made while the machine stands
+    /// still waits for `cont`; one that an early guest does not see is lost.
+    fn ask_guest(&mut self, key: DeviceKey, hotplug: Hotplug, shown: Duration) {
+        // A request through ACPI may be repeated at once. QEMU takes a time of 0 for none, so that on
+        // a machine that never ran it may never be.
+        let (expires, takes) = match hotplug {
+            Hotplug::Acpi => (shown, ACPI_TAKES),
+            Hotplug::Native | Hotplug::NativeOff => (shown + BUTTON_EXPIRES, BUTTON_TAKES),
+        };
+        let Some(device) = self.devices.at_mut(key) else { return };
+        let since = device.since;
+        let expires = (expires != Duration::ZERO).then_some(expires);
+        device.pending = Some(Pending { expires });
+        let is_lost = shown < self.boots_until
+            || self.is_busy(since, shown)
+            || self.run_state == RunState::Prelaunch;
+        let (answer, later) = match self.guest {
+            Guest::Dead => return,
+            _ if is_lost => return,
+            Guest::Slow(later) => (Timer::LetGo(key), later),
+            Guest::Rejects => (Timer::Refuse(key), Duration::ZERO),
+            _ => (Timer::LetGo(key), Duration::ZERO),
+        };
+        // Asking again does not make a guest slower that is about to answer.
+        self.timers.cancel(|timer| *timer == answer && matches!(self.guest, Guest::Rejects));
+        self.timers.at_guest(shown + takes + later, answer);
+    }
+
+    /// The guest says no.
+    pub(crate) fn refuse(&mut self, key: DeviceKey, now: Instant) {
+        let Some(device) = self.devices.at_mut(key) else { return };
+        device.pending = None;
+        let mut data = json!({"path": device.path});
+        if let Some(id) = &device.id {
+            data["device"] = json!(id);
+        }
+        self.emit("DEVICE_UNPLUG_GUEST_ERROR", Some(data), now);
+    }
+
+    /// The guest let go: the device leaves its bus at once, with all behind it and beside it, and
+    /// QEMU itself a grace period later.
+    pub(crate) fn let_go(&mut self, key: DeviceKey, now: Instant) {
+        let Some(device) = self.devices.at(key).filter(|device| !device.is_leaving) else { return };
+        let mut together = vec![key];
+        if let Place::Pci { bus, devfn } = device.place {
+            let paths = self.pci.bus(bus).leave_with(devfn);
+            let others = self.devices.present().filter(|(_, it)| paths.contains(&it.path));
+            together.extend(others.map(|(other, _)| other).filter(|other| *other != key));
+        }
+        for key in together {
+            for behind in self.devices.behind(key) {
+                self.leave(behind, now);
+            }
+            self.leave(key, now);
+        }
+    }
+
+    fn leave(&mut self, key: DeviceKey, now: Instant) {
+        let Some(device) = self.devices.at_mut(key) else { return };
+        device.is_leaving = true;
+        let place = device.place.clone();
+        if let Place::Pci { bus, devfn } = place {
+            self.pci.take(bus, devfn);
+        }
+        self.timers.cancel(|timer| {
+            [Timer::LetGo(key), Timer::Refuse(key), Timer::Find(key)].contains(timer)
+        });
+        // Whoever goes while others do shares their grace period.
+        if self.leaving.is_empty() {
+            self.timers.at_host(now + self.grace, Timer::GraceEnds);
+        }
+        self.leaving.push(key);
+    }
+
+    /// QEMU lets go of all that were leaving: their nodes are free, and it says so.
+    pub(crate) fn end_grace(&mut self, now: Instant) {
+        for key in std::mem::take(&mut self.leaving) {
+            let Some(device) = self.devices.remove(key) else { continue };
+            if let Some(user) = device.user {
+                self.graph.remove_user(user);
+            }
+            if let Some(path) = device.inner_path() {
+                self.emit("DEVICE_DELETED", Some(json!({"path": path})), now);
+            }
+            let mut data = json!({"path": device.path});
+            if let Some(id) = &device.id {
+                data = json!({"device": id, "path": device.path});
+            }
+            self.emit("DEVICE_DELETED", Some(data), now);
+        }
+    }
+
+    /// `system_reset`: whatever was asked to go goes, and the guest boots anew.
+    pub(crate) fn system_reset(&mut self, arguments: Arguments, now: Instant) -> Reply {
+        arguments.finish()?;
+        let data = json!({"guest": false, "reason": "host-qmp-system-reset"});
+        self.emit("RESET", Some(data), now);
+        let pending: Vec<_> = self
+            .devices
+            .present()
+            .filter(|(_, device)| device.pending.is_some())
+            .map(|(key, _)| key)
+            .collect();
+        for key in pending {
+            self.let_go(key, now);
+        }
+        self.begin_boot(now);
+        Ok(json!({}))
+    }
+
+    pub(crate) fn begin_boot(&mut self, now: Instant) {
+        if let Guest::Booting(time) = self.guest {
+            self.boots_until = self.clock.at(now) + time;
+        }
+    }
+}
