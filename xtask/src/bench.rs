@@ -88,7 +88,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if chosen.is_empty() {
         return Err(Error::not_set_up(format!("no QEMU {} is set up", args.qemu)));
     }
-    let qplug = match std::env::var_os("TEMP_QPLUG") { Some(it) => it.into(), None => build_release("qplug", "qplug")? };
+    let qplug = match std::env::var_os("TEMP_QPLUG") {
+        Some(it) => it.into(),
+        None => build_release("qplug", "qplug")?,
+    };
     if let (What::Hotplug, true) = (args.what, args.check) {
         return chosen.iter().try_for_each(|qemu| hotplug::check(qemu, &qplug));
     }
@@ -131,8 +134,13 @@ fn libvirt(qemu: &Qemu, shape: Shape) -> Result<Option<Libvirt>> {
 }
 
 fn report(rounds: &Rounds<'_>) {
-    let row =
-        |what: &str, ours, other, other_sample, target| Row { what: what.to_owned(), ours, other, other_sample, target };
+    let row = |what: &str, ours, other, other_sample, target| Row {
+        what: what.to_owned(),
+        ours,
+        other,
+        other_sample,
+        target,
+    };
     let (qplug, bare, virsh) = (&rounds.qplug, &rounds.bare, &rounds.virsh);
     let mut rows = vec![
         row("qplug attach", &qplug.attach, "bare script", &bare.attach, Some(ADDS)),

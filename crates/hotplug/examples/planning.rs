@@ -92,10 +92,11 @@ impl Answers {
 
     fn to(&self, command: &Command) -> Result<Box<RawValue>, Box<dyn Error>> {
         let is_it = |asked: &Value| {
-            asked["execute"] == command.name
-                && asked.get("arguments") == command.arguments.as_ref()
+            asked["execute"] == command.name && asked.get("arguments") == command.arguments.as_ref()
         };
         let found = self.0.iter().find(|(asked, _)| is_it(asked));
-        found.map(|(_, reply)| reply.clone()).ok_or_else(|| format!("no answer to {command}").into())
+        found
+            .map(|(_, reply)| reply.clone())
+            .ok_or_else(|| format!("no answer to {command}").into())
     }
 }

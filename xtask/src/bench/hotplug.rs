@@ -49,7 +49,13 @@ const DETACH_200: Target = Target::AtMost(250.0);
 /// The groups of disks that are plugged in and pulled out together. Rounds are divided by what they
 /// cost.
 const GROUPS: &[Group] = &[
-    Group { title: "1 virtio-blk", bus: "virtio-blk", count: 1, rounds: 1, libvirt: Some("virtio") },
+    Group {
+        title: "1 virtio-blk",
+        bus: "virtio-blk",
+        count: 1,
+        rounds: 1,
+        libvirt: Some("virtio"),
+    },
     Group { title: "1 scsi", bus: "virtio-scsi", count: 1, rounds: 1, libvirt: Some("scsi") },
     Group { title: "50 scsi", bus: "virtio-scsi", count: 50, rounds: 3, libvirt: Some("scsi") },
     Group { title: "200 scsi", bus: "virtio-scsi", count: 200, rounds: 3, libvirt: None },

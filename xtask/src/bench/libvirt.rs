@@ -106,7 +106,8 @@ impl Libvirt {
     /// The command that does this (`attach-device` or `detach-device`) with each of the disks, one
     /// after the other, over one connection.
     pub(super) fn work(&self, what: &str, descriptions: &[PathBuf]) -> Command {
-        let one = |path: &PathBuf| format!("{what} {DOMAIN} {} --live", quoted(&path.to_string_lossy()));
+        let one =
+            |path: &PathBuf| format!("{what} {DOMAIN} {} --live", quoted(&path.to_string_lossy()));
         let mut command = self.daemon.virsh();
         command.arg(descriptions.iter().map(one).collect::<Vec<_>>().join("; "));
         command

@@ -36,14 +36,10 @@ impl Port {
         self.wait(within, "-disk ", &format!(" serial={serial}"))
     }
 
-    /// Waits until the guest has found so many disks, whichever they are.
-    pub(super) fn wait_all_added(&mut self, count: usize, within: Duration) -> Result<()> {
-        (0..count).try_for_each(|_| self.wait(within, "+disk ", ""))
-    }
-
-    /// Waits until the guest has let go of so many disks, whichever they are.
-    pub(super) fn wait_all_removed(&mut self, count: usize, within: Duration) -> Result<()> {
-        (0..count).try_for_each(|_| self.wait(within, "-disk ", ""))
+    /// Waits until the guest has reported nothing for so long.
+    pub(super) fn wait_quiet(&mut self, quiet: Duration) -> Result<()> {
+        while !self.next_line(Instant::now() + quiet)?.is_empty() {}
+        Ok(())
     }
 
     /// Waits for a line that begins and goes on so.

@@ -131,12 +131,20 @@ impl Nodes {
 pub(crate) struct Blocks {
     blocks: Vec<Block>,
     by_id: HashMap<String, usize>,
+    /// By the node that the device holds; of several devices, the first.
+    by_node: HashMap<String, usize>,
 }
 
 impl From<Vec<Block>> for Blocks {
     fn from(blocks: Vec<Block>) -> Self {
         let ids = blocks.iter().enumerate().map(|(at, block)| (block.id().to_owned(), at));
-        Self { by_id: ids.collect(), blocks }
+        let mut by_node = HashMap::new();
+        for (at, block) in blocks.iter().enumerate() {
+            if let Some(node) = &block.inserted {
+                by_node.entry(node.name.clone()).or_insert(at);
+            }
+        }
+        Self { by_id: ids.collect(), by_node, blocks }
     }
 }
 
@@ -203,8 +211,7 @@ impl Blocks {
 
     /// The device that holds this node.
     pub(crate) fn holder(&self, node: &str) -> Option<&str> {
-        let holds = |block: &&Block| block.inserted.as_ref().is_some_and(|it| it.name == node);
-        self.blocks.iter().find(holds).map(Block::id)
+        self.by_node.get(node).map(|at| self.blocks[*at].id())
     }
 
     /// The disks of all devices.

@@ -11,8 +11,8 @@ use std::process::Command;
 use qplug_testbed::proxy::{Said, Side};
 use qplug_testbed::{Board, Error, Machine, Qemu, Result};
 
-use super::images::Images;
 use super::FEWEST_ROUNDS;
+use super::images::Images;
 use crate::bench::bounded;
 use crate::bench::protocol::is_installed;
 use crate::bench::sample::{Milliseconds, Sample};
@@ -44,7 +44,10 @@ pub(super) fn run(
     bare: &Path,
     count: u32,
 ) -> Result<()> {
-    println!("\n{:>5} there  {:<7} {:>7} {:>9} {:>9} {:>13}", "disks", "", "qplug", "QEMU's own", "qplug's own", "instructions");
+    println!(
+        "\n{:>5} there  {:<7} {:>7} {:>9} {:>9} {:>13}",
+        "disks", "", "qplug", "QEMU's own", "qplug's own", "instructions"
+    );
     let machine = Machine::builder(qemu, Board::Q35).scsi().halted()?;
     let rounds = (count / 3).max(FEWEST_ROUNDS.min(count));
     let mut there = 0;
@@ -54,10 +57,14 @@ pub(super) fn run(
         let bench = Bench { machine: &machine, images, qplug, bare };
         for (work, cost) in WORKS.iter().zip(bench.costs(rounds)?) {
             let (ours, qemu) = (cost.qplug.median().0, cost.bare.median().0);
-            let instructions = cost.instructions.map_or_else(String::new, |it| format!("{:.1} M", it as f64 / 1e6));
+            let instructions = cost
+                .instructions
+                .map_or_else(String::new, |it| format!("{:.1} M", it as f64 / 1e6));
             println!(
                 "{size:>5}        {work:<7} {:>7} {:>10} {:>11} {instructions:>13}",
-                Milliseconds(ours), Milliseconds(qemu), Milliseconds(ours - qemu),
+                Milliseconds(ours),
+                Milliseconds(qemu),
+                Milliseconds(ours - qemu),
             );
         }
     }

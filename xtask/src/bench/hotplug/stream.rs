@@ -121,7 +121,8 @@ mod tests {
         assert_eq!(stream.changes.bytes, bytes);
         let waits: Vec<_> = stream.steps.iter().filter(|step| !step.starts_with('@')).collect();
         assert_eq!(waits, ["greeting", "replies=3", "deleted=2", "replies=4"]);
-        let sent = |at: usize| fs::read_to_string(stream.steps[at].trim_start_matches('@')).unwrap();
+        let sent =
+            |at: usize| fs::read_to_string(stream.steps[at].trim_start_matches('@')).unwrap();
         assert_eq!((sent(1).lines().count(), sent(4).lines().count()), (3, 1));
     }
 }
