@@ -88,10 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if chosen.is_empty() {
         return Err(Error::not_set_up(format!("no QEMU {} is set up", args.qemu)));
     }
-    let qplug = match std::env::var_os("TEMP_QPLUG") {
-        Some(it) => it.into(),
-        None => build_release("qplug", "qplug")?,
-    };
+    let qplug = build_release("qplug", "qplug")?;
     if let (What::Hotplug, true) = (args.what, args.check) {
         return chosen.iter().try_for_each(|qemu| hotplug::check(qemu, &qplug));
     }

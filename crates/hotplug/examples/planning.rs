@@ -34,9 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn disks(count: usize) -> Result<Vec<Disk>, Box<dyn Error>> {
+    let raw: Format = "raw".parse().map_err(|error| format!("{error}"))?;
     let disk = |number| {
         let disk = Disk::named(&format!("new{number}"))?;
-        let disk = disk.format(Some(Format::Raw)).bus(Some(Bus::VirtioScsi));
+        let disk = disk.format(Some(raw.clone())).bus(Some(Bus::VirtioScsi));
         disk.remote_image(format!("/images/new{number}.img"))
     };
     Ok((0..count).map(disk).collect::<Result<_, _>>()?)
