@@ -20,8 +20,9 @@ use crate::bus::Bus;
 use crate::command::Command;
 use crate::crowd::Crowd;
 use crate::departure;
+use crate::detach::Detached;
 use crate::disk::Disk;
-use crate::error::Error;
+use crate::error::{After, Error, Left};
 use crate::inventory::{Board, Port};
 use crate::observe::Observer;
 use crate::operation::{Answer, Operation};
@@ -234,9 +235,30 @@ impl Attach {
 
     /// What could not be removed is found by a recovery.
     fn handle_removed(&mut self) {
-        while self.crowd.poll_outcome().is_some() {}
+        while let Some((number, outcome)) = self.crowd.poll_outcome() {
+            if !matches!(outcome, Ok(Detached::Removed { .. })) {
+                self.say_left(number);
+            }
+        }
         if self.stage == Stage::RemoveShared && self.crowd.is_gone() {
             self.finish();
+        }
+    }
+
+    /// Says of the disks that a controller was plugged in for that it is still there. An object that
+    /// stays is in use by another client.
+    fn say_left(&mut self, number: usize) {
+        let mut unused = (0..).zip(&self.shared).filter(|(_, it)| it.made && !it.used);
+        let Some((at, shared)) = unused.nth(number) else { return };
+        let (Some(undo), Some(_)) = (&shared.step.undo, &shared.step.port) else { return };
+        let why = "it has not left yet".to_owned();
+        for (disk, work) in &self.works {
+            if work.needs.contains(&at)
+                && let Some(Err(Error::Refused { after, .. })) = &mut self.outcomes[*disk]
+                && !matches!(after, After::Left(_))
+            {
+                *after = After::Left(vec![Left { undo: undo.clone(), why: why.clone() }]);
+            }
         }
     }
 

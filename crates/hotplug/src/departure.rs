@@ -100,6 +100,10 @@ fn plan_disk(observed: &Observed, name: &DiskName) -> Result<Goods, Error> {
     {
         return Err(Error::Busy { name: name.clone(), by });
     }
+    let holder = observed.blocks.as_ref().and_then(|blocks| blocks.holder(&name.format_node()));
+    if let Some(holder) = holder.filter(|holder| *holder != name.as_str()) {
+        return Err(Error::Busy { name: name.clone(), by: format!("the device {holder}") });
+    }
     let uas = observed.devices.as_ref().is_some_and(|devices| devices.has_uas(name));
     let device = if uas { name.uas() } else { name.to_string() };
     let disk = observed.disk(name);

@@ -8,6 +8,7 @@
 //! A timeout is neither success nor failure: the guest was asked, and may still let go. The same
 //! command run again goes on with the wait, or finds the device gone and closes the image.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use qplug_proto::Event;
@@ -43,7 +44,8 @@ pub enum Which {
     All,
 }
 
-/// What became of each disk, in the order of the wish, or by name.
+/// What became of each disk, in the order of the wish, or by name. One that is named twice is in it
+/// once.
 pub type Departures = Vec<(DiskName, Result<Detached, Error>)>;
 
 /// A detach under way.
@@ -97,7 +99,11 @@ impl Detach {
             return self.observer.look(looks);
         }
         self.names = match &self.which {
-            Which::Named(names) => names.clone(),
+            // Who is named twice leaves once.
+            Which::Named(names) => {
+                let mut seen = HashSet::new();
+                names.iter().filter(|name| seen.insert(*name)).cloned().collect()
+            }
             Which::All => departure::all(&self.observer.observed),
         };
         self.stage = Stage::Disks;

@@ -56,7 +56,8 @@ impl Identify {
         let observed = &self.observer.observed;
         let names = match (&self.which, &observed.nodes) {
             (Which::Named(names), _) => names.clone(),
-            (Which::All, None) => return self.observer.look([Look::Nodes]),
+            // The devices tell which of them are media in drives.
+            (Which::All, None) => return self.observer.look([Look::Nodes, Look::Blocks]),
             (Which::All, Some(_)) => departure::all(observed),
         };
         let mut looks = Vec::new();
@@ -119,6 +120,22 @@ mod tests {
         assert_eq!((found[0].pci, found[0].serial.as_deref()), (Some((1, 0)), Some("s1")));
         assert_eq!(found[0].udev_serial().as_deref(), Some("s1"));
         assert_eq!((found[1].bus, found[1].udev_serial()), (None, None));
+    }
+
+    #[test]
+    fn a_medium_is_none_of_all_disks() {
+        let nodes = r#"[
+            {"node-name": "cd0.medium-a.format", "drv": "raw", "file": "/a", "ro": true, "image": {"virtual-size": 1}},
+            {"node-name": "cd0.medium-a.file", "drv": "file", "file": "/a", "ro": true, "image": {"virtual-size": 1}}]"#;
+        let blocks = r#"[{"device": "", "qdev": "cd0", "removable": true, "inserted":
+            {"node-name": "cd0.medium-a.format", "drv": "raw", "file": "/a", "ro": true, "image": {"virtual-size": 1}}}]"#;
+        let script = vec![
+            Answer("query-named-block-nodes", "", Ok(nodes)),
+            Answer("query-block", "", Ok(blocks)),
+            Answer("query-pci", "", Ok("[]")),
+            Answer("qom-list", "", Ok("[]")),
+        ];
+        assert_eq!(play(Identify::new(Which::All), script).unwrap(), []);
     }
 
     #[test]

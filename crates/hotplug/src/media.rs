@@ -185,8 +185,10 @@ impl ChangeMedium {
     /// The new medium, as a disk of which only the nodes are wanted.
     fn medium(&self, mut storage: Storage, drive: &DeviceDisk<'_>) -> Result<Disk, Error> {
         let observed = &self.observer.observed;
+        // Nor one of which a crash left a secret: it would be taken for another client's.
         let is_free = |name: &DiskName| {
             observed.nodes.as_ref().is_none_or(|nodes| nodes.format_node(name).is_none())
+                && observed.objects.as_ref().is_none_or(|it| it.of_disk(name).is_empty())
         };
         let names = MEDIA.filter_map(|letter| drive::medium_name(drive, letter));
         let name = names.into_iter().find(is_free).ok_or_else(|| Error::MediumInside {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::After;
 use crate::format::Format;
-use crate::operation::script::Happens::{self, Answer, Event, Lost};
+use crate::operation::script::Happens::{self, Answer, At, Event, Lost};
 use crate::operation::script::play;
 use crate::texts::Meaning;
 use crate::throttle::Throttle;
@@ -361,16 +361,28 @@ fn a_controller_makes_room_where_the_ports_do_not_and_goes_again_when_no_disk_ca
         vec![plug(r#""drive":"data.format","serial":"data","bus":"qplug.scsi.0.0""#, Ok("{}"))];
     let attached = attach(disk(), script([look(), steps])).unwrap();
     assert_eq!((attached.bus, attached.port.as_deref()), (Bus::VirtioScsi, Some("qplug.scsi.0")));
-    let steps = vec![
-        plug("qplug.scsi.0.0", Err(LOCKED)),
-        close(Ok("{}")),
-        Answer("object-add", "qplug.scsi.0.pending", Ok("{}")),
-        Answer("device_del", "qplug.scsi.0", Ok("{}")),
-        Event("DEVICE_DELETED", r#"{"device": "qplug.scsi.0"}"#),
-        Answer("object-del", "qplug.scsi.0.pending", Ok("{}")),
-    ];
+    let ask = || Answer("device_del", "qplug.scsi.0", Ok("{}"));
+    let refused = || {
+        vec![
+            plug("qplug.scsi.0.0", Err(LOCKED)),
+            close(Ok("{}")),
+            Answer("object-add", "qplug.scsi.0.pending", Ok("{}")),
+            ask(),
+        ]
+    };
+    let mut steps = refused();
+    steps.push(Event("DEVICE_DELETED", r#"{"device": "qplug.scsi.0"}"#));
+    steps.push(Answer("object-del", "qplug.scsi.0.pending", Ok("{}")));
     let error = attach(disk(), script([look(), steps])).unwrap_err();
     assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
+    // A guest that does not answer keeps it.
+    let mut steps = refused();
+    steps.extend([At(700), ask(), At(3000), ask(), At(9000), ask(), At(10000)]);
+    let error = attach(disk(), script([look(), steps])).unwrap_err();
+    assert!(
+        error.to_string().contains("left is 'qplug exec device_del id=qplug.scsi.0'"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -111,6 +111,15 @@ fn a_guest_that_is_busy_with_the_port_is_asked_a_little_later() {
 }
 
 #[test]
+fn a_disk_that_is_named_twice_leaves_once() {
+    let data = || DiskName::new("data").unwrap();
+    let twice = Detach::new(Which::Named(vec![data(), data()]), Duration::from_secs(30));
+    let look = vec![Answer("query-block", "", Ok(OURS)), NO_JOBS, NO_EXPORTS, NO_OBJECTS];
+    let script = look.into_iter().chain([ASK, GONE, CLOSE]).collect();
+    assert_eq!(outcome(play(twice, script)).unwrap(), removed(false));
+}
+
+#[test]
 fn a_guest_may_say_no() {
     let no = || Event("DEVICE_UNPLUG_GUEST_ERROR", r#"{"device": "data", "path": "/p"}"#);
     assert_eq!(detach(vec![ASK, no()]).unwrap(), Detached::Refused);
@@ -185,6 +194,14 @@ fn a_disk_that_qplug_did_not_make_is_not_touched() {
     // A filter of somebody's lies over our node.
     let nodes = Answer("query-named-block-nodes", "", Ok(OUR_NODE));
     assert!(matches!(look(FOREIGN, vec![nodes]), Err(Error::Busy { .. })));
+}
+
+#[test]
+fn a_medium_in_its_drive_is_not_closed_under_it() {
+    let blocks = r#"[{"device": "", "qdev": "cd0", "removable": true, "inserted":
+        {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": true, "image": {"virtual-size": 1}}}]"#;
+    let error = look(blocks, closer(OUR_NODE)).unwrap_err();
+    assert!(error.to_string().contains("in use by the device cd0"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What else decides about a hotplug: migration, drivers, descriptors.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,8 +18,18 @@ pub(crate) struct Drivers(HashSet<String>);
 
 /// The sets of descriptors, from `query-fdsets`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Fdsets(Vec<Fdset>);
+#[serde(from = "Vec<Fdset>")]
+pub(crate) struct Fdsets {
+    sets: Vec<Fdset>,
+    by_number: HashMap<u64, usize>,
+}
+
+impl From<Vec<Fdset>> for Fdsets {
+    fn from(sets: Vec<Fdset>) -> Self {
+        let by_number = sets.iter().enumerate().map(|(at, set)| (set.id, at)).collect();
+        Self { sets, by_number }
+    }
+}
 
 #[derive(Debug, Deserialize)]
 struct Fdset {
@@ -64,22 +74,26 @@ impl Drivers {
     }
 }
 
+impl Fdset {
+    fn owner(&self) -> Option<&str> {
+        self.fds.iter().find_map(|fd| fd.opaque.as_deref())
+    }
+}
+
 impl Fdsets {
     /// Each set's number and whose it is, as far as its owner said.
     pub(crate) fn owned(&self) -> impl Iterator<Item = (u64, &str)> {
-        self.0.iter().filter_map(move |set| {
-            set.fds.iter().find_map(|fd| fd.opaque.as_deref()).map(|owner| (set.id, owner))
-        })
+        self.sets.iter().filter_map(|set| Some((set.id, set.owner()?)))
     }
 
     /// Whose the set of this number is, as far as its owner said.
     pub(crate) fn owner(&self, number: u64) -> Option<&str> {
-        self.owned().find(|(set, _)| *set == number).map(|(_, owner)| owner)
+        self.sets[*self.by_number.get(&number)?].owner()
     }
 
     /// The numbers of all sets.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
-        self.0.iter().map(|set| set.id)
+        self.sets.iter().map(|set| set.id)
     }
 }
 

@@ -54,6 +54,23 @@ fn a_medium_is_put_in_and_the_tray_closed() {
 }
 
 #[test]
+fn a_name_of_which_a_crash_left_a_secret_is_passed_over() {
+    let left = r#"[{"name": "qplug.disk.cd0.medium-a.secret", "type": "child<secret>"}]"#;
+    let script = vec![
+        Answer("query-block", "", Ok(EMPTY)),
+        Answer("query-named-block-nodes", "", Ok("[]")),
+        Answer("qom-list", "/objects", Ok(left)),
+        Answer("query-fdsets", "", Ok("[]")),
+        step("blockdev-add", "cd0.medium-b.format"),
+        step("blockdev-open-tray", "cd0"),
+        step("blockdev-insert-medium", "cd0.medium-b.format"),
+        step("blockdev-close-tray", "cd0"),
+    ];
+    let insert = ChangeMedium::new("cd0", Change::Insert(new()), Duration::from_secs(30));
+    play(insert, script).unwrap();
+}
+
+#[test]
 fn a_new_medium_takes_the_place_of_the_old_which_is_closed() {
     let steps = vec![
         step("blockdev-add", "cd0.medium-b.format"),
