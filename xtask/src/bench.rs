@@ -12,12 +12,14 @@
 //! | `bench/daemon.rs` | libvirt's daemon, kept apart from the system's |
 //! | `bench/bounded.rs` | running commands that must end |
 //! | `bench/port.rs` | the guest of that machine |
+//! | `bench/hotplug.rs` | one disk, and many at once, beside the same commands without qplug |
 //! | `bench/protocol.rs` | the protocol's clients, beside a bare loop and other clients |
 //! | `bench/sample.rs` | times, medians and quartiles |
 //! | `bench/report.rs` | the table, and the targets |
 
 mod bounded;
 mod daemon;
+mod hotplug;
 mod libvirt;
 mod port;
 mod protocol;
@@ -34,7 +36,7 @@ use qplug_testbed::{Error, Qemu, Result};
 
 use crate::cargo::build_release;
 use crate::setup;
-use libvirt::Libvirt;
+use libvirt::{Libvirt, Shape};
 use report::{Row, Target};
 use rounds::Rounds;
 
@@ -55,7 +57,7 @@ pub(crate) struct Args {
     /// How often each command is timed.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// With `protocol`: hold what was won, by counts that no noise touches.
+    /// With `protocol` or `hotplug`: hold what was won, by counts that no noise touches.
     #[arg(long)]
     check: bool,
 }
@@ -65,6 +67,8 @@ pub(crate) struct Args {
 enum What {
     /// Attaching and detaching a disk, and starting the program.
     Attach,
+    /// One disk and many at once, on every bus that has numbers to reach, and among how many others.
+    Hotplug,
     /// The protocol's clients: round trips, events, large replies, memory.
     Protocol,
 }
@@ -84,28 +88,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if chosen.is_empty() {
         return Err(Error::not_set_up(format!("no QEMU {} is set up", args.qemu)));
     }
+    let qplug = build_release("qplug", "qplug")?;
+    if let (What::Hotplug, true) = (args.what, args.check) {
+        return chosen.iter().try_for_each(|qemu| hotplug::check(qemu, &qplug));
+    }
     // Without it virsh is not measured, and that is said further down.
     if let Err(error) = setup::libvirt() {
         println!("libvirt  {error}");
     }
-    let qplug = build_release("qplug", "qplug")?;
     let bare = build_release("qplug-testbed", "bare")?;
-    chosen.iter().try_for_each(|qemu| attach(qemu, args.rounds, &qplug, &bare))
+    let one = match args.what {
+        What::Hotplug => hotplug::run,
+        What::Attach | What::Protocol => attach,
+    };
+    chosen.iter().try_for_each(|qemu| one(qemu, args.rounds, &qplug, &bare))
 }
 
 fn attach(qemu: &Qemu, count: u32, qplug: &Path, bare: &Path) -> Result<()> {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     println!("\n{cores} cores, QEMU {} (tcg), {count} rounds, times in ms", qemu.version);
-    let libvirt = match Libvirt::start(qemu) {
-        Ok(libvirt) => Some(libvirt),
-        Err(error) => {
-            println!("virsh is not measured: {error}");
-            None
-        }
-    };
-    if let Some(libvirt) = &libvirt {
-        println!("virsh: libvirt {}", libvirt.version()?);
-    }
+    let libvirt = libvirt(qemu, Shape::default())?;
     let mut rounds = Rounds::new(qemu, qplug, bare, libvirt)?;
     println!("qplug attach: {}", rounds.attach_script.size());
     println!("qplug detach: {}", rounds.detach_script.size());
@@ -114,9 +116,28 @@ fn attach(qemu: &Qemu, count: u32, qplug: &Path, bare: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A machine in libvirt, if that is to be had; says which, or why not.
+fn libvirt(qemu: &Qemu, shape: Shape) -> Result<Option<Libvirt>> {
+    match Libvirt::start(qemu, shape) {
+        Ok(libvirt) => {
+            println!("virsh: libvirt {}", libvirt.version()?);
+            Ok(Some(libvirt))
+        }
+        Err(error) => {
+            println!("virsh is not measured: {error}");
+            Ok(None)
+        }
+    }
+}
+
 fn report(rounds: &Rounds<'_>) {
-    let row =
-        |what, ours, other, other_sample, target| Row { what, ours, other, other_sample, target };
+    let row = |what: &str, ours, other, other_sample, target| Row {
+        what: what.to_owned(),
+        ours,
+        other,
+        other_sample,
+        target,
+    };
     let (qplug, bare, virsh) = (&rounds.qplug, &rounds.bare, &rounds.virsh);
     let mut rows = vec![
         row("qplug attach", &qplug.attach, "bare script", &bare.attach, Some(ADDS)),

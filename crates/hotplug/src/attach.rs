@@ -30,6 +30,7 @@ use crate::plan::{self, DiskPlan, Plan, Work};
 use crate::run::{Ended, Run};
 use crate::spares::Spares;
 use crate::step::Step;
+use crate::window::Window;
 
 /// A disk that is in the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,10 +59,6 @@ pub struct Attached {
 /// meanwhile, or took it away.
 const MAX_OVERTAKEN: u32 = 3;
 
-/// How many commands are on their way at once. QEMU answers one by one; more would only lengthen
-/// the time in which a lost connection leaves outcomes unknown.
-const MAX_IN_FLIGHT: usize = 64;
-
 /// How long a guest is given to let go of a controller that no disk came to use: longer than a native
 /// hot-plug port takes.
 const LET_GO_WITHIN: Duration = Duration::from_secs(10);
@@ -78,8 +75,8 @@ pub struct Attach {
     runs: Vec<Option<Run>>,
     /// The runs that have a command to send.
     ready: VecDeque<usize>,
-    /// The runs whose commands are on their way, oldest first.
-    sent: VecDeque<usize>,
+    /// The runs whose commands are on their way.
+    sent: Window,
     spares: Spares,
     /// What the disks share: made by this attach, and to be taken back when no disk came to use it.
     shared: Vec<SharedState>,
@@ -124,7 +121,7 @@ impl Attach {
             stage: Stage::Look,
             runs: Vec::new(),
             ready: VecDeque::new(),
-            sent: VecDeque::new(),
+            sent: Window::default(),
             spares: Spares::default(),
             shared: Vec::new(),
             works: Vec::new(),
@@ -351,10 +348,10 @@ impl Operation for Attach {
         if self.stage == Stage::RemoveShared {
             return self.crowd.poll_transmit();
         }
-        while self.sent.len() < MAX_IN_FLIGHT {
+        while self.sent.has_room() {
             let at = self.ready.pop_front()?;
             if let Some(command) = self.runs[at].as_mut().and_then(Run::poll_transmit) {
-                self.sent.push_back(at);
+                self.sent.push(at);
                 return Some(command);
             }
         }
@@ -378,7 +375,7 @@ impl Operation for Attach {
             }
             return;
         }
-        let Some(at) = self.sent.pop_front() else { return };
+        let Some(at) = self.sent.pop() else { return };
         let Some(mut run) = self.runs[at].take() else { return };
         match run.handle_answer(answer, &mut self.spares) {
             None => {

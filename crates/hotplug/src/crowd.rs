@@ -11,9 +11,7 @@ use crate::detach::Detached;
 use crate::error::Error;
 use crate::leaving::{Goods, Leaving};
 use crate::operation::Answer;
-
-/// How many commands are on their way at once.
-const MAX_IN_FLIGHT: usize = 64;
+use crate::window::Window;
 
 /// Those on their way out. Each is known by its number, in the order in which they were sent away.
 #[derive(Debug, Default)]
@@ -22,8 +20,8 @@ pub(crate) struct Crowd {
     by_device: HashMap<String, usize>,
     /// Those that have a command to send.
     ready: VecDeque<usize>,
-    /// Those whose commands are on their way, oldest first.
-    sent: VecDeque<usize>,
+    /// Those whose commands are on their way.
+    sent: Window,
     timers: BTreeSet<(Instant, usize)>,
     armed: HashMap<usize, Instant>,
     outcomes: VecDeque<(usize, Result<Detached, Error>)>,
@@ -56,10 +54,10 @@ impl Crowd {
 
     /// The next command to send.
     pub(crate) fn poll_transmit(&mut self) -> Option<Command> {
-        while self.sent.len() < MAX_IN_FLIGHT {
+        while self.sent.has_room() {
             let at = self.ready.pop_front()?;
             if let Some(command) = self.leaving[at].poll_transmit() {
-                self.sent.push_back(at);
+                self.sent.push(at);
                 return Some(command);
             }
         }
@@ -67,7 +65,7 @@ impl Crowd {
     }
 
     pub(crate) fn handle_answer(&mut self, answer: Answer, now: Instant) {
-        if let Some(at) = self.sent.pop_front() {
+        if let Some(at) = self.sent.pop() {
             self.leaving[at].handle_answer(answer, now);
             self.attend(at);
         }

@@ -295,8 +295,9 @@ impl Leaving {
 
     /// One that cannot be removed now is tried again at the end, and told then.
     fn handle_unmarked(&mut self, reply: Result<(), ErrorReply>) {
-        if reply.is_err_and(|reply| !Meaning::of(&reply).is_some_and(Meaning::is_gone)) {
-            self.goods.rest.push_back(command::remove_object(&self.goods.mark));
+        let remove = command::remove_object(&self.goods.mark);
+        if reply.is_err_and(|reply| !Meaning::is_gone(&reply, &remove)) {
+            self.goods.rest.push_back(remove);
         }
         self.close(0);
     }
@@ -318,7 +319,7 @@ impl Leaving {
     fn handle_cleared(&mut self, reply: Result<(), ErrorReply>) {
         let Some(command) = self.goods.rest.pop_front() else { return };
         match reply {
-            Err(reply) if !Meaning::of(&reply).is_some_and(Meaning::is_gone) => {
+            Err(reply) if !Meaning::is_gone(&reply, &command) => {
                 let meaning = Meaning::of(&reply);
                 let left = crate::error::Left { undo: command, why: reply.desc.clone() };
                 let after = After::Left(vec![left]);

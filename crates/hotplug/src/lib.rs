@@ -22,6 +22,7 @@
 //! | `media.rs`, `resize.rs`, `throttling.rs` | the operations on what is there |
 //! | `agent.rs`, `wait.rs`, `identity.rs`, `native.rs` | the guest's side: what it uses, and whether it has looked |
 //! | `list.rs`, `ports.rs`, `status.rs` | what there is, for people and programs |
+//! | `window.rs` | how many commands are on their way at once |
 //! | `operation.rs`, `drive.rs` | what operations have in common, and what moves them |
 //! | `error.rs` | what can go wrong, and in which state it leaves the machine |
 
@@ -65,6 +66,7 @@ mod texts;
 mod throttle;
 mod throttling;
 mod wait;
+mod window;
 
 pub use attach::{Attach, Attached};
 pub use bus::{Bus, BusError};

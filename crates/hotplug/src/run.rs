@@ -97,8 +97,8 @@ impl Run {
 
     /// Whether the step is to remove what somebody else has removed meanwhile.
     fn is_cleared(&self, reply: &ErrorReply) -> bool {
-        let clears = self.end.is_none() && self.steps[self.at].clears;
-        clears && Meaning::of(reply).is_some_and(Meaning::is_gone)
+        let step = &self.steps[self.at];
+        self.end.is_none() && step.clears && Meaning::is_gone(reply, &step.command)
     }
 
     fn handle_refused(&mut self, reply: ErrorReply, spares: &mut Spares) -> Option<Ended> {
@@ -156,9 +156,9 @@ impl Run {
     fn handle_undone(&mut self, answer: Result<(), ErrorReply>) -> Option<Ended> {
         if let Err(reply) = answer
             // Gone already, or somebody else has taken it over.
-            && !Meaning::of(&reply).is_some_and(Meaning::is_gone)
-            && !matches!(self.end, Some(Ended::Overtaken))
             && let Some(undo) = self.steps[self.at].undo.clone()
+            && !Meaning::is_gone(&reply, &undo)
+            && !matches!(self.end, Some(Ended::Overtaken))
         {
             self.left.push(Left { undo, why: reply.desc });
         }

@@ -5,6 +5,8 @@
 
 use qplug_qmp::ErrorReply;
 
+use crate::command::Command;
+
 /// What an error reply means for a hotplug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
@@ -147,9 +149,15 @@ impl Meaning {
         )
     }
 
-    /// Whether what was to be removed is not there.
-    pub(crate) fn is_gone(self) -> bool {
-        matches!(self, Self::NoNode | Self::NoDevice | Self::NoObject | Self::NoDescriptors)
+    /// Whether the reply to this command, which was to remove something, says that it is not there.
+    pub(crate) fn is_gone(reply: &ErrorReply, command: &Command) -> bool {
+        matches!(
+            (command.name, Self::of(reply)),
+            ("blockdev-del", Some(Self::NoNode))
+                | ("device_del", Some(Self::NoDevice))
+                | ("object-del", Some(Self::NoObject))
+                | ("remove-fd", Some(Self::NoDescriptors))
+        )
     }
 
     /// What a person can do about it.

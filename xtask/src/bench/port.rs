@@ -36,6 +36,12 @@ impl Port {
         self.wait(within, "-disk ", &format!(" serial={serial}"))
     }
 
+    /// Waits until the guest has reported nothing for so long.
+    pub(super) fn wait_quiet(&mut self, quiet: Duration) -> Result<()> {
+        while !self.next_line(Instant::now() + quiet)?.is_empty() {}
+        Ok(())
+    }
+
     /// Waits for a line that begins and goes on so.
     fn wait(&mut self, within: Duration, begin: &str, rest: &str) -> Result<()> {
         let deadline = Instant::now() + within;

@@ -22,6 +22,7 @@ mod turns;
 
 use qplug_testbed::Result;
 
+pub(super) use counts::is_installed;
 use stand_in::StandIn;
 use table::GROUPS;
 

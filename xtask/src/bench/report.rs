@@ -14,6 +14,13 @@ pub(super) enum Target {
     },
     /// At most this share of the other's time.
     Share(f64),
+    /// At most this share of the other's time, and so much more.
+    Above {
+        /// Of the other's time.
+        share: f64,
+        /// Beside that.
+        ms: f64,
+    },
     /// At most so long.
     AtMost(f64),
 }
@@ -23,6 +30,7 @@ impl Target {
         match self {
             Self::Adds { percent, ms } => ours - other <= (other * percent / 100.0).max(ms),
             Self::Share(share) => ours <= other * share,
+            Self::Above { share, ms } => ours <= other * share + ms,
             Self::AtMost(ms) => ours <= ms,
         }
     }
@@ -31,6 +39,7 @@ impl Target {
         match self {
             Self::Adds { percent, ms } => format!("+{percent} % or {ms} ms"),
             Self::Share(share) => format!("ratio {share}"),
+            Self::Above { share, ms } => format!("ratio {share} + {ms} ms"),
             Self::AtMost(ms) => format!("{ms} ms"),
         }
     }
@@ -38,7 +47,7 @@ impl Target {
 
 /// One comparison.
 pub(super) struct Row<'a> {
-    pub(super) what: &'static str,
+    pub(super) what: String,
     pub(super) ours: &'a Sample,
     pub(super) other: &'static str,
     pub(super) other_sample: &'a Sample,
@@ -49,7 +58,7 @@ pub(super) struct Row<'a> {
 /// Prints the table; all times are in milliseconds.
 pub(super) fn print(rows: &[Row<'_>]) {
     println!(
-        "{:<16} {:>7}  {:<13} {:<20} {:>7}  {:<13} {:>6} {:>7}  at most",
+        "{:<20} {:>7}  {:<13} {:<20} {:>7}  {:<13} {:>6} {:>7}  at most",
         "whole command",
         "median",
         "middle half",
@@ -63,10 +72,10 @@ pub(super) fn print(rows: &[Row<'_>]) {
         let (ours, other) = (row.ours.median(), row.other_sample.median());
         let verdict = row.target.map_or_else(String::new, |target| {
             let verdict = if target.is_met(ours.0, other.0) { "met" } else { "missed" };
-            format!("{:<14} {verdict}", target.text())
+            format!("{:<18} {verdict}", target.text())
         });
         let line = format!(
-            "{:<16} {ours:>7}  {:<13} {:<20} {other:>7}  {:<13} {:>6.2} {:>7}  {verdict}",
+            "{:<20} {ours:>7}  {:<13} {:<20} {other:>7}  {:<13} {:>6.2} {:>7}  {verdict}",
             row.what,
             spread(row.ours),
             row.other,
@@ -95,6 +104,8 @@ mod tests {
         assert!(
             Target::Share(0.25).is_met(25.0, 100.0) && !Target::Share(0.25).is_met(26.0, 100.0)
         );
+        let above = Target::Above { share: 1.03, ms: 3.0 };
+        assert!(above.is_met(106.0, 100.0) && !above.is_met(106.1, 100.0));
         assert!(Target::AtMost(3.0).is_met(3.0, 1.0) && !Target::AtMost(3.0).is_met(3.1, 9.0));
     }
 }

@@ -15,9 +15,18 @@ pub(super) struct Sample(Vec<Duration>);
 impl Sample {
     /// Runs a command and notes how long it took as a whole, from its start until it has ended.
     pub(super) fn time(&mut self, command: &mut Command) -> Result<()> {
-        command.stdout(Stdio::null());
+        self.time_all(std::slice::from_mut(command))
+    }
+
+    /// The same for several commands, one after the other.
+    pub(super) fn time_all(&mut self, commands: &mut [Command]) -> Result<()> {
+        for command in &mut *commands {
+            command.stdout(Stdio::null());
+        }
         let began = Instant::now();
-        bounded::run(command)?;
+        for command in commands {
+            bounded::run(command)?;
+        }
         let took = began.elapsed();
         self.0.push(took);
         Ok(())
@@ -26,6 +35,11 @@ impl Sample {
     /// Forgets everything, as after a round that only warms up.
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Whether nothing was timed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Half took less; zero when there is nothing.

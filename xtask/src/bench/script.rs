@@ -25,20 +25,13 @@ pub(super) struct Script {
 impl Script {
     /// Has qplug carry a command out, and takes down what it says.
     pub(super) fn recorded(machine: &Machine, qplug: &Path, arguments: &[&str]) -> Result<Self> {
-        let proxy = Proxy::start(&machine.folder().join("bench.sock"), &machine.qmp_path())?;
-        proxy.at(Moment::Arrived(1), || {
-            std::thread::sleep(HOLD);
-            Then::GoOn
-        });
-        let mut command = Command::new(qplug);
-        command.arg("--json").args(arguments).env("QPLUG_SOCKET", proxy.path());
-        let output = bounded::run(command.stdout(Stdio::piped()))?;
-        let script = Self::of(&proxy.conversation());
-        script.compare_with(&String::from_utf8_lossy(&output.stdout))?;
+        let (conversation, report) = conversation(machine, qplug, arguments)?;
+        let script = Self::of(&conversation);
+        script.compare_with(&report)?;
         Ok(script)
     }
 
-    fn of(conversation: &[Said]) -> Self {
+    pub(super) fn of(conversation: &[Said]) -> Self {
         let mut script = Self { steps: vec!["greeting".to_owned()], commands: 0, bytes: 0 };
         let (mut batch, mut gone) = (String::new(), None);
         for said in conversation {
@@ -84,6 +77,23 @@ impl Script {
         let waits = self.steps.iter().filter(|step| step.starts_with('{')).count();
         format!("{} commands, {} bytes, in {waits} writes", self.commands, self.bytes)
     }
+}
+
+/// Has qplug carry a command out; what was said, and what qplug printed.
+pub(super) fn conversation(
+    machine: &Machine,
+    qplug: &Path,
+    arguments: &[&str],
+) -> Result<(Vec<Said>, String)> {
+    let proxy = Proxy::start(&machine.folder().join("bench.sock"), &machine.qmp_path())?;
+    proxy.at(Moment::Arrived(1), || {
+        std::thread::sleep(HOLD);
+        Then::GoOn
+    });
+    let mut command = Command::new(qplug);
+    command.arg("--json").args(arguments).env("QPLUG_SOCKET", proxy.path());
+    let output = bounded::run(command.stdout(Stdio::piped()))?;
+    Ok((proxy.conversation(), String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
 /// The step that waits for this message, when it says that a device is gone.

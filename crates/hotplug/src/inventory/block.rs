@@ -139,15 +139,20 @@ impl Nodes {
 pub(crate) struct Blocks {
     blocks: Vec<Block>,
     by_id: HashMap<String, usize>,
+    /// By the node that the device holds; of several devices, the first.
     by_node: HashMap<String, usize>,
 }
 
 impl From<Vec<Block>> for Blocks {
     fn from(blocks: Vec<Block>) -> Self {
         let ids = blocks.iter().enumerate().map(|(at, block)| (block.id().to_owned(), at));
-        let node = |(at, block): (usize, &Block)| Some((block.inserted.as_ref()?.name.clone(), at));
-        let nodes = blocks.iter().enumerate().filter_map(node);
-        Self { by_id: ids.collect(), by_node: nodes.collect(), blocks }
+        let mut by_node = HashMap::new();
+        for (at, block) in blocks.iter().enumerate() {
+            if let Some(node) = &block.inserted {
+                by_node.entry(node.name.clone()).or_insert(at);
+            }
+        }
+        Self { by_id: ids.collect(), by_node, blocks }
     }
 }
 
@@ -214,7 +219,7 @@ impl Blocks {
 
     /// The device that holds this node.
     pub(crate) fn holder(&self, node: &str) -> Option<&str> {
-        Some(self.blocks[*self.by_node.get(node)?].id())
+        self.by_node.get(node).map(|at| self.blocks[*at].id())
     }
 
     /// The disks of all devices.

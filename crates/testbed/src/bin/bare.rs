@@ -7,10 +7,13 @@
 //! |---|---|
 //! | `greeting` | reads the greeting |
 //! | `{...}` | sends this text, a command a line |
+//! | `@FILE` | sends what is in this file, for scripts that are too long for an argument |
 //! | `replies=N` | reads on until N replies have come in all |
 //! | `gone=DEVICE` | reads on until the device is gone, if that has not come yet |
+//! | `deleted=N` | reads on until N devices are gone in all |
 
 use std::env;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Error, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -27,9 +30,14 @@ fn main() -> io::Result<()> {
     for step in arguments {
         match step.split_once('=') {
             _ if step.starts_with('{') => talk.send(&step)?,
+            _ if step.starts_with('@') => talk.send(&fs::read_to_string(&step[1..])?)?,
             Some(("replies", count)) => {
                 let count: usize = count.parse().map_err(Error::other)?;
                 talk.read_until(|talk| talk.replies >= count)?;
+            }
+            Some(("deleted", count)) => {
+                let count: usize = count.parse().map_err(Error::other)?;
+                talk.read_until(|talk| talk.devices >= count)?;
             }
             Some(("gone", device)) => {
                 let sign = format!("\"device\": \"{device}\"");
@@ -48,6 +56,8 @@ struct Talk {
     replies: usize,
     /// The DEVICE_DELETED events so far.
     deleted: Vec<String>,
+    /// How many of them name a device.
+    devices: usize,
 }
 
 impl Talk {
@@ -55,7 +65,7 @@ impl Talk {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(SILENCE))?;
         let stream = BufReader::with_capacity(READ_BUFFER_BYTES, stream);
-        Ok(Self { stream, replies: 0, deleted: Vec::new() })
+        Ok(Self { stream, replies: 0, deleted: Vec::new(), devices: 0 })
     }
 
     fn send(&mut self, commands: &str) -> io::Result<()> {
@@ -68,6 +78,7 @@ impl Talk {
             if line.starts_with("{\"return\"") {
                 self.replies += 1;
             } else if line.contains("\"DEVICE_DELETED\"") {
+                self.devices += usize::from(line.contains("\"device\": "));
                 self.deleted.push(line);
             } else if !line.contains("\"event\"") {
                 return Err(Error::other(line));

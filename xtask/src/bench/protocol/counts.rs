@@ -30,7 +30,7 @@ pub(super) fn missing_tools() -> Vec<String> {
         .collect()
 }
 
-pub(super) fn is_installed(tool: &str) -> bool {
+pub(in crate::bench) fn is_installed(tool: &str) -> bool {
     let quiet = Stdio::null;
     let status = Command::new(tool).arg("--version").stdout(quiet()).stderr(quiet()).status();
     status.is_ok_and(|status| status.success())
