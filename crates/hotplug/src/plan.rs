@@ -204,7 +204,7 @@ impl Planner<'_> {
         let node = self.observed.nodes.as_ref().and_then(|nodes| nodes.format_node(&disk.name));
         let blocks = self.observed.blocks.as_ref();
         if let Some(device) = blocks.and_then(|blocks| blocks.device(disk.name.as_str())) {
-            return self.plan_existing(disk, node.or(device.node));
+            return self.plan_existing(disk, self.held(disk, device.node));
         }
         if !disk.device.share_rw
             && let Some(by) = other_user(self.observed, disk)
@@ -274,7 +274,21 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The device is there. A block job may have put a filter between it and our node.
+    /// What the device of the disk's name holds: our node where it is that, or a filter over it, as a
+    /// block job puts in. A filter shows the file of what is below it (QEMU 7.2 and 10.0). Anything
+    /// else is not ours, though our node be there too.
+    fn held<'b>(&'b self, disk: &Disk, held: Option<&'b Node>) -> Option<&'b Node> {
+        let nodes = self.observed.nodes.as_ref();
+        let node = |name: &str| nodes.and_then(|nodes| nodes.node(name));
+        let format = node(&disk.name.format_node());
+        let top = node(&disk.name.limits_node()).or(format);
+        match (held, top) {
+            (Some(held), Some(top)) if held.name == top.name || held.path == top.path => format,
+            _ => held,
+        }
+    }
+
+    /// The device is there, and holds this.
     fn plan_existing(&self, disk: &Disk, node: Option<&Node>) -> Result<DiskPlan, Error> {
         let name = disk.name.clone();
         if self.observed.objects.as_ref().is_some_and(|objects| objects.has(&name.pending())) {
