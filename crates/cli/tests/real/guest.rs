@@ -20,6 +20,11 @@ fn an_attach_waits_until_the_guest_has_read_from_the_disk() {
         let told = qplug(&qmp, &both).exits(0).json();
         assert!(told["disks"].as_array().unwrap().iter().all(|it| it["guest"]["state"] == "ready"));
         qplug(&qmp, &["detach", "--all"]).exits(0);
+        for bus in ["virtio-scsi", "nvme"] {
+            let words = ["attach", path(&images[0]), "--bus", bus, "--wait", "guest"];
+            qplug(&qmp, &words).exits(0).says("the guest's driver has read from it");
+            qplug(&qmp, &["detach", "--all"]).exits(0);
+        }
     });
 }
 
