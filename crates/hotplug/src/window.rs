@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// How many commands are on their way at once. QEMU answers one by one; more would only lengthen
 /// the time in which a lost connection leaves outcomes unknown.
-const MAX_IN_FLIGHT: usize = 64;
+pub(crate) const MAX_IN_FLIGHT: usize = 64;
 
 /// A full window lets nothing in before so few are left: else each answer would bring one command,
 /// in a write of its own. QEMU has enough to do meanwhile.
