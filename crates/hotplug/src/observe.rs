@@ -12,6 +12,10 @@ use crate::inventory::{
 use crate::name::DiskName;
 use crate::operation::{Answer, decode, decode_optional};
 
+/// How many queries are on their way at once: a list asks a few of each disk, and a client takes no
+/// more than `MAX_PENDING_COMMANDS` (proto).
+const MAX_ASKED: usize = 512;
+
 /// A query about the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Look {
@@ -117,6 +121,9 @@ impl Observer {
 
     /// The next query to send.
     pub(crate) fn poll_transmit(&mut self) -> Option<Command> {
+        if self.asked.len() >= MAX_ASKED {
+            return None;
+        }
         let look = self.outbox.pop_front()?;
         let command = look.command();
         self.asked.push_back(look);
