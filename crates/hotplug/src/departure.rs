@@ -223,7 +223,7 @@ fn controllers(observed: &Observed) -> impl Iterator<Item = &str> {
 /// What disks shared, and nothing uses any more: controllers, throttle groups, which QEMU keeps
 /// while a disk is in one, and marks of controllers that are gone.
 pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
-    let unused = controllers(observed).filter(|id| observed.controllers.get(*id) == Some(&0));
+    let unused = controllers(observed).filter(|id| observed.controllers.get(*id) == Some(&Some(0)));
     let marked = |id: &str| observed.objects.as_ref().is_some_and(|it| it.has(&pending_mark(id)));
     let controllers = unused.map(|id| controller(id, marked(id)));
     let objects = observed.objects.iter().flat_map(|objects| objects.ids());

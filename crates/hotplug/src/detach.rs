@@ -21,6 +21,10 @@ use crate::name::DiskName;
 use crate::observe::Observer;
 use crate::operation::{Answer, Operation};
 
+/// How long a guest is given to let go of a controller, once the disks are out: longer than a native
+/// hot-plug port takes. What it keeps is marked, and 'recover' goes on with it.
+const SHARED_WITHIN: Duration = Duration::from_secs(10);
+
 /// How a detach ends, unless it is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detached {
@@ -161,7 +165,7 @@ impl Detach {
         }
         self.stage = Stage::Shared;
         for goods in departure::plan_shared(&self.observer.observed) {
-            self.crowd.send_away(goods, self.timeout);
+            self.crowd.send_away(goods, self.timeout.min(SHARED_WITHIN));
         }
         self.go_on();
     }

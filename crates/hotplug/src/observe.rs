@@ -12,6 +12,10 @@ use crate::inventory::{
 use crate::name::DiskName;
 use crate::operation::{Answer, decode, decode_optional};
 
+/// How many queries are on their way at once: a list asks a few of each disk, and a client takes no
+/// more than `MAX_PENDING_COMMANDS` (proto).
+const MAX_ASKED: usize = 512;
+
 /// A query about the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Look {
@@ -53,8 +57,8 @@ pub(crate) struct Observed {
     pub(crate) fdsets: Option<Fdsets>,
     pub(crate) machine_type: Option<String>,
     pub(crate) drivers: Option<Drivers>,
-    /// How many disks hang on each SCSI controller.
-    pub(crate) controllers: HashMap<String, usize>,
+    /// How many disks hang on each SCSI controller; `None` where the machine does not tell.
+    pub(crate) controllers: HashMap<String, Option<usize>>,
     /// The serials of devices; `None` for one that has no serial, or is not there.
     pub(crate) serials: HashMap<DiskName, Option<String>>,
     /// The children and links at each QOM path that was looked at.
@@ -117,6 +121,9 @@ impl Observer {
 
     /// The next query to send.
     pub(crate) fn poll_transmit(&mut self) -> Option<Command> {
+        if self.asked.len() >= MAX_ASKED {
+            return None;
+        }
         let look = self.outbox.pop_front()?;
         let command = look.command();
         self.asked.push_back(look);
@@ -153,8 +160,7 @@ impl Observer {
             Look::Drivers => observed.drivers = Some(decode(&query, answer)?),
             Look::Controller(id) => {
                 let devices: Option<Devices> = decode_optional(&query, answer)?;
-                let count = devices.map_or(0, |devices| devices.children());
-                observed.controllers.insert(id, count);
+                observed.controllers.insert(id, devices.map(|devices| devices.children()));
             }
             Look::Serial(name) => {
                 observed.serials.insert(name, decode_optional(&query, answer)?);

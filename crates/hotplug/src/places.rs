@@ -284,7 +284,7 @@ fn controllers(observed: &Observed) -> (Vec<Controller>, Vec<String>) {
     let is_leaving =
         |id: &&str| observed.objects.as_ref().is_some_and(|it| it.has(&pending_mark(id)));
     let (leaving, usable): (Vec<_>, Vec<_>) = all.partition(is_leaving);
-    let disks = |id: &str| observed.controllers.get(id).copied().unwrap_or(0);
+    let disks = |id: &str| observed.controllers.get(id).copied().flatten().unwrap_or(0);
     let usable = usable.into_iter().map(|id| Controller { id: id.to_owned(), disks: disks(id) });
     (usable.collect(), leaving.into_iter().map(ToOwned::to_owned).collect())
 }

@@ -199,7 +199,7 @@ fn listed(observed: &Observed) -> Ports {
     };
     let mut ports: Vec<_> = places::ports(observed).iter().map(listed).collect();
     for id in observed.devices.iter().flat_map(Devices::controllers) {
-        let disks = observed.controllers.get(id).copied().unwrap_or(0);
+        let disks = observed.controllers.get(id).copied().flatten().unwrap_or(0);
         let mut port = shared(&Port::Controller { id: id.to_owned(), lun: 0 }, disks);
         if observed.objects.as_ref().is_some_and(|objects| objects.has(&pending_mark(id))) {
             port.state = PortState::Leaving;

@@ -197,10 +197,11 @@ impl Run {
     }
 
     /// What was done before it stays, and what had an undo would have been taken back.
-    fn not_sent(&self, why: String) -> Ended {
+    fn not_sent(&mut self, why: String) -> Ended {
         let done = self.at + usize::from(self.end.is_some());
         let undos = self.steps[..done].iter().rev().filter_map(|step| step.undo.clone());
-        let left: Vec<Left> = undos.map(|undo| Left { undo, why: why.clone() }).collect();
+        let mut left = std::mem::take(&mut self.left);
+        left.extend(undos.map(|undo| Left { undo, why: why.clone() }));
         let after = if left.is_empty() { After::Unchanged } else { After::Left(left) };
         Ended::Failed(Error::NotSent { doing: self.doing(), why, after })
     }

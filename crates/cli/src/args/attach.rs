@@ -17,7 +17,7 @@ pub(crate) struct Attach {
     #[arg(value_name = "IMAGE", required_unless_present_any = ["list", "fd"])]
     pub(crate) images: Vec<String>,
 
-    /// A TOML or JSON file of [[disk]] tables, whose keys are image and the options below. Paths in
+    /// A TOML or JSON file of `disk` tables, whose keys are image and the options below. Paths in
     /// it are taken from its folder.
     #[arg(long, short, value_name = "FILE", conflicts_with = "images")]
     pub(crate) list: Option<PathBuf>,
