@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
 /// The kernel's own group; group 2 is udev's, which does not run here.
@@ -10,6 +11,10 @@ const KERNEL_GROUP: u32 = 1;
 
 /// The kernel's limit is 2,048 bytes of variables behind a path.
 const MAX_UEVENT: usize = 8192;
+
+/// Room for announcements that were not read yet. The kernel's default holds those of some forty SCSI
+/// disks that come at once, and drops the others.
+const BACKLOG_BYTES: usize = 8 << 20;
 
 /// One announcement about a whole disk.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +46,7 @@ impl Uevents {
                 SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
                 Some(KOBJECT_UEVENT),
             )?;
+            set_socket_recv_buffer_size_force(&socket, BACKLOG_BYTES)?;
             bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
             Ok(socket)
         };

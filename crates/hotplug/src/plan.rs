@@ -333,13 +333,19 @@ impl Planner<'_> {
         let access = if node.read_only { "read-only" } else { "writable" };
         let bus = bus.map(|bus| format!(" {bus}")).unwrap_or_default();
         let name = DiskName::of_format_node(&node.name);
+        let is_limited = |name: &DiskName| {
+            let nodes = self.observed.nodes.as_ref();
+            nodes.is_some_and(|nodes| nodes.node(&name.limits_node()).is_some())
+        };
+        let limits =
+            if name.as_ref().is_some_and(is_limited) { " with limits to its speed" } else { "" };
         let port = name.and_then(|name| self.observed.pci.as_ref()?.port_of(name.as_str()));
         let port = port.map(|port| format!(" in {port}")).unwrap_or_default();
         let nodes = self.observed.nodes.as_ref();
         let image = DiskName::of_format_node(&node.name)
             .and_then(|name| nodes?.image_of(&name).map(ToOwned::to_owned));
         let image = image.as_deref().unwrap_or(&node.path);
-        format!("a {access}{bus} {} disk over {image}{port}", node.driver)
+        format!("a {access}{bus} {} disk over {image}{port}{limits}", node.driver)
     }
 
     /// Whether the nodes that are there limit the disk's speed as it is wished: in the same group,

@@ -41,7 +41,9 @@ fn a_plan_changes_nothing_and_its_commands_are_an_attach() {
         assert_eq!(state(machine), before);
         carry_out(machine, &plan.stdout, false);
         machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
-        qplug(&qmp, &["attach", path(&image)]).exits(0).says("already");
+        let again = ["attach", path(&image), "--throttle", "iops-total=5000"];
+        qplug(&qmp, &again).exits(0).says("already");
+        qplug(&qmp, &again[..2]).exits(6).says("with limits to its speed");
         qplug(&qmp, &words).exits(0).says("data: nothing to do");
         let there = state(machine);
         let plan = qplug(&qmp, &["detach", "data", "--dry-run", "--json"]).exits(0).json();

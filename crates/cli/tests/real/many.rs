@@ -94,3 +94,23 @@ fn a_list_has_the_words_of_the_command_line() {
         qplug(&qmp, &["attach", "--list", list]).exits(2).says("line 8").says("speed");
     });
 }
+
+/// More than the eight events that a virtio-scsi driver has room for at once.
+const A_BURST: usize = 60;
+
+#[test]
+fn a_burst_of_disks_on_one_controller_all_come_to_the_guest() {
+    on_every_machine("burst", |machine| {
+        let before = state(machine);
+        let names: Vec<String> = (0..A_BURST).map(|number| format!("d{number}")).collect();
+        let images: Vec<_> = names.iter().map(|name| image(machine, name, Format::Raw)).collect();
+        let qmp = machine.qmp_path();
+        let mut attach = vec!["attach", "--bus", "virtio-scsi", "--wait", "guest"];
+        attach.extend(images.iter().map(path));
+        qplug(&qmp, &attach).exits(0);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        wait_added(machine, &names);
+        qplug(&qmp, &["detach", "--all"]).exits(0);
+        assert_eq!(state(machine), before);
+    });
+}
