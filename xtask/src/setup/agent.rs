@@ -115,10 +115,10 @@ mod tests {
     #[test]
     fn the_systems_interpreter_is_not_taken_for_a_library() {
         let text = "\tlinux-vdso.so.1 (0x00007f4379abf000)\n\
-            \tlibm.so.6 => /root/lib/libm.so.6 (0x00007f437975d000)\n\
-            \t/lib64/ld-linux-x86-64.so.2 => /root/lib/ld-linux-x86-64.so.2 (0x00007f4379ac1000)\n\
-            \t../up.so => /root/lib/up.so (0x00007f4379ac1000)\n";
-        assert_eq!(listed(text), [("libm.so.6", PathBuf::from("/root/lib/libm.so.6"))]);
+            \tlibm.so.6 => /opt/lib/libm.so.6 (0x00007f437975d000)\n\
+            \t/lib64/ld-linux-x86-64.so.2 => /opt/lib/ld-linux-x86-64.so.2 (0x00007f4379ac1000)\n\
+            \t../up.so => /opt/lib/up.so (0x00007f4379ac1000)\n";
+        assert_eq!(listed(text), [("libm.so.6", PathBuf::from("/opt/lib/libm.so.6"))]);
     }
 
     #[test]
