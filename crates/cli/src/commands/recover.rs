@@ -38,7 +38,7 @@ pub(super) async fn run(
     if !args.watch {
         let recovered = machine.recover(args.timeout).await?;
         report(&machine, &recovered, true, output)?;
-        return Ok(exit(&recovered));
+        return Ok(exit(recovered));
     }
     tokio::select! {
         ended = watch(&machine, &args, output) => ended,
@@ -118,15 +118,13 @@ fn result(outcome: &Result<Detached, qplug_hotplug::Error>) -> (&'static str, Op
     }
 }
 
-/// What is worst: a failure before what is still pending.
-fn exit(recovered: &Recovered) -> Exit {
-    let mut worst = Exit::Done;
-    for (_, outcome) in recovered {
-        match outcome {
-            Err(_) | Ok(Detached::Refused) => return Exit::Refused,
-            Ok(Detached::Pending) => worst = Exit::Pending,
-            Ok(Detached::Removed { .. }) => {}
-        }
-    }
-    worst
+/// The worst end of all.
+fn exit(recovered: Recovered) -> Exit {
+    let each = recovered.into_iter().map(|(_, outcome)| match outcome {
+        Ok(Detached::Removed { .. }) => Exit::Done,
+        Ok(Detached::Pending) => Exit::Pending,
+        Ok(Detached::Refused) => Exit::Refused,
+        Err(error) => Failure::from(error).exit,
+    });
+    each.fold(Exit::Done, Exit::worse)
 }
