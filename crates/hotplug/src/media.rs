@@ -383,6 +383,10 @@ impl Operation for ChangeMedium {
     }
 
     fn handle_lost(&mut self, why: String) {
+        // The change is made; an old image that is still open is one that 'recover' closes.
+        if matches!(self.stage, Stage::Close) {
+            return self.end(false);
+        }
         let (name, doing) = (self.drive.clone(), OPEN_TRAY);
         self.outcome = Some(Err(Error::Unknown { name, doing, why }));
     }

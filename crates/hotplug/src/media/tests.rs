@@ -85,6 +85,21 @@ fn a_new_medium_takes_the_place_of_the_old_which_is_closed() {
 }
 
 #[test]
+fn a_connection_lost_behind_the_change_leaves_the_change_as_it_is() {
+    let steps = vec![
+        step("blockdev-add", "cd0.medium-b.format"),
+        step("blockdev-open-tray", "cd0"),
+        step("blockdev-remove-medium", "cd0"),
+        step("blockdev-insert-medium", "cd0.medium-b.format"),
+        step("blockdev-close-tray", "cd0"),
+        Answer("blockdev-del", "cd0.medium-a.format", Err("Node cd0.medium-a.format is in use")),
+        Happens::Closed,
+    ];
+    let changed = change("cd0", Change::Swap(new()), OURS, NODES, steps).unwrap();
+    assert_eq!(changed.medium.as_deref(), Some("/new.iso"));
+}
+
+#[test]
 fn the_old_medium_is_back_in_place_when_the_new_one_fails() {
     let steps = vec![
         step("blockdev-add", "cd0.medium-b.format"),
