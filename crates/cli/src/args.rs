@@ -154,7 +154,7 @@ pub(crate) struct SimArgs {
     #[arg(long)]
     pub(crate) halted: bool,
 
-    /// The QEMU to imitate: 7.2 or 10.0.
+    /// The QEMU to imitate: 0.14, rhel6, 1.2, 2.5, 2.9, 7.2 or 10.0.
     #[arg(long, value_name = "VERSION", default_value = "10.0")]
     pub(crate) qemu: SimVersion,
 

@@ -298,17 +298,6 @@ impl Machine {
     }
 }
 
-impl Version {
-    /// Major, minor, micro.
-    #[must_use]
-    pub fn numbers(self) -> (u32, u32, u32) {
-        match self {
-            Self::V7_2 => (7, 2, 22),
-            Self::V10_0 => (10, 0, 2),
-        }
-    }
-}
-
 /// What `query-qmp-schema` tells here: the names of the commands, and which block drivers there are.
 fn schema() -> Value {
     let drivers: Vec<_> = crate::graph::driver_names().collect();

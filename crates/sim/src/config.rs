@@ -9,29 +9,70 @@ use thiserror::Error;
 use crate::files::{Files, Image, Images, OpenError};
 use crate::guest::Guest;
 
-/// The QEMU that is imitated, where they differ.
+/// The QEMU that is imitated, where they differ. The later is the greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
+    /// 0.14.1: `drive_add` is in the human monitor only, and nothing tells that a device has left.
+    V0_14,
+    /// QEMU 0.12 as RHEL 6 has it: with what later versions brought, and `__com.redhat_drive_add`.
+    Rhel6,
+    /// 1.2.2.
+    V1_2,
+    /// 2.5.1: `blockdev-add` and `x-blockdev-del` are experiments.
+    V2_5,
+    /// 2.9.1: the first that has `blockdev-add` and `blockdev-del` as they are today.
+    V2_9,
     /// 7.2.22.
     V7_2,
     /// 10.0.2.
     V10_0,
 }
 
+impl Version {
+    /// Every QEMU that is imitated, the oldest first.
+    pub const ALL: [Self; 7] =
+        [Self::V0_14, Self::Rhel6, Self::V1_2, Self::V2_5, Self::V2_9, Self::V7_2, Self::V10_0];
+
+    /// Its name, as [`FromStr`] reads it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V0_14 => "0.14",
+            Self::Rhel6 => "rhel6",
+            Self::V1_2 => "1.2",
+            Self::V2_5 => "2.5",
+            Self::V2_9 => "2.9",
+            Self::V7_2 => "7.2",
+            Self::V10_0 => "10.0",
+        }
+    }
+
+    /// Major, minor, micro.
+    #[must_use]
+    pub fn numbers(self) -> (u32, u32, u32) {
+        match self {
+            Self::V0_14 => (0, 14, 1),
+            Self::Rhel6 => (0, 12, 1),
+            Self::V1_2 => (1, 2, 2),
+            Self::V2_5 => (2, 5, 1),
+            Self::V2_9 => (2, 9, 1),
+            Self::V7_2 => (7, 2, 22),
+            Self::V10_0 => (10, 0, 2),
+        }
+    }
+}
+
 /// A QEMU that is not imitated.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("QEMU {0:?} is not imitated (7.2 and 10.0 are)")]
+#[error("QEMU {0:?} is not imitated (0.14, rhel6, 1.2, 2.5, 2.9, 7.2 and 10.0 are)")]
 pub struct ParseVersionError(String);
 
 impl FromStr for Version {
     type Err = ParseVersionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "7.2" => Ok(Self::V7_2),
-            "10.0" => Ok(Self::V10_0),
-            _ => Err(ParseVersionError(text.to_owned())),
-        }
+        let known = Self::ALL.into_iter().find(|version| version.name() == text);
+        known.ok_or_else(|| ParseVersionError(text.to_owned()))
     }
 }
 

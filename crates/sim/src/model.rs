@@ -315,9 +315,10 @@ impl Model {
             let Some((_, of)) = known.into_iter().find(|(known, _)| known == name) else {
                 return Err(generic(format!("Property '{}.{name}' not found", self.name)));
             };
-            match version {
-                Version::V7_2 => self.check_text(name, *of, value)?,
-                Version::V10_0 => self.check_typed(name, *of, value)?,
+            if version < Version::V10_0 {
+                self.check_text(name, *of, value)?;
+            } else {
+                self.check_typed(name, *of, value)?;
             }
         }
         Ok(())

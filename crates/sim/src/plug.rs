@@ -41,7 +41,9 @@ impl Machine {
         // Not typed in QEMU's schema: anything but a text is as good as nothing in 10.0.
         let driver = match (arguments.any("driver"), self.version) {
             (Some(Value::String(driver)), _) => driver,
-            (Some(other), Version::V7_2) if !other.is_null() => other.to_string(),
+            (Some(other), version) if version < Version::V10_0 && !other.is_null() => {
+                other.to_string()
+            }
             _ => return Err(missing("driver")),
         };
         let id = arguments.any("id").and_then(|id| id.as_str().map(ToOwned::to_owned));

@@ -4,7 +4,7 @@ use qplug_proto::ErrorReply;
 use serde_json::{Value, json};
 
 use crate::arguments::Arguments;
-use crate::config::{Board, Version};
+use crate::config::Board;
 use crate::device::{Device, Place};
 use crate::machine::Machine;
 use crate::objects::Object;
@@ -140,15 +140,11 @@ impl Machine {
     }
 
     fn machine_type(&self) -> String {
-        let version = match self.version {
-            Version::V7_2 => "7.2",
-            Version::V10_0 => "10.0",
-        };
         let board = match self.board {
             Board::Q35 => "q35",
             Board::Pc => "i440fx",
         };
-        format!("pc-{board}-{version}-machine")
+        format!("pc-{board}-{}-machine", self.version.name())
     }
 
     /// Names, types and values.

@@ -65,9 +65,10 @@ impl Machine {
 
     fn no_such_device(&self, id: &str) -> qplug_proto::ErrorReply {
         if id.is_empty() || self.is_path(id) {
-            let what = match self.version {
-                Version::V7_2 => "is not a hotpluggable device",
-                Version::V10_0 => "is not a device",
+            let what = if self.version < Version::V10_0 {
+                "is not a hotpluggable device"
+            } else {
+                "is not a device"
             };
             return generic(format!("{id} {what}"));
         }
