@@ -16,10 +16,12 @@ pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Resul
     let client = connect(monitor, args.timeout).await?;
     let reply = client.execute(&args.command, arguments.as_ref()).await?;
     // For programs it passes through as QEMU wrote it.
-    output.result(&reply, |out| match serde_json::from_str::<Value>(reply.get()) {
-        Ok(value) => writeln!(out, "{value:#}"),
-        Err(_) => writeln!(out, "{}", reply.get()),
-    })?;
+    output
+        .result(&reply, |out| match serde_json::from_str::<Value>(reply.get()) {
+            Ok(value) => writeln!(out, "{value:#}"),
+            Err(_) => writeln!(out, "{}", reply.get()),
+        })
+        .await?;
     Ok(Exit::Done)
 }
 
@@ -43,10 +45,12 @@ pub(super) async fn run_hmp(
         let message = format!("QEMU's human monitor refused it: {}", complaint.trim_end());
         return Err(Failure { exit: Exit::Refused, message });
     }
-    output.result(&json!({"output": text}), |out| {
-        write!(out, "{text}")?;
-        if text.is_empty() || text.ends_with('\n') { Ok(()) } else { writeln!(out) }
-    })?;
+    output
+        .result(&json!({"output": text}), |out| {
+            write!(out, "{text}")?;
+            if text.is_empty() || text.ends_with('\n') { Ok(()) } else { writeln!(out) }
+        })
+        .await?;
     Ok(Exit::Done)
 }
 

@@ -60,6 +60,6 @@ async fn run(
             }
             (Some(medium), None) => writeln!(out, "{drive} holds {medium} {took}"),
         }
-    })?;
+    }).await?;
     Ok(if changed.pending { Exit::Pending } else { Exit::Done })
 }

@@ -21,14 +21,20 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     let greeting = machine.client().greeting();
     let report =
         Report { qemu: greeting.version.to_string(), package: greeting.package.clone(), status };
-    output.result(&report, |out| {
-        let name = report.status.name.as_deref().unwrap_or("the machine");
-        let kind = report.status.machine.as_deref().unwrap_or("unknown type");
-        let package = match report.package.as_str() {
-            "" => String::new(),
-            package => format!(" ({package})"),
-        };
-        writeln!(out, "{name} is {}; {kind}, QEMU {}{package}", report.status.state, report.qemu)
-    })?;
+    output
+        .result(&report, |out| {
+            let name = report.status.name.as_deref().unwrap_or("the machine");
+            let kind = report.status.machine.as_deref().unwrap_or("unknown type");
+            let package = match report.package.as_str() {
+                "" => String::new(),
+                package => format!(" ({package})"),
+            };
+            writeln!(
+                out,
+                "{name} is {}; {kind}, QEMU {}{package}",
+                report.status.state, report.qemu
+            )
+        })
+        .await?;
     Ok(Exit::Done)
 }
