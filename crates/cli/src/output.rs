@@ -47,6 +47,8 @@ impl Output {
     }
 
     /// A result: `value` for programs, or what `people` prints. What was remarked before comes first.
+    /// A command's last one is printed when the connection is dropped: a reader may take its time, and
+    /// others want the monitor.
     pub(crate) async fn result<T: Serialize>(
         &self,
         value: &T,

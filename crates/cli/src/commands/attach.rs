@@ -39,7 +39,7 @@ pub(super) async fn run(args: Attach, monitor: &Monitor, output: &Output) -> Res
     let machine = monitor.machine().await?;
     if args.dry_run {
         let plans = machine.preview_attach(disks).await?;
-        return plans::report(&plans, machine.client().traffic(), output).await;
+        return plans::report(&plans, machine, output).await;
     }
     let names: Vec<_> = disks.iter().map(|disk| disk.name().clone()).collect();
     let outcomes = machine.attach_all(disks).await;
@@ -62,6 +62,7 @@ pub(super) async fn run(args: Attach, monitor: &Monitor, output: &Output) -> Res
         disks.push(disk);
     }
     let traffic = machine.client().traffic();
+    drop(machine);
     if is_single && let Some(Disk { outcome: Err(_), .. }) = disks.first() {
         return disks.into_iter().next().map_or(Ok(exit), |disk| disk.outcome.map(|_| exit));
     }

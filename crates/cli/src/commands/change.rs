@@ -16,6 +16,7 @@ pub(super) async fn resize(
     let resize = qplug_hotplug::Resize::new(&args.name, args.size, args.shrink);
     let resized = machine.resize(resize).await?;
     let traffic = machine.client().traffic();
+    drop(machine);
     output
         .result(&WithTraffic { result: &resized, traffic }, |out| {
             let (name, now) = (&resized.name, size(resized.bytes));
@@ -41,6 +42,7 @@ pub(super) async fn throttle(
     let machine = monitor.machine().await?;
     let limited = machine.throttle(what, limits).await?;
     let traffic = machine.client().traffic();
+    drop(machine);
     output
         .result(&WithTraffic { result: &limited, traffic }, |out| {
             let group = match &limited.group {

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use qplug_hotplug::{Error, Planned, PlannedStep, Plans};
-use qplug_qmp::Traffic;
+use qplug_hotplug::{Error, Machine, Planned, PlannedStep, Plans};
 use serde_json::{Value, json};
 
 use super::took;
@@ -13,9 +12,11 @@ use crate::output::{Output, dim};
 /// Prints the plan. The exit code is what the command itself would have refused with.
 pub(super) async fn report(
     plans: &Plans,
-    traffic: Traffic,
+    machine: Machine,
     output: &Output,
 ) -> Result<Exit, Failure> {
+    let traffic = machine.client().traffic();
+    drop(machine);
     let all = || plans.shared.iter().chain(&plans.disks);
     let value = json!({
         "shared": plans.shared.iter().map(to_json).collect::<Vec<_>>(),

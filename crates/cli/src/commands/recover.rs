@@ -37,7 +37,9 @@ pub(super) async fn run(
     let machine = monitor.machine().await?;
     if !args.watch {
         let recovered = machine.recover(args.timeout).await?;
-        report(&machine, &recovered, true, output).await?;
+        let traffic = machine.client().traffic();
+        drop(machine);
+        report(traffic, &recovered, true, output).await?;
         return Ok(exit(recovered));
     }
     tokio::select! {
@@ -53,7 +55,8 @@ async fn watch(machine: &Machine, args: &Recover, output: &Output) -> Result<Exi
     let mut events = machine.client().events();
     loop {
         let recovered = machine.recover(args.timeout).await?;
-        if report(machine, &recovered, false, output).await? == Reader::Left {
+        let traffic = machine.client().traffic();
+        if report(traffic, &recovered, false, output).await? == Reader::Left {
             return Ok(Exit::Done);
         }
         tokio::select! {
@@ -78,7 +81,7 @@ async fn next_departure(events: &mut Events) -> Result<(), Failure> {
 }
 
 async fn report(
-    machine: &Machine,
+    traffic: Traffic,
     recovered: &Recovered,
     even_nothing: bool,
     output: &Output,
@@ -86,7 +89,6 @@ async fn report(
     if recovered.is_empty() && !even_nothing {
         return Ok(Reader::Listens);
     }
-    let traffic = machine.client().traffic();
     let one = |(name, outcome): &'_ (String, _)| -> (String, &'static str, Option<String>) {
         let (result, error) = result(outcome);
         (name.clone(), result, error)

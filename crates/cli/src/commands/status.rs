@@ -21,6 +21,7 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     let greeting = machine.client().greeting();
     let report =
         Report { qemu: greeting.version.to_string(), package: greeting.package.clone(), status };
+    drop(machine);
     output
         .result(&report, |out| {
             let name = report.status.name.as_deref().unwrap_or("the machine");
