@@ -160,7 +160,7 @@ pub(crate) mod script {
                 let not_found = text.strip_prefix("DeviceNotFound: ");
                 let class = if not_found.is_some() { "DeviceNotFound" } else { "GenericError" };
                 let desc = not_found.unwrap_or(text);
-                Answer::Refused(ErrorReply { class: class.to_owned(), desc: desc.to_owned() })
+                Answer::Refused(ErrorReply::new(class, desc))
             }
         }
     }

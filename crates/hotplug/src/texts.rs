@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     fn meaning(class: &str, desc: &str) -> Option<Meaning> {
-        Meaning::of(&ErrorReply { class: class.to_owned(), desc: desc.to_owned() })
+        Meaning::of(&ErrorReply::new(class, desc))
     }
 
     fn all_mean(texts: &[(&str, Meaning)]) {

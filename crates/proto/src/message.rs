@@ -37,7 +37,7 @@ pub struct Greeting {
 }
 
 /// An error reply: QEMU understood the command, and refused.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, Deserialize, thiserror::Error)]
 #[error("{class}: {desc}")]
 pub struct ErrorReply {
     /// The error class. Seven are in use since QEMU 1.2, about 45 before; any text is accepted.
@@ -45,12 +45,35 @@ pub struct ErrorReply {
     /// A sentence for people. Different failures share the class `GenericError`, so some callers
     /// have no choice but to look at this text.
     pub desc: String,
+    /// What the refusal is about, an object as QEMU wrote it, unparsed: the device, the parameter
+    /// or the file. QEMU before 1.2 sends it with every error (recorded from 0.14.1), and no newer
+    /// one does.
+    #[serde(default)]
+    pub data: Option<Box<RawValue>>,
 }
 
+/// The data of two refusals are the same when they are so byte for byte.
+impl PartialEq for ErrorReply {
+    fn eq(&self, other: &Self) -> bool {
+        let data = self.data.as_deref().map(RawValue::get);
+        self.class == other.class
+            && self.desc == other.desc
+            && data == other.data.as_deref().map(RawValue::get)
+    }
+}
+
+impl Eq for ErrorReply {}
+
 impl ErrorReply {
-    /// A refusal.
+    /// A refusal, with no data, as QEMU sends it since 1.2.
     pub fn new(class: &str, desc: impl Into<String>) -> Self {
-        Self { class: class.to_owned(), desc: desc.into() }
+        Self { class: class.to_owned(), desc: desc.into(), data: None }
+    }
+
+    /// The same refusal with the data that QEMU sent before 1.2.
+    #[must_use]
+    pub fn with_data(self, data: Box<RawValue>) -> Self {
+        Self { data: Some(data), ..self }
     }
 
     /// What QEMU says to a command that it does not have.
@@ -248,10 +271,21 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_before_1_2_carry_data_which_is_ignored() {
+    fn errors_of_before_1_2_carry_data_which_is_kept() {
         let text = r#"{"error": {"class": "DeviceNotFound", "desc": "Device 'x' not found", "data": {"device": "x"}}}"#;
         let Message::Reply { id: None, result: Err(error) } = parse(text) else { panic!() };
         assert_eq!(error.to_string(), "DeviceNotFound: Device 'x' not found");
+        assert_eq!(error.data.as_deref().map(RawValue::get), Some(r#"{"device": "x"}"#));
+        let bare = ErrorReply::new("DeviceNotFound", "Device 'x' not found");
+        assert_ne!(error, bare);
+        assert_eq!(error, bare.with_data(error.data.clone().unwrap()));
+    }
+
+    #[test]
+    fn errors_since_1_2_carry_none() {
+        let text = r#"{"id": 3, "error": {"class": "GenericError", "desc": "no"}}"#;
+        let Message::Reply { id: Some("3"), result: Err(error) } = parse(text) else { panic!() };
+        assert_eq!(error, ErrorReply::new("GenericError", "no"));
     }
 
     #[test]

@@ -78,6 +78,18 @@ fn in_band_commands_run_one_at_a_time_and_in_their_order() {
 }
 
 #[test]
+fn an_old_qemu_s_errors_are_sent_with_their_data() {
+    let mut server = negotiated(Start::Ready);
+    server.handle_input(b"{\"execute\": \"no-such\", \"id\": \"e1\"}\n");
+    let request = server.poll_request().unwrap();
+    let data = RawValue::from_string(r#"{"name": "no-such"}"#.to_owned()).unwrap();
+    server.reply(request.id, Err(ErrorReply::not_found("no-such").with_data(data)));
+    // As 0.14.1 was recorded to answer.
+    let expected = r#"{"id": "e1", "error": {"class": "CommandNotFound", "desc": "The command no-such has not been found", "data": {"name": "no-such"}}}"#;
+    assert_eq!(monitor::lines(&server.poll_transmit().unwrap()), [expected]);
+}
+
+#[test]
 fn with_eight_in_flight_an_out_of_band_command_starves() {
     let yank = b"{\"exec-oob\":\"yank\"}";
     let mut server = negotiated(Start::Oob);

@@ -101,6 +101,9 @@ impl Replay {
             Err(error) => {
                 assert_eq!(json!(error.class), line["error"]["class"]);
                 assert_eq!(json!(error.desc), line["error"]["desc"]);
+                let data =
+                    error.data.map(|data| serde_json::from_str::<Value>(data.get()).unwrap());
+                assert_eq!(data.as_ref(), line["error"].get("data"), "{text}");
             }
         }
     }

@@ -177,7 +177,9 @@ pub(super) fn reply(id: Option<&str>, result: &Result<Box<RawValue>, ErrorReply>
         (Err(error), id) => {
             let id = id.map(|id| format!("\"id\": {id}, ")).unwrap_or_default();
             let (class, desc) = (string(&error.class), string(&error.desc));
-            format!("{{{id}\"error\": {{\"class\": {class}, \"desc\": {desc}}}}}")
+            let data = error.data.as_ref().map(|data| format!(", \"data\": {data}"));
+            let data = data.unwrap_or_default();
+            format!("{{{id}\"error\": {{\"class\": {class}, \"desc\": {desc}{data}}}}}")
         }
     }
 }
