@@ -191,6 +191,17 @@ impl Storage {
         objects
     }
 
+    /// The path of an image that is a path and nothing more, as QEMU takes it where it opens images by
+    /// name.
+    pub(crate) fn plain_path(&self) -> Option<&str> {
+        let [layer] = &self.layers[..] else { return None };
+        let has_more = self.overlay.is_some() || self.no_backing || self.passphrase.is_some();
+        match &layer.protocol {
+            Protocol::File(path) | Protocol::HostDevice(path) if !has_more => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether descriptors must be handed over, which only a unix socket carries.
     #[must_use]
     pub fn has_descriptors(&self) -> bool {
