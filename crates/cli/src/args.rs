@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use qplug_hotplug::Dialect;
 use qplug_qmp::Address;
 use qplug_sim::{Guest, Version as SimVersion};
 
@@ -62,6 +63,11 @@ pub(crate) struct Args {
     /// are blotted out.
     #[arg(long, global = true, help_heading = ANY, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+
+    /// How the machine is told of disks: blockdev (QEMU 2.9), drive (0.14) or rhel6. Left out, the
+    /// machine is asked.
+    #[arg(long, global = true, help_heading = ANY, value_name = "DIALECT")]
+    pub(crate) dialect: Option<Dialect>,
 
     #[command(subcommand)]
     pub(crate) command: Command,

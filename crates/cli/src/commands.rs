@@ -18,7 +18,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use qplug_hotplug::{Limits, Machine};
+use qplug_hotplug::{Dialect, Limits, Machine};
 use qplug_qmp::{Address, Agent, Client, Options, TlsFolder, Trace, Traffic};
 use serde::Serialize;
 
@@ -36,7 +36,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         return sim::run(args, &address, output).await;
     }
     let trace = args.trace.map(|path| trace_to(&path)).transpose()?;
-    let monitor = Monitor { address, connect_timeout: args.connect_timeout, tls, trace };
+    let Args { connect_timeout, dialect, .. } = args;
+    let monitor = Monitor { address, connect_timeout, tls, trace, dialect };
     let outcome = run_command(args.command, &monitor, output).await;
     if let Some(Err(error)) = monitor.trace.map(|trace| trace.outcome()) {
         output.remark(&format!("the trace is not complete: {error}"));
@@ -86,6 +87,7 @@ struct Monitor {
     connect_timeout: Duration,
     tls: Option<TlsFolder>,
     trace: Option<Trace>,
+    dialect: Option<Dialect>,
 }
 
 impl Monitor {
@@ -110,7 +112,7 @@ impl Monitor {
     }
 
     async fn machine(&self) -> Result<Machine, Failure> {
-        Ok(Machine::new(self.connect().await?))
+        Ok(Machine::new(self.connect().await?).dialect(self.dialect))
     }
 }
 

@@ -62,10 +62,15 @@ impl Output {
             people(&mut text)?;
         }
         let remarks = self.errors.clone();
+        // Colours are for people; what programs read is not touched.
+        let colours = match self.json {
+            true => anstream::ColorChoice::AlwaysAnsi,
+            false => anstream::AutoStream::choice(&io::stdout()),
+        };
         let written = tokio::task::spawn_blocking(move || {
             // Who left is found out by whoever writes there next.
             let _ = remarks.drain(None);
-            let mut out = anstream::AutoStream::auto(io::stdout()).lock();
+            let mut out = anstream::AutoStream::new(io::stdout(), colours).lock();
             out.write_all(&text).and_then(|()| out.flush())
         });
         match written.await.map_err(io::Error::other).flatten() {

@@ -21,6 +21,7 @@ use crate::command::Command;
 use crate::crowd::Crowd;
 use crate::departure;
 use crate::detach::Detached;
+use crate::dialect::Features;
 use crate::disk::Disk;
 use crate::error::{After, Error, Left};
 use crate::inventory::{Board, Port};
@@ -228,7 +229,10 @@ impl Attach {
         self.stage = Stage::RemoveShared;
         self.crowd = Crowd::default();
         for shared in self.shared.iter().filter(|shared| shared.made && !shared.used) {
-            self.crowd.send_away(departure::plan_unused(&shared.id), LET_GO_WITHIN);
+            self.crowd.send_away(
+                departure::plan_unused(&self.observer.observed, &shared.id),
+                LET_GO_WITHIN,
+            );
         }
         self.handle_removed();
     }
@@ -270,7 +274,7 @@ impl Attach {
         } else {
             self.overtaken += 1;
             self.open.sort_unstable();
-            self.observer = Observer::default();
+            self.observer.forget();
             self.look();
         }
     }
@@ -340,6 +344,10 @@ impl Attach {
 impl Operation for Attach {
     /// One for each disk, in the order of the wish.
     type Outcome = Vec<Result<Attached, Error>>;
+
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         if self.stage == Stage::Look {

@@ -13,8 +13,13 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use crate::dialect;
 use crate::inventory::Port;
 use crate::name::DiskName;
+use crate::operation::Answer;
+
+/// The command that passes a line on to the human monitor.
+pub(crate) const HUMAN: &str = "human-monitor-command";
 
 /// A QMP command.
 #[derive(Clone, PartialEq)]
@@ -44,6 +49,14 @@ impl Command {
 
     fn with(name: &'static str, arguments: Value) -> Self {
         Self { name, arguments: Some(arguments), descriptor: None }
+    }
+
+    /// What an answer to this command says: the human monitor's failures are replies that succeed.
+    pub(crate) fn read(&self, answer: Answer) -> Answer {
+        match self.name {
+            HUMAN => dialect::understand(answer),
+            _ => answer,
+        }
     }
 
     /// The arguments, for people and programs that look on.
@@ -222,6 +235,42 @@ pub(crate) fn query_name() -> Command {
     Command::plain("query-name")
 }
 
+/// The commands that this QEMU has.
+pub(crate) fn query_commands() -> Command {
+    Command::plain("query-commands")
+}
+
+/// The events that this QEMU has (1.2 to 5.2).
+pub(crate) fn query_events() -> Command {
+    Command::plain("query-events")
+}
+
+/// The options that drives have (QEMU 1.5).
+pub(crate) fn query_drive_options() -> Command {
+    Command::with("query-command-line-options", json!({"option": "drive"}))
+}
+
+/// The types that are of this kind, or this one itself (QEMU 1.2).
+pub(crate) fn query_types(implements: &str) -> Command {
+    Command::with("qom-list-types", json!({"implements": implements}))
+}
+
+/// A line for the human monitor.
+pub(crate) fn human(line: String) -> Command {
+    Command::with(HUMAN, json!({"command-line": line}))
+}
+
+/// Opens an image as a drive, as RHEL 6 has it.
+pub(crate) fn add_red_hat_drive(options: Vec<(String, String)>) -> Command {
+    let options = options.into_iter().map(|(key, value)| (key, value.into()));
+    Command::with("__com.redhat_drive_add", Value::Object(options.collect()))
+}
+
+/// Closes such a drive.
+pub(crate) fn remove_red_hat_drive(id: &str) -> Command {
+    Command::with("__com.redhat_drive_del", json!({"id": id}))
+}
+
 /// Opens an image: all its nodes in one command, so that they come and go together.
 pub(crate) fn add_nodes(tree: Value) -> Command {
     Command::with("blockdev-add", tree)
@@ -237,6 +286,19 @@ pub(crate) fn add_object(kind: &str, id: &str, properties: Map<String, Value>) -
     let mut arguments = json!({"qom-type": kind, "id": id});
     if let Value::Object(object) = &mut arguments {
         object.extend(properties);
+    }
+    Command::with("object-add", arguments)
+}
+
+/// Makes an object, as QEMU before 5.0 takes it.
+pub(crate) fn add_object_with_props(
+    kind: &str,
+    id: &str,
+    properties: Map<String, Value>,
+) -> Command {
+    let mut arguments = json!({"qom-type": kind, "id": id});
+    if !properties.is_empty() {
+        arguments["props"] = Value::Object(properties);
     }
     Command::with("object-add", arguments)
 }
@@ -309,6 +371,34 @@ pub(crate) fn change_medium(drive: &str, path: &str, format: &str, read_only: bo
     Command::with("blockdev-change-medium", arguments)
 }
 
+/// Takes the medium out of a drive, as QEMU before 2.12 does it.
+pub(crate) fn eject(drive: &str, force: bool) -> Command {
+    let mut arguments = json!({"device": drive});
+    if force {
+        arguments["force"] = json!(true);
+    }
+    Command::with("eject", arguments)
+}
+
+/// The same for a drive that only its device tells from others (QEMU 2.8).
+pub(crate) fn eject_device(device: &str, force: bool) -> Command {
+    let mut arguments = json!({"id": device});
+    if force {
+        arguments["force"] = json!(true);
+    }
+    Command::with("eject", arguments)
+}
+
+/// Puts a file into a drive, in place of what is in it (up to QEMU 5.2).
+pub(crate) fn change(drive: &str, path: &str, format: &str) -> Command {
+    Command::with("change", json!({"device": drive, "target": path, "arg": format}))
+}
+
+/// Gives the disk over this drive another size, in bytes.
+pub(crate) fn resize_drive(drive: &str, bytes: u64) -> Command {
+    Command::with("block_resize", json!({"device": drive, "size": bytes}))
+}
+
 /// Gives the disk over this node another size, in bytes.
 pub(crate) fn resize(node: &str, bytes: u64) -> Command {
     Command::with("block_resize", json!({"node-name": node, "size": bytes}))
@@ -317,6 +407,15 @@ pub(crate) fn resize(node: &str, bytes: u64) -> Command {
 /// Limits the speed of a device's disk.
 pub(crate) fn throttle_device(device: &str, limits: Map<String, Value>) -> Command {
     let mut arguments = json!({"id": device});
+    if let Value::Object(object) = &mut arguments {
+        object.extend(limits);
+    }
+    Command::with("block_set_io_throttle", arguments)
+}
+
+/// Limits the speed of a drive.
+pub(crate) fn throttle_drive(drive: &str, limits: Map<String, Value>) -> Command {
+    let mut arguments = json!({"device": drive});
     if let Value::Object(object) = &mut arguments {
         object.extend(limits);
     }

@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::command::{self, Command};
 use crate::detach::Which;
+use crate::dialect::Ability;
 use crate::error::Error;
 use crate::inventory::{DeviceDisk, Node};
 use crate::leaving::Goods;
@@ -114,11 +115,11 @@ fn plan_disk(observed: &Observed, name: &DiskName) -> Result<Goods, Error> {
     Ok(Goods {
         name: name.to_string(),
         device: (disk.is_some() || uas).then_some(device),
-        node: Some(node),
+        close: Some(observed.features.close(&node)),
         rest: belongings(observed, name),
-        mark: name.pending(),
         marked_first: false,
         is_marked: is_marked(observed, name),
+        ..unmarked(observed, name.pending())
     })
 }
 
@@ -126,12 +127,9 @@ fn plan_disk(observed: &Observed, name: &DiskName) -> Result<Goods, Error> {
 fn plan_objects(observed: &Observed, name: &DiskName, error: Error) -> Result<Goods, Error> {
     let goods = Goods {
         name: name.to_string(),
-        device: None,
-        node: None,
         rest: belongings(observed, name),
-        mark: name.pending(),
-        marked_first: false,
         is_marked: is_marked(observed, name),
+        ..unmarked(observed, name.pending())
     };
     let nothing = goods.rest.is_empty() && !goods.is_marked;
     match error {
@@ -146,12 +144,10 @@ pub(crate) fn plan_medium(observed: &Observed, name: &DiskName) -> Option<Goods>
     nodes.node(&name.file_node())?;
     Some(Goods {
         name: name.to_string(),
-        device: None,
-        node: Some(name.format_node()),
+        close: Some(observed.features.close(&name.format_node())),
         rest: belongings(observed, name),
-        mark: name.pending(),
-        marked_first: false,
         is_marked: is_marked(observed, name),
+        ..unmarked(observed, name.pending())
     })
 }
 
@@ -225,7 +221,7 @@ fn controllers(observed: &Observed) -> impl Iterator<Item = &str> {
 pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
     let unused = controllers(observed).filter(|id| observed.controllers.get(*id) == Some(&Some(0)));
     let marked = |id: &str| observed.objects.as_ref().is_some_and(|it| it.has(&pending_mark(id)));
-    let controllers = unused.map(|id| controller(id, marked(id)));
+    let controllers = unused.map(|id| controller(observed, id, marked(id)));
     let objects = observed.objects.iter().flat_map(|objects| objects.ids());
     let in_use: HashSet<_> = observed
         .nodes
@@ -237,38 +233,50 @@ pub(crate) fn plan_shared(observed: &Observed) -> Vec<Goods> {
         let is_group = id.starts_with(SHARED_GROUP) && !in_use.contains(*id);
         is_group || is_mark_of_none(observed, id)
     };
-    let objects = objects.filter(is_left).map(object);
+    let objects = objects.filter(is_left).map(|id| object(observed, id));
     controllers.chain(objects).collect()
 }
 
 /// The way out of something that disks were to share, and that was just made.
-pub(crate) fn plan_unused(id: &str) -> Goods {
+pub(crate) fn plan_unused(observed: &Observed, id: &str) -> Goods {
     match id.starts_with(SHARED_CONTROLLER) {
-        true => controller(id, false),
-        false => object(id),
+        true => controller(observed, id, false),
+        false => object(observed, id),
     }
 }
 
-fn controller(id: &str, is_marked: bool) -> Goods {
+fn controller(observed: &Observed, id: &str, is_marked: bool) -> Goods {
     Goods {
         name: id.to_owned(),
         device: Some(id.to_owned()),
-        node: None,
-        rest: VecDeque::new(),
-        mark: pending_mark(id),
         // An attach must not use it meanwhile.
         marked_first: true,
         is_marked,
+        ..unmarked(observed, pending_mark(id))
     }
 }
 
-fn object(id: &str) -> Goods {
+fn object(observed: &Observed, id: &str) -> Goods {
     Goods {
         name: id.to_owned(),
-        device: None,
-        node: None,
         rest: [command::remove_object(id)].into(),
-        mark: pending_mark(id),
+        ..unmarked(observed, pending_mark(id))
+    }
+}
+
+/// Nothing yet, to be marked so. The mark is an object of no effect: a throttle group that nothing
+/// uses.
+fn unmarked(observed: &Observed, mark: String) -> Goods {
+    let features = &observed.features;
+    let make = || features.make("throttle-group", &mark, serde_json::Map::new());
+    Goods {
+        name: String::new(),
+        device: None,
+        close: None,
+        rest: VecDeque::new(),
+        make_mark: features.can(Ability::Marks).then(make),
+        mark,
+        is_announced: features.can(Ability::Announcing),
         marked_first: false,
         is_marked: false,
     }

@@ -16,6 +16,7 @@ use qplug_proto::Event;
 use crate::command::Command;
 use crate::crowd::Crowd;
 use crate::departure;
+use crate::dialect::Features;
 use crate::error::Error;
 use crate::name::DiskName;
 use crate::observe::Observer;
@@ -174,6 +175,10 @@ impl Detach {
 impl Operation for Detach {
     /// An error when the machine could not be looked at.
     type Outcome = Result<Departures, Error>;
+
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         self.observer.poll_transmit().or_else(|| self.crowd.poll_transmit())

@@ -3,6 +3,7 @@
 use qplug_proto::ErrorReply;
 
 use crate::command::Command;
+use crate::dialect::{Ability, Dialect, DriveError};
 use crate::disk::DiskError;
 use crate::inventory::{Board, Port};
 use crate::name::DiskName;
@@ -125,6 +126,30 @@ pub enum Error {
         /// QEMU's word for how it stands.
         status: String,
     },
+    /// The disk wants something that this machine cannot.
+    #[error(
+        "this machine cannot have {ability}: it is QEMU {version}, in its dialect '{dialect}', and QEMU {since} is the first that can; nothing was changed",
+        since = ability.since()
+    )]
+    NotAble {
+        /// What it cannot.
+        ability: Ability,
+        /// Its version.
+        version: String,
+        /// Its dialect.
+        dialect: Dialect,
+    },
+    /// The machine has no command that brings a disk.
+    #[error(
+        "this QEMU ({version}) has no command that plugs disks: neither blockdev-add and blockdev-del, nor a human monitor with drive_add, nor __com.redhat_drive_add; nothing was changed"
+    )]
+    NoDialect {
+        /// Its version.
+        version: String,
+    },
+    /// The disk cannot be a drive of a machine that has no nodes.
+    #[error("{0}. Nothing was changed")]
+    Drive(#[from] DriveError),
     /// This QEMU cannot open such an image.
     #[error(
         "this QEMU has no block driver {driver}; nothing was changed. It may be in a package of its own (qemu-block-extra), or need a QEMU that was built with it"
@@ -293,7 +318,7 @@ pub enum Error {
     },
     /// QEMU refused a query. Nothing was changed.
     #[error(
-        "QEMU refused {command}: {reply}. Nothing was changed; this QEMU may be too old for qplug, which is tested on 7.2 and 10.0"
+        "QEMU refused {command}: {reply}. Nothing was changed; 'qplug status' tells what this QEMU can"
     )]
     QueryRefused {
         /// The query.
@@ -363,6 +388,9 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Disk(_)
+            | Self::Drive(_)
+            | Self::NotAble { .. }
+            | Self::NoDialect { .. }
             | Self::NamedTwice { .. }
             | Self::NotTried
             | Self::Migrating { .. }

@@ -6,6 +6,7 @@ use crate::bus::Bus;
 use crate::command::Command;
 use crate::departure;
 use crate::detach::Which;
+use crate::dialect::Features;
 use crate::error::Error;
 use crate::name::DiskName;
 use crate::observe::{Look, Observed, Observer};
@@ -78,6 +79,10 @@ impl Identify {
 
 impl Operation for Identify {
     type Outcome = Result<Vec<Identity>, Error>;
+
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         self.observer.poll_transmit()

@@ -11,14 +11,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use qplug_proto::ErrorReply;
-use serde_json::Map;
-
 use crate::command::{self, Command};
 use crate::detach::Detached;
 use crate::error::{After, Error};
-use crate::operation::Answer;
+use crate::inventory::Pci;
+use crate::operation::{Answer, decode};
 use crate::texts::Meaning;
+use qplug_proto::ErrorReply;
 
 /// How long after the first asking the guest is asked again. An unplug that comes before the guest
 /// has looked at a new disk is lost, and only asking again helps. The gap between 3 s and 9 s is
@@ -41,6 +40,13 @@ const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// The pause before closing an image again that still had a user.
 const CLOSE_PAUSE: Duration = Duration::from_millis(10);
 
+/// The first pause before looking whether a device is gone, where nothing says so; each further one
+/// is twice as long, up to [`LOOK_PAUSE_MAX`].
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest of these pauses: a look costs the machine a fraction of a millisecond.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// How often closing is tried: QEMU drops the last use of a node a moment after DEVICE_DELETED.
 const CLOSE_TRIES: u32 = 100;
 
@@ -56,12 +62,16 @@ pub(crate) struct Goods {
     pub(crate) name: String,
     /// The device; `None` when it is gone, and only the rest is left.
     pub(crate) device: Option<String>,
-    /// The topmost node of its image, if it has one.
-    pub(crate) node: Option<String>,
+    /// What closes its image, if it has one.
+    pub(crate) close: Option<Command>,
     /// What removes the rest.
     pub(crate) rest: VecDeque<Command>,
     /// The object that says that it is on its way out.
     pub(crate) mark: String,
+    /// What makes it; nothing where the machine has no such objects.
+    pub(crate) make_mark: Option<Command>,
+    /// Whether the machine says when the guest has let go; else it is asked again and again.
+    pub(crate) is_announced: bool,
     /// Whether that is to be said before the guest is asked, not only when it does not answer.
     pub(crate) marked_first: bool,
     /// Whether it is said already.
@@ -77,6 +87,7 @@ pub(crate) struct Leaving {
     /// The command to send, once.
     outbox: Option<Command>,
     asked: Option<Asked>,
+    look_again: Option<LookAgain>,
     /// QEMU's words when it last refused to ask the guest, because that was busy with the port.
     busy: Option<ErrorReply>,
     was_gone: bool,
@@ -92,6 +103,13 @@ struct Asked {
     passed_on: bool,
 }
 
+/// When to look whether the device is still there, and how long to pause after that.
+#[derive(Debug, Clone, Copy)]
+struct LookAgain {
+    at: Instant,
+    pause: Duration,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// The mark is being made, before anything else.
@@ -104,6 +122,10 @@ enum State {
     },
     /// The guest is to answer; `ask_at` is when to ask again.
     Waiting {
+        ask_at: Instant,
+    },
+    /// The machine does not say when the guest has answered, and is being looked at.
+    Looking {
         ask_at: Instant,
     },
     /// The device is gone, and its mark is being removed: it must not outlive the nodes, or it would
@@ -139,15 +161,19 @@ impl Leaving {
             state: State::Over,
             outbox: None,
             asked: None,
+            look_again: None,
             busy: None,
             staying: None,
             outcome: None,
         };
         if leaving.goods.device.is_none() {
             leaving.close(0);
-        } else if leaving.goods.marked_first && !leaving.goods.is_marked {
+        } else if leaving.goods.marked_first
+            && !leaving.goods.is_marked
+            && let Some(mark) = leaving.goods.make_mark.clone()
+        {
             leaving.state = State::Marking;
-            leaving.outbox = Some(leaving.mark());
+            leaving.outbox = Some(mark);
         } else {
             leaving.ask();
         }
@@ -175,11 +201,6 @@ impl Leaving {
         }
     }
 
-    /// An object of no effect: a throttle group that nothing uses (QEMU 2.11).
-    fn mark(&self) -> Command {
-        command::add_object("throttle-group", &self.goods.mark, Map::new())
-    }
-
     fn ask(&mut self) {
         self.state = State::Asking { gone: false, refused: false };
         self.outbox = self.goods.device.as_deref().map(command::remove_device);
@@ -188,14 +209,14 @@ impl Leaving {
     fn close(&mut self, tries: u32) {
         let unmark = std::mem::take(&mut self.goods.is_marked)
             .then(|| command::remove_object(&self.goods.mark));
-        match (&self.goods.node, unmark) {
+        match (&self.goods.close, unmark) {
             (Some(_), Some(unmark)) => {
                 self.state = State::Unmarking;
                 self.outbox = Some(unmark);
             }
-            (Some(node), None) => {
+            (Some(close), None) => {
                 self.state = State::Closing { tries };
-                self.outbox = Some(command::remove_nodes(node));
+                self.outbox = Some(close.clone());
             }
             (None, unmark) => {
                 self.goods.rest.extend(unmark);
@@ -219,6 +240,18 @@ impl Leaving {
 
     pub(crate) fn handle_answer(&mut self, answer: Answer, now: Instant) {
         let doing = self.doing();
+        if let State::Looking { ask_at } = self.state {
+            return self.handle_looked(ask_at, answer, now);
+        }
+        let sent = match self.state {
+            State::Closing { .. } => self.goods.close.as_ref(),
+            State::Clearing => self.goods.rest.front(),
+            _ => None,
+        };
+        let answer = match sent {
+            Some(sent) => sent.read(answer),
+            None => answer,
+        };
         let reply = match answer {
             Answer::Returned(_) => Ok(()),
             Answer::Refused(reply) => Err(reply),
@@ -245,7 +278,10 @@ impl Leaving {
                 self.goods.is_marked = reply.is_ok();
                 self.close(0);
             }
-            State::Waiting { .. } | State::ClosingAgain { .. } | State::Over => {}
+            State::Waiting { .. }
+            | State::Looking { .. }
+            | State::ClosingAgain { .. }
+            | State::Over => {}
         }
     }
 
@@ -266,14 +302,13 @@ impl Leaving {
         }
         let Err(reply) = reply else {
             asked.passed_on = true;
-            self.state = State::Waiting { ask_at: again };
-            return;
+            return self.wait(again, now);
         };
         match Meaning::of(&reply) {
             Some(Meaning::NoDevice) => self.close(0),
             Some(Meaning::AlreadyUnplugging) => {
                 asked.passed_on = true;
-                self.state = State::Waiting { ask_at: again };
+                self.wait(again, now);
             }
             Some(Meaning::GuestBusy) => {
                 self.busy = Some(reply);
@@ -293,6 +328,38 @@ impl Leaving {
         }
     }
 
+    fn wait(&mut self, ask_at: Instant, now: Instant) {
+        self.state = State::Waiting { ask_at };
+        if !self.goods.is_announced && self.look_again.is_none() {
+            self.look_again = Some(LookAgain { at: now + LOOK_PAUSE, pause: LOOK_PAUSE });
+        }
+    }
+
+    fn look(&mut self, ask_at: Instant) {
+        self.state = State::Looking { ask_at };
+        self.outbox = Some(command::query_pci());
+    }
+
+    /// Whether the device is still there. One that the answer does not show is gone: without events
+    /// there are only disks on PCI buses.
+    fn handle_looked(&mut self, ask_at: Instant, answer: Answer, now: Instant) {
+        let why = match &answer {
+            Answer::Lost(why) | Answer::NotSent(why) => Some(why.clone()),
+            _ => None,
+        };
+        if let Some(why) = why {
+            return self.lose(ASK, why);
+        }
+        let device = self.goods.device.as_deref().unwrap_or_default();
+        let pci = decode::<Pci>(&command::query_pci(), answer);
+        if pci.is_ok_and(|pci| !pci.has(device)) {
+            return self.close(0);
+        }
+        let pause = self.look_again.map_or(LOOK_PAUSE, |it| (it.pause * 2).min(LOOK_PAUSE_MAX));
+        self.look_again = Some(LookAgain { at: now + pause, pause });
+        self.state = State::Waiting { ask_at };
+    }
+
     /// One that cannot be removed now is tried again at the end, and told then.
     fn handle_unmarked(&mut self, reply: Result<(), ErrorReply>) {
         let remove = command::remove_object(&self.goods.mark);
@@ -304,8 +371,9 @@ impl Leaving {
 
     fn handle_closed(&mut self, tries: u32, reply: Result<(), ErrorReply>, now: Instant) {
         let Err(reply) = reply else { return self.clear() };
+        let close = self.goods.close.as_ref();
         match Meaning::of(&reply) {
-            Some(Meaning::NoNode) => self.clear(),
+            _ if close.is_some_and(|close| Meaning::is_gone(&reply, close)) => self.clear(),
             Some(Meaning::NodeInUse) if tries < CLOSE_TRIES => {
                 self.state = State::ClosingAgain { tries: tries + 1, at: now + CLOSE_PAUSE };
             }
@@ -397,7 +465,10 @@ impl Leaving {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Waiting { ask_at } => self.deadline().into_iter().chain([ask_at]).min(),
+            State::Waiting { ask_at } => {
+                let look_at = self.look_again.map(|it| it.at);
+                self.deadline().into_iter().chain(look_at).chain([ask_at]).min()
+            }
             State::ClosingAgain { at, .. } => Some(at),
             _ => None,
         }
@@ -409,6 +480,9 @@ impl Leaving {
                 self.give_up();
             }
             State::Waiting { ask_at } if ask_at <= now => self.ask(),
+            State::Waiting { ask_at } if self.look_again.is_some_and(|it| it.at <= now) => {
+                self.look(ask_at);
+            }
             State::ClosingAgain { tries, at } if at <= now => self.close(tries),
             _ => {}
         }
@@ -432,10 +506,13 @@ impl Leaving {
                 }
             }
             _ if self.goods.is_marked => self.end(Ok(Detached::Pending)),
-            _ => {
-                self.state = State::GivingUp { gone: false };
-                self.outbox = Some(self.mark());
-            }
+            _ => match self.goods.make_mark.clone() {
+                Some(mark) => {
+                    self.state = State::GivingUp { gone: false };
+                    self.outbox = Some(mark);
+                }
+                None => self.end(Ok(Detached::Pending)),
+            },
         }
     }
 }

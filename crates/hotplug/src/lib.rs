@@ -14,6 +14,7 @@
 //! | `disk.rs`, `options.rs`, `throttle.rs` | the disk that is wanted |
 //! | `bus.rs`, `places.rs`, `spares.rs` | what a bus makes of a disk, where there is room, and what else to try |
 //! | `storage.rs`, `image.rs`, `format.rs`, `secret.rs` | what QEMU is to open, what a header may be believed, and who has it open |
+//! | `dialect.rs` | which of its dialects the machine speaks, and what it can |
 //! | `observe.rs`, `inventory.rs` | the queries, and the machine as their answers show it |
 //! | `command.rs`, `texts.rs` | the QMP commands given, and the table of QEMU's error texts |
 //! | `plan.rs`, `steps.rs`, `step.rs`, `run.rs` | an attach's steps, each with its undo, and carrying them out |
@@ -33,6 +34,7 @@ mod command;
 mod crowd;
 mod departure;
 mod detach;
+mod dialect;
 mod disk;
 mod drive;
 mod error;
@@ -72,6 +74,7 @@ pub use attach::{Attach, Attached};
 pub use bus::{Bus, BusError};
 pub use command::{Command, Descriptor};
 pub use detach::{Departures, Detach, Detached, Which};
+pub use dialect::{Ability, Dialect, DriveError, Features, Probe, UnknownDialect};
 pub use disk::{Disk, DiskBuilder, DiskError};
 pub use error::{After, Error, Kind, Left};
 pub use format::{Distrust, Format, UnknownFormat};
@@ -90,7 +93,7 @@ pub use preview::{Planned, PlannedStep, Plans, Preview};
 pub use recover::{Recover, Recovered};
 pub use resize::{Resize, Resized, Size};
 pub use secret::Secret;
-pub use status::{AskStatus, Status};
+pub use status::{AskStatus, Lacking, Status};
 pub use storage::{LocationError, Storage, StorageBuilder};
 pub use texts::Meaning;
 pub use throttle::{LimitError, Limits, Throttle};

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::bus::Bus;
 use crate::command::Command;
+use crate::dialect::Features;
 use crate::error::Error;
 use crate::inventory::{Blocks, DeviceDisk, Node, Nodes, Port, device_of_qom_path, device_path};
 use crate::name::DiskName;
@@ -210,7 +211,7 @@ fn over(id: &str, state: DiskState, node: Option<&Node>) -> ListedDisk {
         port: None,
         image: node.map(|node| node.path.clone()),
         format: node.map(|node| node.driver.clone()),
-        bytes: node.map(Node::bytes),
+        bytes: node.and_then(Node::bytes),
         read_only: node.map(|node| node.read_only),
     }
 }
@@ -223,6 +224,10 @@ impl Default for List {
 
 impl Operation for List {
     type Outcome = Result<Vec<ListedDisk>, Error>;
+
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         self.observer.poll_transmit()

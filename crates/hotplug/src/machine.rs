@@ -1,12 +1,15 @@
 //! A machine to plug disks into.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use qplug_qmp::{Agent, Client};
+use tokio::sync::OnceCell;
 
 use crate::agent::InUse;
 use crate::attach::{Attach, Attached};
 use crate::detach::{Departures, Detach, Detached, Which};
+use crate::dialect::{Dialect, Features, Probe};
 use crate::disk::{Disk, DiskError};
 use crate::drive::{drive, view};
 use crate::error::Error;
@@ -16,6 +19,7 @@ use crate::list::{List, ListedDisk};
 use crate::media::{ChangeMedium, Changed};
 use crate::name::DiskName;
 use crate::native::AskNative;
+use crate::operation::Operation;
 use crate::ports::{ListPorts, Ports};
 use crate::preview::{Plans, Preview};
 use crate::recover::{Recover, Recovered};
@@ -33,6 +37,9 @@ use crate::wait::AwaitGuest;
 #[derive(Debug, Clone)]
 pub struct Machine {
     client: Client,
+    dialect: Option<Dialect>,
+    /// What it can, once it was asked.
+    features: Arc<OnceCell<Features>>,
 }
 
 impl Machine {
@@ -42,7 +49,31 @@ impl Machine {
     /// The machine at the other end of this connection.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, dialect: None, features: Arc::default() }
+    }
+
+    /// Speaks this dialect, and not the one that the machine seems to know.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Option<Dialect>) -> Self {
+        self.dialect = dialect;
+        self.features = Arc::default();
+        self
+    }
+
+    /// What the machine speaks and can. It is asked once, and newer ones need no question: see
+    /// [`Probe`].
+    ///
+    /// # Errors
+    /// When the machine could not be asked, or has no command that plugs disks.
+    pub async fn features(&self) -> Result<&Features, Error> {
+        let probe = || drive(&self.client, Probe::new(self.client.greeting(), self.dialect));
+        self.features.get_or_try_init(probe).await
+    }
+
+    /// Runs an operation in the machine's dialect.
+    async fn run<O: Operation>(&self, mut operation: O) -> Result<O::Outcome, Error> {
+        operation.speak(self.features().await?);
+        Ok(drive(&self.client, operation).await)
     }
 
     /// Plugs a disk in. Returns when QEMU has it; the guest finds it a moment later.
@@ -68,7 +99,14 @@ impl Machine {
             outcomes[at] = Err(refusal);
             return outcomes;
         }
-        drive(&self.client, Attach::new(disks)).await
+        let count = disks.len();
+        match self.run(Attach::new(disks)).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                let others = std::iter::repeat_with(|| Err(Error::NotTried));
+                [Err(error)].into_iter().chain(others).take(count).collect()
+            }
+        }
     }
 
     /// Pulls a disk out: asks the guest to let go, waits for it at most `timeout`, and closes the
@@ -88,7 +126,7 @@ impl Machine {
     /// # Errors
     /// When the machine could not be looked at; nothing was changed then.
     pub async fn detach_all(&self, which: Which, timeout: Duration) -> Result<Departures, Error> {
-        drive(&self.client, Detach::new(which, timeout)).await
+        self.run(Detach::new(which, timeout)).await?
     }
 
     /// Finishes what is half done, and waits at most `timeout` for guests that were asked to let go
@@ -97,7 +135,7 @@ impl Machine {
     /// # Errors
     /// When the machine could not be looked at; nothing was changed then.
     pub async fn recover(&self, timeout: Duration) -> Result<Recovered, Error> {
-        drive(&self.client, Recover::new(timeout)).await
+        self.run(Recover::new(timeout)).await?
     }
 
     /// Changes the medium of a CD or floppy drive.
@@ -105,7 +143,7 @@ impl Machine {
     /// # Errors
     /// See [`Error`]. A guest that holds the tray is no error, but [`Changed::pending`].
     pub async fn change_medium(&self, change: ChangeMedium) -> Result<Changed, Error> {
-        drive(&self.client, change).await
+        self.run(change).await?
     }
 
     /// Gives a disk another size; the guest sees it at once, but for some NVMe drivers.
@@ -113,7 +151,7 @@ impl Machine {
     /// # Errors
     /// See [`Error`].
     pub async fn resize(&self, resize: Resize) -> Result<Resized, Error> {
-        drive(&self.client, resize).await
+        self.run(resize).await?
     }
 
     /// Sets the limits to the speed of a disk, or of a group of disks.
@@ -121,7 +159,7 @@ impl Machine {
     /// # Errors
     /// See [`Error`].
     pub async fn throttle(&self, what: Throttled, limits: Limits) -> Result<Limited, Error> {
-        drive(&self.client, SetLimits::new(what, limits)).await
+        self.run(SetLimits::new(what, limits)).await?
     }
 
     /// What an attach of these disks would do. Nothing is changed.
@@ -129,7 +167,7 @@ impl Machine {
     /// # Errors
     /// When the machine could not be looked at.
     pub async fn preview_attach(&self, disks: Vec<Disk>) -> Result<Plans, Error> {
-        drive(&self.client, Preview::attach(disks)).await
+        self.run(Preview::attach(disks)).await?
     }
 
     /// What a detach would do. Nothing is changed.
@@ -137,7 +175,7 @@ impl Machine {
     /// # Errors
     /// When the machine could not be looked at.
     pub async fn preview_detach(&self, which: Which, timeout: Duration) -> Result<Plans, Error> {
-        drive(&self.client, Preview::detach(which, timeout)).await
+        self.run(Preview::detach(which, timeout)).await?
     }
 
     /// Waits until the guest's driver has read from each of these disks, at most `timeout`. Each
@@ -150,7 +188,7 @@ impl Machine {
         disks: Vec<DiskName>,
         timeout: Duration,
     ) -> Result<Vec<(DiskName, bool)>, Error> {
-        drive(&self.client, AwaitGuest::new(disks, timeout)).await
+        self.run(AwaitGuest::new(disks, timeout)).await?
     }
 
     /// What the guest calls each of these disks, such as `/dev/vdb`, where its agent tells.
@@ -162,7 +200,7 @@ impl Machine {
         agent: &Agent,
         disks: Vec<DiskName>,
     ) -> Result<Vec<Option<String>>, Error> {
-        let disks = drive(&self.client, Identify::new(Which::Named(disks))).await?;
+        let disks = self.run(Identify::new(Which::Named(disks))).await??;
         let view = view(agent).await?;
         Ok(disks.iter().map(|disk| view.device(disk).map(ToOwned::to_owned)).collect())
     }
@@ -177,7 +215,7 @@ impl Machine {
         agent: &Agent,
         which: Which,
     ) -> Result<Vec<(DiskName, Option<Error>)>, Error> {
-        let disks = drive(&self.client, Identify::new(which)).await?;
+        let disks = self.run(Identify::new(which)).await??;
         let view = view(agent).await?;
         let used = disks.into_iter().map(|disk| {
             let used = disk.bus.and_then(|_| view.use_of(&disk));
@@ -197,7 +235,7 @@ impl Machine {
     /// # Errors
     /// When the machine could not be asked.
     pub async fn is_native(&self, disk: &DiskName) -> Result<bool, Error> {
-        drive(&self.client, AskNative::new(disk.clone())).await
+        self.run(AskNative::new(disk.clone())).await?
     }
 
     /// All disks of the machine, also those that qplug did not make.
@@ -205,7 +243,7 @@ impl Machine {
     /// # Errors
     /// See [`Error`].
     pub async fn list(&self) -> Result<Vec<ListedDisk>, Error> {
-        drive(&self.client, List::new()).await
+        self.run(List::new()).await?
     }
 
     /// What can be plugged where.
@@ -213,7 +251,7 @@ impl Machine {
     /// # Errors
     /// See [`Error`].
     pub async fn ports(&self) -> Result<Ports, Error> {
-        drive(&self.client, ListPorts::new()).await
+        self.run(ListPorts::new()).await?
     }
 
     /// What machine it is, and how it is.
@@ -221,7 +259,7 @@ impl Machine {
     /// # Errors
     /// See [`Error`].
     pub async fn status(&self) -> Result<Status, Error> {
-        drive(&self.client, AskStatus::default()).await
+        self.run(AskStatus::default()).await?
     }
 
     /// The connection, for everything else that QEMU can do.

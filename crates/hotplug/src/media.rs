@@ -11,6 +11,7 @@
 //! with an event, or does not in time.
 
 mod drive;
+mod old;
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 use crate::command::{self, Command};
 use crate::crowd::Crowd;
 use crate::departure;
+use crate::dialect::{Ability, Features};
 use crate::disk::Disk;
 use crate::error::{After, Error};
 use crate::inventory::{Blocks, DeviceDisk};
@@ -156,30 +158,40 @@ impl ChangeMedium {
             let name = DiskName::of_format_node(&node.name)?;
             departure::plan_medium(&self.observer.observed, &name)
         });
+        let steps = self.steps(&drive)?;
+        let Some(steps) = steps else {
+            self.end(false);
+            return Ok(());
+        };
+        self.stage = Stage::Run(Run::new(self.drive.clone(), steps, false));
+        Ok(())
+    }
+
+    /// The steps; none where nothing is to be done.
+    fn steps(&self, drive: &DeviceDisk<'_>) -> Result<Option<Vec<Step>>, Error> {
         let image = match (&self.change, drive.node) {
             (Change::Insert(_), Some(node)) => {
                 let (drive, image) = (self.drive.clone(), node.path.clone());
                 return Err(Error::MediumInside { drive, image });
             }
-            (Change::Eject, None) => {
-                self.end(false);
-                return Ok(());
-            }
+            (Change::Eject, None) => return Ok(None),
             (Change::Eject, Some(_)) => None,
             (Change::Insert(storage) | Change::Swap(storage), _) => Some(storage.clone()),
         };
+        let features = &self.observer.observed.features;
+        if !features.can(Ability::Media) {
+            return old::steps(drive, image.as_ref(), self.force, features).map(Some);
+        }
         let mut steps = Vec::new();
         let medium = match image {
-            Some(storage) => Some(self.medium(storage, &drive)?),
+            Some(storage) => Some(self.medium(storage, drive)?),
             None => None,
         };
         if let Some(medium) = &medium {
-            steps = medium.steps_to_open().map_err(crate::DiskError::from)?;
+            steps = medium.steps_to_open(features)?;
         }
-        steps.extend(self.steps_at_drive(&drive, medium.as_ref()));
-        let run = Run::new(self.drive.clone(), steps, false);
-        self.stage = Stage::Run(run);
-        Ok(())
+        steps.extend(self.steps_at_drive(drive, medium.as_ref()));
+        Ok(Some(steps))
     }
 
     /// The new medium, as a disk of which only the nodes are wanted.
@@ -223,7 +235,10 @@ impl ChangeMedium {
             steps.push(Step::new(TAKE_OUT, command::remove_medium(&self.id), Some(back)));
         }
         if let Some(medium) = medium {
-            let insert = command::insert_medium(&self.id, &medium.top_node());
+            let insert = command::insert_medium(
+                &self.id,
+                &medium.top_node(&self.observer.observed.features),
+            );
             let undo = command::remove_medium(&self.id);
             steps.push(Step::new(PUT_IN, insert, Some(undo)));
             steps.push(Step::new(CLOSE_TRAY, close, None));
@@ -299,6 +314,10 @@ impl ChangeMedium {
 impl Operation for ChangeMedium {
     type Outcome = Result<Changed, Error>;
 
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
+
     fn poll_transmit(&mut self) -> Option<Command> {
         match &mut self.stage {
             Stage::Look => self.observer.poll_transmit(),
@@ -367,6 +386,13 @@ impl Operation for ChangeMedium {
                     Some(ended) => self.handle_ended(ended),
                     None => self.stage = Stage::Run(run),
                 }
+            }
+            Stage::Held(mut run, _, ask_at)
+                if ask_at <= now && !self.observer.observed.features.can(Ability::Media) =>
+            {
+                // Taking the medium out is what asks the guest.
+                run.try_again();
+                self.stage = Stage::Run(run);
             }
             Stage::Held(run, _, ask_at) if ask_at <= now => {
                 self.outbox = Some(command::open_tray(&self.id, self.force));

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use crate::command::{self, Command};
+use crate::dialect::Features;
 use crate::error::Error;
 use crate::inventory::{Pci, Port};
 use crate::name::DiskName;
@@ -48,6 +49,9 @@ impl AskNative {
 
 impl Operation for AskNative {
     type Outcome = Result<bool, Error>;
+
+    /// Whatever the machine can: who does not answer has none.
+    fn speak(&mut self, _features: &Features) {}
 
     fn poll_transmit(&mut self) -> Option<Command> {
         self.outbox.take()

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::command::Command;
+use crate::dialect::Features;
 use crate::error::Error;
 
 /// What became of a command.
@@ -30,6 +31,10 @@ pub enum Answer {
 pub trait Operation {
     /// How it ends.
     type Outcome;
+
+    /// Is told what the machine can, before its first command is sent. One that is not told takes
+    /// the machine for one that can everything.
+    fn speak(&mut self, features: &Features);
 
     /// The next command to send; `None` until more is known.
     fn poll_transmit(&mut self) -> Option<Command>;

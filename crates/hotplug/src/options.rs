@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+use crate::dialect::Features;
+
 /// How writes are cached, in the words of QEMU's `-drive cache=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cache {
@@ -268,7 +270,16 @@ impl DeviceOptions {
     }
 
     /// Writes them into a `device_add`'s arguments.
-    pub(crate) fn write(&self, arguments: &mut Map<String, Value>, write_cache: Option<bool>) {
+    pub(crate) fn write(
+        &self,
+        arguments: &mut Map<String, Value>,
+        write_cache: Option<bool>,
+        features: &Features,
+    ) {
+        // A drive is told of its cache and of its errors.
+        let of_node = |value: Option<Value>| value.filter(|_| !features.has_drives());
+        // Where there are no permissions (QEMU 2.9), nobody is refused.
+        let share_rw = self.share_rw && features.has("blockdev-del");
         let mut write = |key: &str, value: Option<Value>| {
             if let Some(value) = value {
                 arguments.insert(key.to_owned(), value);
@@ -279,10 +290,10 @@ impl DeviceOptions {
         write("logical_block_size", self.logical_block_size.map(Into::into));
         write("physical_block_size", self.physical_block_size.map(Into::into));
         write("bootindex", self.boot_index.map(Into::into));
-        write("share-rw", self.share_rw.then(|| json!(true)));
-        write("write-cache", self.write_cache.or(write_cache).map(on_off));
-        write("rerror", self.read_error.map(|policy| policy.as_str().into()));
-        write("werror", self.write_error.map(|policy| policy.as_str().into()));
+        write("share-rw", share_rw.then(|| json!(true)));
+        write("write-cache", of_node(self.write_cache.or(write_cache).map(on_off)));
+        write("rerror", of_node(self.read_error.map(|policy| policy.as_str().into())));
+        write("werror", of_node(self.write_error.map(|policy| policy.as_str().into())));
         for (key, value) in &self.set {
             write(key, Some(value.clone()));
         }

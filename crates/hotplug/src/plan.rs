@@ -246,6 +246,10 @@ impl Planner<'_> {
     }
 
     fn check_machine(&self, disk: &Disk) -> Result<(), Error> {
+        let features = &self.observed.features;
+        if let Some(ability) = disk.lacks(features) {
+            return Err(features.lacks(ability));
+        }
         if let Some(status) = self.observed.migration.as_ref().and_then(|it| it.under_way()) {
             return Err(Error::Migrating { status: status.to_owned() });
         }
@@ -386,10 +390,10 @@ impl Planner<'_> {
             steps.extend(self.leftover_objects(&disk));
             steps.extend(self.leftover_sets(&disk));
             disk.storage.number_descriptors(&disk.name, &mut self.sets);
-            steps.extend(disk.steps_to_open().map_err(crate::DiskError::from)?);
+            steps.extend(disk.steps_to_open(&self.observed.features)?);
         }
         steps.extend(self.leftover_device(&disk));
-        steps.extend(disk.steps_to_plug(bus, port));
+        steps.extend(disk.steps_to_plug(bus, port, &self.observed.features));
         Ok(Work { bus, steps, needs, resumes })
     }
 
@@ -440,7 +444,7 @@ impl Planner<'_> {
             throttle.use_group(id);
             return Ok(None);
         }
-        let step = steps::make_group(&ours, &throttle.limits);
+        let step = steps::make_group(&ours, &throttle.limits, &self.observed.features);
         if let Some(at) = self.shared.iter().position(|shared| shared.id == ours) {
             // Of two disks of the list with limits, one would not have its own.
             return match throttle.limits.is_empty() || self.shared[at].step == step {
@@ -462,7 +466,10 @@ impl Planner<'_> {
         if let Some(at) = self.shared.iter().position(|shared| shared.id == id) {
             return Some(at);
         }
-        self.shared.push(Shared { id: id.to_owned(), step: steps::make_iothread(id) });
+        self.shared.push(Shared {
+            id: id.to_owned(),
+            step: steps::make_iothread(id, &self.observed.features),
+        });
         Some(self.shared.len() - 1)
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::command::Command;
+use crate::dialect::Features;
 use crate::error::Error;
 use crate::inventory::{Board, Devices, Occupancy, Pci, Port, device_of_qom_path, device_path};
 use crate::observe::{Look, Observed, Observer};
@@ -294,6 +295,10 @@ impl Default for ListPorts {
 
 impl Operation for ListPorts {
     type Outcome = Result<Ports, Error>;
+
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         self.observer.poll_transmit()

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::command::Command;
 use crate::departure;
 use crate::detach::Which;
+use crate::dialect::Features;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::leaving::{Goods, Leaving};
@@ -151,6 +152,10 @@ fn planned(step: Step) -> PlannedStep {
 /// The steps of a detach where everything goes well.
 fn played(goods: Goods, timeout: Duration, now: Instant) -> Vec<PlannedStep> {
     let device = goods.device.clone().unwrap_or_default();
+    let gone = match goods.is_announced {
+        true => format!("DEVICE_DELETED of {device}"),
+        false => format!("{device} to leave query-pci"),
+    };
     let mut leaving = Leaving::new(goods, timeout);
     let mut steps = Vec::new();
     while let Some(command) = leaving.poll_transmit().filter(|_| steps.len() < MAX_STEPS) {
@@ -161,7 +166,7 @@ fn played(goods: Goods, timeout: Duration, now: Instant) -> Vec<PlannedStep> {
             leaving.handle_deleted();
         }
         let seconds = timeout.as_secs_f32();
-        let awaits = is_asked.then(|| format!("DEVICE_DELETED of {device}, at most {seconds} s"));
+        let awaits = is_asked.then(|| format!("{gone}, at most {seconds} s"));
         steps.push(PlannedStep { doing, command, undo: None, awaits });
     }
     steps
@@ -169,6 +174,10 @@ fn played(goods: Goods, timeout: Duration, now: Instant) -> Vec<PlannedStep> {
 
 impl Operation for Preview {
     type Outcome = Result<Plans, Error>;
+
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         self.observer.poll_transmit()

@@ -17,6 +17,7 @@ use crate::command::{self, Command};
 use crate::crowd::Crowd;
 use crate::departure;
 use crate::detach::Detached;
+use crate::dialect::Features;
 use crate::error::Error;
 use crate::leaving::Goods;
 use crate::name::DiskName;
@@ -139,7 +140,7 @@ impl Recover {
         }
         if self.state == State::Going {
             self.state = State::LookAtShared;
-            self.observer = Observer::default();
+            self.observer.forget();
             self.observer.look(LOOKS_AT_SHARED);
         } else {
             self.finish();
@@ -175,6 +176,10 @@ impl Recover {
 impl Operation for Recover {
     /// Empty when nothing was left. An error when the machine could not be looked at.
     type Outcome = Result<Recovered, Error>;
+
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         self.observer.poll_transmit().or_else(|| self.crowd.poll_transmit())
@@ -225,7 +230,7 @@ impl Operation for Recover {
         match self.state {
             State::Pausing(until) if until <= now => {
                 self.state = State::Second;
-                self.observer = Observer::default();
+                self.observer.forget();
                 self.observer.look(LOOKS);
             }
             State::Pausing(_) => {}

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::command::{self, Command};
+use crate::dialect::{Ability, Features};
 use crate::error::{After, Error};
 use crate::observe::{Look, Observer};
 use crate::operation::{Answer, Operation};
@@ -30,8 +31,8 @@ pub enum Size {
 pub struct Resized {
     /// The disk.
     pub name: String,
-    /// Its size before, in bytes.
-    pub before: u64,
+    /// Its size before, in bytes; absent where the machine does not tell (QEMU before 1.6).
+    pub before: Option<u64>,
     /// Its size now, in bytes.
     pub bytes: u64,
 }
@@ -55,7 +56,7 @@ impl Resize {
     pub fn new(name: &str, size: Size, shrink: bool) -> Self {
         let mut observer = Observer::default();
         observer.look([Look::Blocks]);
-        let resized = Resized { name: name.to_owned(), before: 0, bytes: 0 };
+        let resized = Resized { name: name.to_owned(), before: None, bytes: 0 };
         Self { name: name.to_owned(), size, shrink, observer, outbox: None, resized, outcome: None }
     }
 
@@ -70,30 +71,41 @@ impl Resize {
         let before = node.bytes();
         let bytes = match self.size {
             Size::Bytes(bytes) => bytes,
-            Size::Plus(more) => before.saturating_add(more),
+            Size::Plus(more) => before
+                .ok_or_else(|| self.observer.observed.features.lacks(Ability::Sizes))?
+                .saturating_add(more),
         };
-        let why = if bytes % SECTOR_BYTES != 0 {
-            Some(format!("it is no multiple of {SECTOR_BYTES}"))
-        } else if bytes < before && !self.shrink {
-            Some(format!(
-                "it has {before} now, and what lies behind the new end would be lost. If you mean \
-                 it, shrink the file system first, then give --shrink"
-            ))
-        } else if bytes != before && node.read_only {
-            Some("it is read-only".to_owned())
-        } else {
-            None
-        };
-        if let Some(why) = why {
+        if let Some(why) = self.unfit(bytes, before, node.read_only) {
             return Err(Error::SizeUnfit { name: self.name.clone(), bytes, why });
         }
         (self.resized.before, self.resized.bytes) = (before, bytes);
-        if bytes == before {
+        if Some(bytes) == before {
             self.outcome = Some(Ok(self.resized.clone()));
         } else {
-            self.outbox = Some(command::resize(&node.name, bytes));
+            self.outbox = Some(match self.observer.observed.features.has_drives() {
+                true => command::resize_drive(&node.name, bytes),
+                false => command::resize(&node.name, bytes),
+            });
         }
         Ok(())
+    }
+
+    /// Why the disk cannot have this size.
+    fn unfit(&self, bytes: u64, before: Option<u64>, read_only: bool) -> Option<String> {
+        if !bytes.is_multiple_of(SECTOR_BYTES) {
+            return Some(format!("it is no multiple of {SECTOR_BYTES}"));
+        }
+        if before.is_none_or(|before| bytes < before) && !self.shrink {
+            let now = before.map_or_else(
+                || "this QEMU does not tell how many it has now".to_owned(),
+                |before| format!("it has {before} now"),
+            );
+            return Some(format!(
+                "{now}, and what lies behind the new end would be lost. If you mean it, shrink the \
+                 file system first, then give --shrink"
+            ));
+        }
+        (before != Some(bytes) && read_only).then(|| "it is read-only".to_owned())
     }
 
     fn handle_resized(&self, answer: Answer) -> Result<Resized, Error> {
@@ -116,6 +128,10 @@ impl Resize {
 impl Operation for Resize {
     type Outcome = Result<Resized, Error>;
 
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
+
     fn poll_transmit(&mut self) -> Option<Command> {
         self.observer.poll_transmit().or_else(|| self.outbox.take())
     }
@@ -123,7 +139,13 @@ impl Operation for Resize {
     fn handle_answer(&mut self, answer: Answer, _now: Instant) {
         if self.observer.is_done() {
             self.outcome = Some(self.handle_resized(answer));
-        } else if let Err(error) = self.observer.handle_answer(answer).and_then(|()| self.begin()) {
+            return;
+        }
+        let begun = match self.observer.handle_answer(answer) {
+            Ok(()) if self.observer.is_done() => self.begin(),
+            looked => looked,
+        };
+        if let Err(error) = begun {
             self.outcome = Some(Err(error));
         }
     }
@@ -152,7 +174,7 @@ mod tests {
         for size in [Size::Bytes(2048), Size::Plus(1024)] {
             let step = Answer("block_resize", r#""data.format","size":2048"#, Ok("{}"));
             let resized = resize(size, false, vec![step]).unwrap();
-            assert_eq!((resized.before, resized.bytes), (1024, 2048));
+            assert_eq!((resized.before, resized.bytes), (Some(1024), 2048));
         }
         assert_eq!(resize(Size::Bytes(1024), false, vec![]).unwrap().bytes, 1024);
     }

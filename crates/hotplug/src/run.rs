@@ -62,10 +62,15 @@ impl Run {
         if std::mem::replace(&mut self.sent, true) {
             return None;
         }
+        self.command().cloned()
+    }
+
+    /// The command whose turn it is.
+    fn command(&self) -> Option<&Command> {
         let step = self.steps.get(self.at)?;
         match self.end {
-            None => Some(step.command.clone()),
-            Some(_) => step.undo.clone(),
+            None => Some(&step.command),
+            Some(_) => step.undo.as_ref(),
         }
     }
 
@@ -77,7 +82,7 @@ impl Run {
     /// Takes in the answer to the command; the end, if this is it.
     pub(crate) fn handle_answer(&mut self, answer: Answer, spares: &mut Spares) -> Option<Ended> {
         self.sent = false;
-        let answer = match answer {
+        let answer = match self.command()?.read(answer) {
             Answer::Returned(_) => Ok(()),
             Answer::Refused(reply) if self.is_cleared(&reply) => Ok(()),
             Answer::Refused(reply) => Err(reply),

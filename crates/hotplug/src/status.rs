@@ -1,10 +1,11 @@
-//! What machine is this, and how is it?
+//! What machine is this, how is it, and what can it do?
 
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Command};
+use crate::dialect::{Ability, Dialect, Features};
 use crate::error::Error;
 use crate::operation::{Answer, Operation, decode, decode_optional};
 
@@ -19,11 +20,29 @@ pub struct Status {
     pub running: bool,
     /// The machine's type, such as `pc-q35-7.2`; absent where QEMU does not tell.
     pub machine: Option<String>,
+    /// How it is told of disks.
+    pub dialect: Dialect,
+    /// How the dialect was recognised.
+    pub recognised: String,
+    /// What qplug can do on this machine, of what it cannot do on all.
+    pub can: Vec<Ability>,
+    /// What it cannot.
+    pub cannot: Vec<Lacking>,
+}
+
+/// Something that a machine cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Lacking {
+    /// What.
+    pub ability: Ability,
+    /// The version of QEMU since which it can be done.
+    pub since: &'static str,
 }
 
 /// A look at the state under way.
 #[derive(Debug, Default)]
 pub struct AskStatus {
+    features: Features,
     asked: usize,
     answered: usize,
     status: Option<RunState>,
@@ -34,7 +53,8 @@ pub struct AskStatus {
 
 #[derive(Debug, Deserialize)]
 struct RunState {
-    status: String,
+    /// Up to 1.0 there is none.
+    status: Option<String>,
     running: bool,
 }
 
@@ -61,18 +81,36 @@ impl AskStatus {
             _ => {
                 let machine = decode_optional::<String>(&query, answer)?;
                 self.machine = machine.map(|name| name.trim_end_matches("-machine").to_owned());
-                self.outcome = self.status.take().map(|RunState { status, running }| {
-                    let (name, machine) = (self.name.take(), self.machine.take());
-                    Ok(Status { name, state: status, running, machine })
-                });
+                self.outcome = self.status.take().map(|status| Ok(self.status(status)));
             }
         }
         Ok(())
+    }
+
+    fn status(&mut self, RunState { status, running }: RunState) -> Status {
+        let word = if running { "running" } else { "paused" };
+        let (can, cannot): (_, Vec<_>) =
+            Ability::ALL.into_iter().partition(|it| self.features.can(*it));
+        let lacking = |ability: Ability| Lacking { ability, since: ability.since() };
+        Status {
+            name: self.name.take(),
+            state: status.unwrap_or_else(|| word.to_owned()),
+            running,
+            machine: self.machine.take(),
+            dialect: self.features.dialect(),
+            recognised: self.features.recognised().to_owned(),
+            can,
+            cannot: cannot.into_iter().map(lacking).collect(),
+        }
     }
 }
 
 impl Operation for AskStatus {
     type Outcome = Result<Status, Error>;
+
+    fn speak(&mut self, features: &Features) {
+        self.features = features.clone();
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         let query = QUERIES.get(self.asked)?;

@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::bus::Bus;
 use crate::command;
-use crate::disk::Disk;
+use crate::dialect::Features;
+use crate::disk::{Disk, DiskError};
+use crate::error::Error;
 use crate::inventory::{Port, device_path};
 use crate::name::SHARED_CONTROLLER;
 use crate::options::OptionError;
@@ -28,31 +30,35 @@ pub(crate) const SHOWN: &str = "attached";
 
 impl Disk {
     /// The steps that come before anything is plugged in.
-    pub(crate) fn steps_to_open(&self) -> Result<Vec<Step>, OptionError> {
+    pub(crate) fn steps_to_open(&self, features: &Features) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
+        if features.has_drives() {
+            let close = features.close(&self.name.format_node());
+            return Ok(vec![Step::new(OPEN, self.add_drive(features)?, Some(close))]);
+        }
         for (set, descriptor, owner) in self.storage.descriptors(&self.name) {
             let add = command::add_descriptor(descriptor, set, &owner);
             let undo = command::remove_descriptors(set.into());
             steps.push(Step::new(HAND_OVER, add, Some(undo)));
         }
-        steps.extend(self.objects().into_iter().map(Object::step));
-        let add = command::add_nodes(self.tree()?);
-        steps.push(Step::new(OPEN, add, Some(command::remove_nodes(&self.top_node()))));
+        steps.extend(self.objects().into_iter().map(|object| object.step(features)));
+        let add = command::add_nodes(self.tree().map_err(DiskError::from)?);
+        steps.push(Step::new(OPEN, add, Some(features.close(&self.top_node(features)))));
         Ok(steps)
     }
 
     /// The steps that plug the disk into a port, once its nodes are there.
-    pub(crate) fn steps_to_plug(&self, bus: Bus, port: Port) -> Vec<Step> {
+    pub(crate) fn steps_to_plug(&self, bus: Bus, port: Port, features: &Features) -> Vec<Step> {
         let (name, driver) = (self.name.as_str(), driver(bus, &port));
         if bus != Bus::UsbUas {
-            let add = command::add_device(driver, name, self.properties(bus), &port);
+            let add = command::add_device(driver, name, self.properties(bus, features), &port);
             return vec![Step::plug(PLUG, add, command::remove_device(name), port)];
         }
         // QEMU shows a hot-plugged one to the guest only when told that its disks are there
         // (docs/system/devices/usb.rst).
         let uas = self.name.uas();
         let inner = Port::Usb(format!("{uas}.0"));
-        let add_disk = command::add_device("scsi-hd", name, self.properties(bus), &inner);
+        let add_disk = command::add_device("scsi-hd", name, self.properties(bus, features), &inner);
         // The guest knows the disk by the serial of its USB device.
         let mut properties = Map::new();
         properties.insert("serial".to_owned(), self.serial.as_str().into());
@@ -87,10 +93,10 @@ impl Disk {
     }
 
     /// The node that the device uses.
-    pub(crate) fn top_node(&self) -> String {
+    pub(crate) fn top_node(&self, features: &Features) -> String {
         match self.throttle {
-            None => self.name.format_node(),
-            Some(_) => self.name.limits_node(),
+            Some(_) if !features.has_drives() => self.name.limits_node(),
+            _ => self.name.format_node(),
         }
     }
 
@@ -114,10 +120,12 @@ impl Disk {
         self.throttle.is_some() || self.iothread.is_some() || !self.objects().is_empty()
     }
 
-    fn properties(&self, bus: Bus) -> Map<String, Value> {
+    fn properties(&self, bus: Bus, features: &Features) -> Map<String, Value> {
         let mut properties = Map::new();
-        properties.insert("drive".to_owned(), self.top_node().into());
-        properties.insert("serial".to_owned(), self.serial.as_str().into());
+        properties.insert("drive".to_owned(), self.top_node(features).into());
+        if !features.has_drive_serials() {
+            properties.insert("serial".to_owned(), self.serial.as_str().into());
+        }
         if let Some(id) = bus.device_id(self.serial.as_str()) {
             properties.insert("device_id".to_owned(), id.into());
         }
@@ -128,15 +136,16 @@ impl Disk {
             let key = if bus == Bus::Nvme { "max_ioqpairs" } else { "num-queues" };
             properties.insert(key.to_owned(), queues.into());
         }
-        self.device.write(&mut properties, self.access.write_cache());
+        self.device.write(&mut properties, self.access.write_cache(), features);
         properties
     }
 }
 
 impl Object {
-    pub(crate) fn step(self) -> Step {
+    pub(crate) fn step(self, features: &Features) -> Step {
         let undo = command::remove_object(&self.id);
-        Step::new(MAKE, command::add_object(self.kind, &self.id, self.properties), Some(undo))
+        let add = features.make(self.kind, &self.id, self.properties);
+        Step::new(MAKE, add, Some(undo))
     }
 }
 
@@ -148,13 +157,13 @@ pub(crate) fn limits(limits: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// The step that makes a throttle group that disks share.
-pub(crate) fn make_group(id: &str, of: &Map<String, Value>) -> Step {
-    Object { id: id.to_owned(), kind: "throttle-group", properties: limits(of) }.step()
+pub(crate) fn make_group(id: &str, of: &Map<String, Value>, features: &Features) -> Step {
+    Object { id: id.to_owned(), kind: "throttle-group", properties: limits(of) }.step(features)
 }
 
 /// The step that makes an I/O thread.
-pub(crate) fn make_iothread(id: &str) -> Step {
-    Object { id: id.to_owned(), kind: "iothread", properties: Map::new() }.step()
+pub(crate) fn make_iothread(id: &str, features: &Features) -> Step {
+    Object { id: id.to_owned(), kind: "iothread", properties: Map::new() }.step(features)
 }
 
 /// The id of a SCSI controller of qplug's own.

@@ -191,6 +191,17 @@ impl Storage {
         objects
     }
 
+    /// The path of an image that is a path and nothing more, as QEMU takes it where it opens images by
+    /// name.
+    pub(crate) fn plain_path(&self) -> Option<&str> {
+        let [layer] = &self.layers[..] else { return None };
+        let has_more = self.overlay.is_some() || self.no_backing || self.passphrase.is_some();
+        match &layer.protocol {
+            Protocol::File(path) | Protocol::HostDevice(path) if !has_more => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether descriptors must be handed over, which only a unix socket carries.
     #[must_use]
     pub fn has_descriptors(&self) -> bool {
@@ -308,7 +319,7 @@ impl Storage {
         };
         // The upper one shows the file of the lower, but for images with options or layers.
         let is_it = format.driver == driver.as_str()
-            && file.is_none_or(|file| file.driver == protocol.driver())
+            && file.is_none_or(|file| file.may_be_of(protocol.driver()))
             && protocol.is_shown_as(&file.unwrap_or(format).path, sets);
         is_it && self.is_over(lower, format, sets)
     }

@@ -5,7 +5,7 @@
 
 use qplug_qmp::ErrorReply;
 
-use crate::command::Command;
+use crate::command::{Command, HUMAN};
 
 /// What an error reply means for a hotplug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Meaning {
     ImageMissing,
     /// QEMU may not open the file.
     ImageDenied,
+    /// QEMU cannot open the file, and does not say why.
+    ImageUnopened,
     /// The image is not of the format that was named.
     WrongFormat,
     /// The passphrase is not the image's.
@@ -81,6 +83,21 @@ const TEXTS: &[Text] = &[
     // 7.2 has capital letters here, 10.0 too; 1.2 to 2.9 say "Duplicate ID 'x' for device".
     text(&["Duplicate device ID"], Meaning::DuplicateDevice),
     text(&["Duplicate ID", "for device"], Meaning::DuplicateDevice),
+    // Of drives: 0.14 to 7.2, from the human monitor.
+    text(&["Duplicate ID '", "' for drive"], Meaning::DuplicateNode),
+    text(&["Device '", "' not found"], Meaning::NoDevice),
+    text(&["Drive '", "' is already in use by another device"], Meaning::ImageShared),
+    text(&[".drive' can't take value '", "it's in use"], Meaning::ImageShared),
+    text(&["could not open disk image ", ": No such file or directory"], Meaning::ImageMissing),
+    text(&["could not open disk image ", ": Permission denied"], Meaning::ImageDenied),
+    // What 0.14 and 1.2 say of an image that is of another format.
+    text(&["could not open disk image ", ": Invalid argument"], Meaning::WrongFormat),
+    text(&["' invalid format"], Meaning::NoDriver),
+    text(&["Invalid block format '"], Meaning::NoDriver),
+    // 0.14 and 1.2, with no word of which slot it was.
+    text(&["Device '", "' could not be initialized"], Meaning::PortTaken),
+    // 1.2 and later, when a guest has locked a tray.
+    text(&["Device '", "' is locked"], Meaning::TrayClosed),
     text(
         &["attempt to add duplicate property '", "' to object (type 'container')"],
         Meaning::DuplicateObject,
@@ -115,6 +132,8 @@ const TEXTS: &[Text] = &[
     text(&["Permission conflict on node"], Meaning::ImageShared),
     text(&["Could not open '", "': No such file or directory"], Meaning::ImageMissing),
     text(&["Could not open '", "': Permission denied"], Meaning::ImageDenied),
+    // 'change' of 0.14 and 1.2 does not say why.
+    text(&["Could not open '", "'"], Meaning::ImageUnopened),
     text(&["Image is not in ", " format"], Meaning::WrongFormat),
     text(&["Invalid password, cannot unlock any keyslot"], Meaning::WrongPassphrase),
     text(&["No encryption in image header, but options"], Meaning::NotEncrypted),
@@ -155,6 +174,7 @@ impl Meaning {
             (command.name, Self::of(reply)),
             ("blockdev-del", Some(Self::NoNode))
                 | ("device_del", Some(Self::NoDevice))
+                | (HUMAN | "__com.redhat_drive_del", Some(Self::NoDevice))
                 | ("object-del", Some(Self::NoObject))
                 | ("remove-fd", Some(Self::NoDescriptors))
         )
@@ -175,6 +195,9 @@ impl Meaning {
             }
             Self::ImageDenied => {
                 "let the user that QEMU runs as read and write the image (or use --read-only)"
+            }
+            Self::ImageUnopened => {
+                "see whether QEMU sees the path, may read and write it, and whether it is of that format"
             }
             Self::WrongFormat => {
                 "give the image's real format with --format ('qemu-img info' tells it)"

@@ -87,14 +87,24 @@ pub(crate) fn all(limits: &Limits) -> Limits {
 
 /// Limits in the words of `block_set_io_throttle`, which wants to be told of six at least.
 pub(crate) fn of_device(limits: &Limits) -> Limits {
-    let word = |key: &str| {
-        let key = key.replace('-', "_").replace("_total", "");
-        key.replace("_read", "_rd").replace("_write", "_wr")
-    };
     let mut words: Limits = Limits::new();
     words.extend(KINDS.map(|kind| (word(kind), 0.into())));
     words.extend(limits.iter().map(|(key, value)| (word(key), value.clone())));
     words
+}
+
+/// A limit's name among the options of a drive: bursts have the long one only (QEMU 1.7).
+pub(crate) fn drive_option(limit: &str) -> String {
+    match KINDS.contains(&limit) {
+        true => word(limit),
+        false => format!("throttling.{limit}"),
+    }
+}
+
+/// `bps-read` is `bps_rd`, and `iops-total` is `iops`.
+fn word(limit: &str) -> String {
+    let word = limit.replace('-', "_").replace("_total", "");
+    word.replace("_read", "_rd").replace("_write", "_wr")
 }
 
 /// Checks what QEMU would refuse.

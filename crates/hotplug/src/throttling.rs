@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::command::{self, Command};
+use crate::dialect::{Ability, Features};
 use crate::error::{After, Error};
 use crate::inventory::DeviceDisk;
 use crate::name::{DiskName, SHARED_GROUP};
@@ -68,6 +69,10 @@ impl SetLimits {
 
     fn begin(&mut self) -> Result<(), Error> {
         throttle::check(&self.limits).map_err(crate::DiskError::from)?;
+        let features = &self.observer.observed.features;
+        if !features.has("block_set_io_throttle") {
+            return Err(features.lacks(Ability::Throttling));
+        }
         let group = match &self.what {
             Throttled::Group(name) => Some(self.group_of_name(name)?),
             Throttled::Disk(name) => {
@@ -80,9 +85,14 @@ impl SetLimits {
                 };
                 let group = self.group_of_disk(name, &device);
                 if group.is_none() {
-                    let id = device.qdev.unwrap_or(device.id).to_owned();
-                    self.outbox =
-                        Some(command::throttle_device(&id, throttle::of_device(&self.limits)));
+                    let limits = throttle::of_device(&self.limits);
+                    let features = &self.observer.observed.features;
+                    self.outbox = Some(match device.old_name {
+                        drive if !drive.is_empty() && !features.names_devices => {
+                            command::throttle_drive(drive, limits)
+                        }
+                        _ => command::throttle_device(device.qdev.unwrap_or(device.id), limits),
+                    });
                 }
                 group
             }
@@ -134,6 +144,10 @@ impl SetLimits {
 
 impl Operation for SetLimits {
     type Outcome = Result<Limited, Error>;
+
+    fn speak(&mut self, features: &Features) {
+        self.observer.speak(features);
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         self.observer.poll_transmit().or_else(|| self.outbox.take())

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use crate::command::{self, Command};
+use crate::dialect::{Ability, Features};
 use crate::error::Error;
 use crate::inventory::device_of_qom_path;
 use crate::name::DiskName;
@@ -86,6 +87,13 @@ impl AwaitGuest {
 impl Operation for AwaitGuest {
     /// Each disk, with whether the guest read from it.
     type Outcome = Result<Vec<(DiskName, bool)>, Error>;
+
+    fn speak(&mut self, features: &Features) {
+        if !features.can(Ability::WaitGuest) {
+            self.outbox = None;
+            self.outcome = Some(Err(features.lacks(Ability::WaitGuest)));
+        }
+    }
 
     fn poll_transmit(&mut self) -> Option<Command> {
         self.outbox.take()

@@ -41,6 +41,8 @@ pub(crate) enum Timer {
     Job(String),
     /// The migration ends.
     Migrated,
+    /// An event is told that came of a command, behind the command's reply.
+    Tell(&'static str),
 }
 
 /// Whether the guest's processors run, and why not.
@@ -61,6 +63,7 @@ pub struct Machine {
     pub(crate) guest: Guest,
     pub(crate) grace: Duration,
     pub(crate) run_state: RunState,
+    pub(crate) has_quit: bool,
     /// Whether firmware numbered the buses.
     pub(crate) is_numbered: bool,
     pub(crate) clock: GuestClock,
@@ -108,6 +111,7 @@ impl Machine {
             guest: config.guest,
             grace: config.grace,
             run_state,
+            has_quit: false,
             is_numbered: config.start != Start::Prelaunch,
             clock: GuestClock::new(has_run, (run_state == RunState::Running).then_some(now)),
             boots_until,
@@ -190,6 +194,7 @@ impl Machine {
                 Timer::GraceEnds => self.end_grace(due),
                 Timer::Job(id) => self.advance_job(&id, due),
                 Timer::Migrated => self.end_migration(due),
+                Timer::Tell(event) => self.emit(event, None, due),
             }
         }
     }
@@ -219,8 +224,21 @@ impl Machine {
         self.fdsets.lose_clients(|set| graph.uses_fdset(set), is_running);
     }
 
-    /// Tells of an event.
+    /// Tells of what a command did to the whole machine. Before 7.2 QEMU does it behind the reply,
+    /// and has no data for it.
+    pub(crate) fn tell(&mut self, name: &'static str, data: Option<Value>, now: Instant) {
+        if self.version < Version::V7_2 {
+            self.timers.at_host(now, Timer::Tell(name));
+        } else {
+            self.emit(name, data, now);
+        }
+    }
+
+    /// Tells of an event, where the version has it.
     pub(crate) fn emit(&mut self, name: &str, data: Option<Value>, now: Instant) {
+        if !self.version.has_event(name) {
+            return;
+        }
         let since = self.epoch + now.saturating_duration_since(self.started);
         let timestamp = Timestamp {
             seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),

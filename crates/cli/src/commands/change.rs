@@ -20,10 +20,11 @@ pub(super) async fn resize(
     output
         .result(&WithTraffic { result: &resized, traffic }, |out| {
             let (name, now) = (&resized.name, size(resized.bytes));
-            if resized.before == resized.bytes {
+            if resized.before == Some(resized.bytes) {
                 return writeln!(out, "{name} has {now} already");
             }
-            writeln!(out, "{name} has {now} now, {} before {}", size(resized.before), took(traffic))
+            let before = resized.before.map_or_else(|| "an unknown size".to_owned(), size);
+            writeln!(out, "{name} has {now} now, {before} before {}", took(traffic))
         })
         .await?;
     Ok(Exit::Done)

@@ -1,5 +1,7 @@
 //! `qplug status`
 
+use std::io::{self, Write};
+
 use qplug_hotplug::Status;
 use serde::Serialize;
 
@@ -13,6 +15,20 @@ struct Report {
     package: String,
     #[serde(flatten)]
     status: Status,
+}
+
+/// The dialect, and what can and cannot be done with it.
+fn abilities(status: &Status, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "dialect {}: {}", status.dialect, status.recognised)?;
+    if status.cannot.is_empty() {
+        return writeln!(out, "it can do all that qplug can");
+    }
+    let can: Vec<_> = status.can.iter().map(ToString::to_string).collect();
+    if !can.is_empty() {
+        writeln!(out, "it can: {}", can.join(", "))?;
+    }
+    let cannot = status.cannot.iter().map(|it| format!("{} (QEMU {})", it.ability, it.since));
+    writeln!(out, "it cannot: {}", cannot.collect::<Vec<_>>().join(", "))
 }
 
 pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
@@ -34,7 +50,8 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
                 out,
                 "{name} is {}; {kind}, QEMU {}{package}",
                 report.status.state, report.qemu
-            )
+            )?;
+            abilities(&report.status, out)
         })
         .await?;
     Ok(Exit::Done)

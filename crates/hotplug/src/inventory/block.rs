@@ -41,11 +41,12 @@ pub(crate) struct Node {
     pub(crate) path: String,
     #[serde(rename = "ro")]
     pub(crate) read_only: bool,
-    image: NodeImage,
+    /// Before QEMU 1.6 there is none.
+    pub(super) image: Option<NodeImage>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct NodeImage {
+pub(super) struct NodeImage {
     #[serde(rename = "virtual-size")]
     virtual_size: u64,
     #[serde(rename = "backing-image")]
@@ -78,9 +79,14 @@ impl BackingImage {
 }
 
 impl Node {
-    /// The size that the guest sees, in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.image.virtual_size
+    /// Whether it may be of this driver: what a drive opened by itself has no driver that is told.
+    pub(crate) fn may_be_of(&self, driver: &str) -> bool {
+        self.driver.is_empty() || self.driver == driver
+    }
+
+    /// The size that the guest sees, in bytes, where the machine tells (QEMU 1.6).
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        self.image.as_ref().map(|image| image.virtual_size)
     }
 
     /// The throttle group that this node is in, which a throttle node shows as a part of its file
@@ -92,7 +98,7 @@ impl Node {
 
     /// The image that this one lies on.
     pub(crate) fn backing(&self) -> Option<&BackingImage> {
-        self.image.backing.as_deref()
+        self.image.as_ref()?.backing.as_deref()
     }
 }
 
@@ -156,16 +162,16 @@ impl From<Vec<Block>> for Blocks {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Block {
+#[derive(Debug, Default, Clone, Deserialize)]
+pub(super) struct Block {
     /// The old name of the drive; empty for disks made with `blockdev-add`.
     #[serde(default)]
-    device: String,
-    qdev: Option<String>,
-    inserted: Option<Node>,
+    pub(super) device: String,
+    pub(super) qdev: Option<String>,
+    pub(super) inserted: Option<Node>,
     #[serde(default)]
-    removable: bool,
-    tray_open: Option<bool>,
+    pub(super) removable: bool,
+    pub(super) tray_open: Option<bool>,
 }
 
 /// A disk as a device of the machine holds it.
@@ -190,7 +196,7 @@ pub(crate) struct DeviceDisk<'a> {
 
 impl Block {
     /// The device's id, else its path, else the name of its drive.
-    fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         match self.qdev.as_deref() {
             Some(path) => device_of_qom_path(path).unwrap_or(path),
             None => &self.device,
@@ -244,7 +250,7 @@ mod tests {
     fn a_device_is_found_by_its_id_however_its_path_goes_on() {
         let blocks: Blocks = serde_json::from_str(BLOCKS).unwrap();
         let node = blocks.device("data").unwrap().node.unwrap();
-        assert_eq!((node.name.as_str(), node.bytes()), ("data.format", 64));
+        assert_eq!((node.name.as_str(), node.bytes()), ("data.format", Some(64)));
         assert!(blocks.device("dat").is_none());
         let ids: Vec<_> = blocks.devices().map(|disk| disk.id).collect();
         assert_eq!(ids, ["data", "/machine/unattached/device[23]", "old"]);

@@ -173,9 +173,29 @@ struct Device {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(from = "ToldId")]
 struct PciId {
     vendor: u16,
     device: u16,
+}
+
+/// An id as it is told: 0.14 says the one for the other.
+#[derive(Deserialize)]
+struct ToldId {
+    vendor: u16,
+    device: u16,
+}
+
+/// Intel, whose host bridges and controllers the old boards have. No device of it has this number.
+const INTEL: u16 = 0x8086;
+
+impl From<ToldId> for PciId {
+    fn from(ToldId { vendor, device }: ToldId) -> Self {
+        match device {
+            INTEL => Self { vendor: device, device: vendor },
+            _ => Self { vendor, device },
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -352,6 +372,11 @@ impl Pci {
     /// The number of the bus and the slot of the device of this id, which its guest has too.
     pub(crate) fn address_of(&self, id: &str) -> Option<(u32, u8)> {
         self.addresses.get(id).copied()
+    }
+
+    /// Whether a device of this id is shown.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.addresses.contains_key(id)
     }
 
     /// Where the device of this id sits.

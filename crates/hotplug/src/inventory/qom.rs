@@ -48,6 +48,12 @@ impl From<Vec<Property>> for Devices {
     }
 }
 
+impl From<&super::Tree> for Devices {
+    fn from(tree: &super::Tree) -> Self {
+        Self(tree.named().map(|(id, device)| (id.to_owned(), device.kind.clone())).collect())
+    }
+}
+
 impl From<Vec<Property>> for Objects {
     fn from(properties: Vec<Property>) -> Self {
         let kinds: BTreeMap<_, _> = properties.into_iter().filter_map(Property::child).collect();
