@@ -8,6 +8,7 @@
 //! | `commands/` | one file a command: from its arguments to its outcome |
 //! | `key_values.rs` | `key=value` arguments, as QMP's JSON |
 //! | `output.rs` | the only file that prints |
+//! | `output/line.rs` | the moving line of a wait |
 //! | `failure.rs` | exit codes, and which failure has which |
 
 mod args;
@@ -31,18 +32,25 @@ fn main() -> ExitCode {
     };
     let output = Output::new(args.json);
     if args.verbose {
-        output::log_to_stderr();
+        output.log_to_stderr();
     }
     // One thread is enough for one machine, and starts faster.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(commands::run(args, &output)),
-        Err(error) => Err(error.into()),
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let exit = output.failure(&error.into());
+            output.finish();
+            return exit;
+        }
     };
-    match outcome {
+    let exit = match runtime.block_on(commands::run(args, &output)) {
         Ok(exit) => exit.into(),
         Err(failure) => output.failure(&failure),
-    }
+    };
+    runtime.block_on(output.finish_or_interrupted());
+    // Who was interrupted does not wait for a reader that is stuck.
+    runtime.shutdown_background();
+    exit
 }
 
 /// A command line that does not parse, or asks for help. Programs get their mistakes as JSON too.
@@ -52,5 +60,8 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
     }
     let text = error.render().to_string();
     let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-    Output::new(true).failure(&Failure::usage(message))
+    let output = Output::new(true);
+    let exit = output.failure(&Failure::usage(message));
+    output.finish();
+    exit
 }

@@ -1,4 +1,9 @@
 //! The only file that prints. Colour is used on a terminal only, and `NO_COLOR` is heeded.
+//!
+//! Nothing that is printed may hold up the one thread that reads QEMU: whoever reads us may be stuck.
+//! So results are written by a thread of the runtime's, and waited for; all else is put aside.
+
+mod line;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -6,10 +11,12 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use qplug_qmp::Aside;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use line::Line;
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -18,32 +25,55 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// How often a progress line is drawn anew.
 const PROGRESS_TICK: Duration = Duration::from_millis(100);
 
+/// How wide a terminal is that does not say.
+const USUAL_COLUMNS: u16 = 80;
+
+/// How many bytes of remarks and of the log wait for a reader that does not read. More are left out,
+/// and a line says so.
+const REMARKS_BACKLOG: usize = 1 << 20;
+
 /// Where results go, and in which form.
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
+    /// Standard error.
+    errors: Aside,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+        let left_out = |count| format!("({count} lines are left out: nobody read them)\n");
+        Self { json, errors: Aside::new(io::stderr(), REMARKS_BACKLOG, left_out) }
     }
 
-    /// A result: `value` for programs, or what `people` prints.
-    pub(crate) fn result<T: Serialize>(
+    /// A result: `value` for programs, or what `people` prints. What was remarked before comes first.
+    /// A command's last one is printed when the connection is dropped: a reader may take its time, and
+    /// others want the monitor.
+    pub(crate) async fn result<T: Serialize>(
         &self,
         value: &T,
         people: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<Reader, Failure> {
-        let mut out = anstream::AutoStream::auto(io::stdout()).lock();
-        let written = if self.json {
-            serde_json::to_writer(&mut out, value)
-                .map_err(io::Error::from)
-                .and_then(|()| writeln!(out))
+        let mut text = Vec::new();
+        if self.json {
+            serde_json::to_writer(&mut text, value).map_err(io::Error::from)?;
+            text.push(b'\n');
         } else {
-            people(&mut out)
+            people(&mut text)?;
+        }
+        let remarks = self.errors.clone();
+        // Colours are for people; what programs read is not touched.
+        let colours = match self.json {
+            true => anstream::ColorChoice::AlwaysAnsi,
+            false => anstream::AutoStream::choice(&io::stdout()),
         };
-        match written.and_then(|()| out.flush()) {
+        let written = tokio::task::spawn_blocking(move || {
+            // Who left is found out by whoever writes there next.
+            let _ = remarks.drain(None);
+            let mut out = anstream::AutoStream::new(io::stdout(), colours).lock();
+            out.write_all(&text).and_then(|()| out.flush())
+        });
+        match written.await.map_err(io::Error::other).flatten() {
             Ok(()) => Ok(Reader::Listens),
             // `qplug list | head -1` is no failure.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Left),
@@ -54,30 +84,64 @@ impl Output {
     /// A remark for people, next to results.
     pub(crate) fn remark(&self, text: &str) {
         if !self.json {
-            let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
+            self.say(&format!("{DIM}{text}{DIM:#}\n"));
         }
     }
 
     /// Says what failed, and gives the exit code.
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
-        let exit = failure.exit;
-        // There is nobody left to tell when this fails too.
-        let _ = if self.json {
+        if self.json {
             let error = serde_json::json!({"error": failure.to_json()});
-            writeln!(io::stderr(), "{error}")
+            self.errors.put(format!("{error}\n").as_bytes());
         } else {
             let message = printable_lines(&failure.message);
-            writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {message}")
-        };
-        exit.into()
+            self.say(&format!("{ERROR}error{ERROR:#}: {message}\n"));
+        }
+        failure.exit.into()
     }
 
     /// Says what failed of one disk among several. Programs have it in the result.
     pub(crate) fn complain(&self, disk: &str, failure: &Failure) {
         if !self.json {
             let message = printable_lines(&failure.message);
-            let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {disk}: {message}");
+            self.say(&format!("{ERROR}error{ERROR:#}: {disk}: {message}\n"));
         }
+    }
+
+    fn say(&self, text: &str) {
+        if anstream::AutoStream::choice(&io::stderr()) == anstream::ColorChoice::Never {
+            let text = anstream::adapter::strip_str(text).to_string();
+            self.errors.put(text.as_bytes());
+        } else {
+            self.errors.put(text.as_bytes());
+        }
+    }
+
+    /// Waits until all that was said is written, however long its reader takes: the connection is
+    /// closed by now. There is nobody left to tell when this fails.
+    pub(crate) fn finish(&self) {
+        let _ = self.errors.drain(None);
+    }
+
+    /// The same, ended by Ctrl-C too, which a runtime may have taken from the system.
+    pub(crate) async fn finish_or_interrupted(&self) {
+        if self.errors.is_written() {
+            return;
+        }
+        let errors = self.errors.clone();
+        let written = tokio::task::spawn_blocking(move || errors.drain(None));
+        tokio::select! {
+            _ = written => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+
+    /// Sends the library's log to stderr.
+    pub(crate) fn log_to_stderr(&self) {
+        let errors = self.errors.clone();
+        let format = tracing_subscriber::fmt().with_writer(move || errors.clone());
+        let colour = io::stderr().is_terminal();
+        format.with_target(false).with_ansi(colour).with_max_level(tracing::Level::DEBUG).init();
     }
 
     /// A line that shows that something is waited for, until it is dropped: a moving one on a
@@ -87,7 +151,11 @@ impl Output {
             self.remark(text);
             return Progress(None);
         }
-        let bar = ProgressBar::new_spinner().with_message(text.to_owned());
+        let size = rustix::termios::tcgetwinsize(io::stderr());
+        let columns = size.map_or(USUAL_COLUMNS, |size| size.ws_col);
+        let line = Line { terminal: self.errors.clone(), columns };
+        let target = ProgressDrawTarget::term_like(Box::new(line));
+        let bar = ProgressBar::with_draw_target(None, target).with_message(text.to_owned());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
             bar.set_style(style);
         }
@@ -136,13 +204,6 @@ pub(crate) fn size(bytes: u64) -> String {
 /// A less important part of a line.
 pub(crate) fn dim(text: impl std::fmt::Display) -> String {
     format!("{DIM}{text}{DIM:#}")
-}
-
-/// Sends the library's log to stderr.
-pub(crate) fn log_to_stderr() {
-    let format = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false);
-    let colour = io::stderr().is_terminal();
-    format.with_ansi(colour).with_max_level(tracing::Level::DEBUG).init();
 }
 
 /// Text from a machine, made safe for a terminal: control characters are written out.

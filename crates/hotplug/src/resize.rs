@@ -139,7 +139,13 @@ impl Operation for Resize {
     fn handle_answer(&mut self, answer: Answer, _now: Instant) {
         if self.observer.is_done() {
             self.outcome = Some(self.handle_resized(answer));
-        } else if let Err(error) = self.observer.handle_answer(answer).and_then(|()| self.begin()) {
+            return;
+        }
+        let begun = match self.observer.handle_answer(answer) {
+            Ok(()) if self.observer.is_done() => self.begin(),
+            looked => looked,
+        };
+        if let Err(error) = begun {
             self.outcome = Some(Err(error));
         }
     }

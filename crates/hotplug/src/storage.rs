@@ -319,7 +319,7 @@ impl Storage {
         };
         // The upper one shows the file of the lower, but for images with options or layers.
         let is_it = format.driver == driver.as_str()
-            && file.is_none_or(|file| file.driver == protocol.driver())
+            && file.is_none_or(|file| file.may_be_of(protocol.driver()))
             && protocol.is_shown_as(&file.unwrap_or(format).path, sets);
         is_it && self.is_over(lower, format, sets)
     }

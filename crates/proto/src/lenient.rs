@@ -6,13 +6,17 @@
 //! with one error, and the rest is skipped up to the next structural character or control byte, so
 //! that a client can always get through again: 0xFF is sure to be such a byte.
 //!
-//! The words of the errors are those of QEMU 7.2 and 10.0. Bytes become tokens in `lenient/lex.rs`,
+//! The words of the errors are those of QEMU 7.2 and 10.0. Older ones ([`Generation`]) read other
+//! things still: 0.14 stays where it is at a stray byte, and waits for what a closing bracket that
+//! nothing opened closes. Bytes become tokens in `lenient/lex.rs`,
 //! tokens become text in `lenient/parse.rs`.
 
 mod lex;
+mod number;
 mod parse;
 
 use crate::frame::MAX_NESTING;
+use crate::generation::Generation;
 use lex::{Kind, Lexer, Token};
 
 /// The most bytes that the tokens of one message may have; QEMU's own limit.
@@ -28,6 +32,7 @@ const IDLE_TOKENS: usize = 1 << 10;
 /// Reads messages out of a stream of bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
+    generation: Generation,
     lexer: Lexer,
     /// The bytes of the tokens of the message under way, without what stands between them.
     text: Vec<u8>,
@@ -40,6 +45,11 @@ pub(crate) struct Reader {
 pub(crate) type Input = Result<String, String>;
 
 impl Reader {
+    /// Reads what a QEMU of this generation reads.
+    pub(crate) fn new(generation: Generation) -> Self {
+        Self { generation, lexer: Lexer::new(generation), ..Self::default() }
+    }
+
     /// Takes a byte in, and gives the messages that it ends: one, or, after a number or a word, two.
     pub(crate) fn push(&mut self, byte: u8) -> [Option<Input>; 2] {
         let Some((token, is_its_last)) = self.lexer.step(byte, &mut self.text) else {
@@ -66,7 +76,8 @@ impl Reader {
                 let stray = stray.split(|byte| *byte == 0).next().unwrap_or_default();
                 let stray = String::from_utf8_lossy(stray).into_owned();
                 self.clear();
-                return Some(Err(format!("JSON parse error, stray '{stray}'")));
+                let words = format!("JSON parse error, stray '{stray}'");
+                return Some(Err(self.generation.unreadable(words)));
             }
             Kind::Open(b'{') => self.braces += 1,
             Kind::Close(b'}') => self.braces -= 1,
@@ -75,10 +86,13 @@ impl Reader {
             _ => {}
         }
         self.tokens.push(token);
-        if self.braces < 0 || self.brackets < 0 || (self.braces == 0 && self.brackets == 0) {
-            let message = parse::parse(&self.tokens, &self.text);
+        let is_broken = self.braces < 0 || self.brackets < 0;
+        let is_balanced = self.braces == 0 && self.brackets == 0;
+        if is_balanced || (is_broken && self.generation > Generation::V0_14) {
+            let message = parse::parse(&self.tokens, &self.text, self.generation);
             self.clear();
-            return Some(message.map_err(|error| format!("JSON parse error, {error}")));
+            let words = |error| self.generation.unreadable(format!("JSON parse error, {error}"));
+            return Some(message.map_err(words));
         }
         self.exceeded().map(|what| self.give_up(what))
     }
@@ -94,7 +108,7 @@ impl Reader {
             Some("token size")
         } else if self.tokens.len() > MAX_TOKENS {
             Some("token count")
-        } else if depth > MAX_NESTING {
+        } else if depth > MAX_NESTING && self.generation > Generation::V0_14 {
             Some("nesting depth")
         } else {
             None

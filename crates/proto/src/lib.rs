@@ -10,12 +10,14 @@
 //! | `message.rs` | what a message of a server means: greeting, reply, error, event |
 //! | `client.rs` | the client's conversation: greeting, negotiation, pending commands, deadlines |
 //! | `lenient.rs` | the JSON that QEMU's monitor reads, made strict |
+//! | `generation.rs` | which QEMU's monitor a server is like |
 //! | `server.rs` | the server's conversation: negotiation, requests in their order, replies, events |
 //!
 //! The wire format is described in QEMU's `docs/interop/qmp-spec.rst`.
 
 mod client;
 mod frame;
+mod generation;
 mod lenient;
 mod message;
 mod server;
@@ -25,6 +27,7 @@ pub use client::{
     ProtocolError, Traffic, Unanswered,
 };
 pub use frame::{FrameError, Framer, MAX_FRAME_BYTES, MAX_NESTING};
+pub use generation::Generation;
 pub use lenient::{MAX_TOKEN_BYTES, MAX_TOKENS};
 pub use message::{ErrorReply, Event, Greeting, Message, QemuVersion, Timestamp};
 pub use server::{OOB_QUEUE_LIMIT, OUTPUT_HIGH_WATER, OUTPUT_LIMIT, Request, RequestId, Server};

@@ -1,7 +1,7 @@
 //! The server's side of the conversation, as a state machine: the twin of [`crate::Client`].
 //!
-//! As faithful as QEMU's own monitor (7.2 and 10.0), so that a client cannot tell them apart:
-//! negotiation, ids, errors and their words, one in-band command at a time, out-of-band commands
+//! As faithful as QEMU's own monitor (7.2 and 10.0, and older ones: [`Generation`]), so that a client
+//! cannot tell them apart: negotiation, ids, errors and their words, one in-band command at a time, out-of-band commands
 //! that overtake, events that wait for the negotiation, and some that are limited to one a second.
 //!
 //! Callers hand in [`Server::handle_input`], [`Server::handle_timeout`], [`Server::reply`] and
@@ -10,6 +10,7 @@
 //! [`Server::wants_input`] is false, they leave the peer's bytes where they are.
 
 mod agent;
+mod classes;
 mod envelope;
 mod throttle;
 
@@ -18,6 +19,7 @@ use std::time::Instant;
 
 use serde_json::value::RawValue;
 
+use crate::generation::Generation;
 use crate::lenient::Reader;
 use crate::message::{ErrorReply, Event, Greeting};
 use envelope::Envelope;
@@ -74,6 +76,7 @@ enum Dialect {
 #[derive(Debug)]
 pub struct Server {
     dialect: Dialect,
+    generation: Generation,
     reader: Reader,
     /// Bytes that came while the queue was full.
     unread: VecDeque<u8>,
@@ -95,8 +98,15 @@ impl Server {
     /// greeting names it.
     #[must_use]
     pub fn new(greeting: Greeting) -> Self {
+        Self::of(Generation::default(), greeting)
+    }
+
+    /// The same, as a QEMU of this generation.
+    #[must_use]
+    pub fn of(generation: Generation, greeting: Greeting) -> Self {
         let text = envelope::greeting(&greeting);
-        let mut server = Self::speaking(Dialect::Qmp { capabilities: greeting.capabilities });
+        let dialect = Dialect::Qmp { capabilities: greeting.capabilities };
+        let mut server = Self::speaking(dialect, generation);
         server.send(&text);
         server
     }
@@ -105,13 +115,14 @@ impl Server {
     /// It answers `guest-sync` and `guest-sync-delimited` by itself, the latter behind a byte 0xFF.
     #[must_use]
     pub fn agent() -> Self {
-        Self { negotiated: true, ..Self::speaking(Dialect::Agent) }
+        Self { negotiated: true, ..Self::speaking(Dialect::Agent, Generation::default()) }
     }
 
-    fn speaking(dialect: Dialect) -> Self {
+    fn speaking(dialect: Dialect, generation: Generation) -> Self {
         Self {
             dialect,
-            reader: Reader::default(),
+            generation,
+            reader: Reader::new(generation),
             unread: VecDeque::new(),
             negotiated: false,
             oob_enabled: false,
@@ -142,7 +153,7 @@ impl Server {
     pub fn reply(&mut self, id: RequestId, result: Result<Box<RawValue>, ErrorReply>) {
         let Some(at) = self.running.iter().position(|running| running.id == id) else { return };
         let running = self.running.remove(at);
-        self.send(&envelope::reply(running.client_id.as_deref(), &result));
+        self.answer(running.client_id.as_deref(), &result);
         self.read();
     }
 
@@ -176,7 +187,7 @@ impl Server {
             let request = match next {
                 Ok(envelope) => self.admit(envelope),
                 Err(error) => {
-                    self.send(&envelope::reply(None, &Err(error)));
+                    self.answer(None, &Err(error));
                     None
                 }
             };
@@ -227,7 +238,7 @@ impl Server {
         while self.has_room() {
             let Some(byte) = self.unread.pop_front() else { break };
             for input in self.reader.push(byte).into_iter().flatten() {
-                match Envelope::parse(input, self.oob_enabled) {
+                match Envelope::parse(input, self.oob_enabled, self.generation) {
                     Ok(envelope) if envelope.out_of_band => self.overtaking.push_back(envelope),
                     other => self.queue.push_back(other),
                 }
@@ -246,8 +257,7 @@ impl Server {
     fn admit(&mut self, envelope: Envelope) -> Option<Request> {
         let command = match &envelope.command {
             Err(error) => {
-                let error = Err(error.clone());
-                self.send(&envelope::reply(envelope.id.as_deref(), &error));
+                self.answer(envelope.id.as_deref(), &Err(error.clone()));
                 return None;
             }
             Ok(command) => command.clone(),
@@ -257,11 +267,11 @@ impl Server {
                 if answer.is_ok() && agent::is_delimited(&command) {
                     self.transmit.push(agent::MARK);
                 }
-                self.send(&envelope::reply(envelope.id.as_deref(), &answer));
+                self.answer(envelope.id.as_deref(), &answer);
                 return None;
             }
         } else if let Some(result) = self.negotiate(&command, &envelope) {
-            self.send(&envelope::reply(envelope.id.as_deref(), &result));
+            self.answer(envelope.id.as_deref(), &result);
             return None;
         }
         let id = RequestId(self.next_id);
@@ -277,25 +287,22 @@ impl Server {
         command: &str,
         envelope: &Envelope,
     ) -> Option<Result<Box<RawValue>, ErrorReply>> {
-        let enabled = || envelope::enabled(envelope.arguments.as_deref());
+        let enabled = || envelope::enabled(envelope.arguments.as_deref(), self.generation);
         match (self.negotiated, command) {
             (true, "qmp_capabilities") if envelope.out_of_band => {
                 Some(Err(ErrorReply::no_oob(command)))
             }
             (true, "qmp_capabilities") => Some(enabled().and_then(|_| {
-                Err(ErrorReply::new(
-                    "CommandNotFound",
-                    "Capabilities negotiation is already complete, command ignored",
-                ))
+                Err(ErrorReply::new("CommandNotFound", self.generation.too_late(command)))
             })),
             (true, _) => None,
             (false, "qmp_capabilities") => {
                 Some(enabled().and_then(|enabled| self.enable(&enabled)))
             }
-            (false, _) => Some(Err(ErrorReply::new(
-                "CommandNotFound",
-                "Expecting capabilities negotiation with 'qmp_capabilities'",
-            ))),
+            (false, _) => {
+                let words = self.generation.too_early(command);
+                Some(Err(ErrorReply::new("CommandNotFound", words)))
+            }
         }
     }
 
@@ -310,6 +317,17 @@ impl Server {
         self.oob_enabled = !capabilities.is_empty();
         self.negotiated = true;
         Ok(envelope::empty())
+    }
+
+    /// Sends a reply, with the class and the data that an error of this generation has.
+    fn answer(&mut self, id: Option<&str>, result: &Result<Box<RawValue>, ErrorReply>) {
+        let text = match result {
+            Err(error) if self.generation == Generation::V0_14 => {
+                envelope::reply(id, &Err(classes::classed(error)))
+            }
+            other => envelope::reply(id, other),
+        };
+        self.send(&text);
     }
 
     fn send(&mut self, text: &str) {

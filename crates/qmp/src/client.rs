@@ -28,24 +28,44 @@ use crate::waiters::{Answer, Unanswered};
 
 /// A connection to a QMP monitor.
 ///
-/// Clones share it, and give commands at the same time. It closes when the last clone is dropped;
+/// Clones share it, and give commands at the same time. It closes as the last clone is dropped;
 /// commands that wait for a reply then may or may not be carried out.
+///
+/// What QEMU sends is read as it comes, whoever waits for it or does not: events that nobody takes
+/// are dropped at [`EVENT_BACKLOG`](crate::EVENT_BACKLOG), and replies are kept for as long as the
+/// caller keeps their futures. A task of the runtime reads, so a program with a runtime of one thread
+/// must not block that thread, such as by printing into a pipe: a QEMU whose replies are left unread
+/// stops reading, and 0.14 stops its guest. [`Aside`](crate::Aside) prints without blocking.
 #[derive(Debug, Clone)]
 pub struct Client(Arc<Connection>);
 
 #[derive(Debug)]
 struct Connection {
-    shared: Arc<Shared>,
-    driver: AbortHandle,
+    driven: Driven,
     greeting: Greeting,
     options: Options,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Traffic { commands, bytes } = self.shared.lock().protocol.traffic();
+        let Traffic { commands, bytes } = self.driven.shared.lock().protocol.traffic();
         tracing::debug!("sent {commands} commands, {bytes} bytes");
-        self.driver.abort();
+    }
+}
+
+/// The task that moves bytes, and what is shared with it. Dropping it closes the connection there
+/// and then: the runtime may have no turn for the task in a long while, and until it is closed QEMU
+/// goes on to talk and nobody reads.
+#[derive(Debug)]
+struct Driven {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.shared.close();
     }
 }
 
@@ -83,11 +103,10 @@ impl Client {
         let shared = Arc::new(Shared::new(protocol, greeted, options.trace.clone()));
         let run =
             driver::run(stream, Arc::clone(&shared), address.clone(), options.clone(), dialect);
-        let driver = tokio::spawn(run).abort_handle();
+        let driven = Driven { task: tokio::spawn(run).abort_handle(), shared };
         let Ok(greeting) = greeting.await else {
-            driver.abort();
             let address = address.to_string();
-            return Err(match shared.closed() {
+            return Err(match driven.shared.closed() {
                 Closed::Protocol(ProtocolError::Silent) => ConnectError::Busy { address, limit },
                 Closed::Protocol(error) => ConnectError::NotQmp { address, error },
                 Closed::ByPeer | Closed::ByUs => ConnectError::Closed { address },
@@ -96,7 +115,7 @@ impl Client {
                 }
             });
         };
-        Ok(Self(Arc::new(Connection { shared, driver, greeting, options })))
+        Ok(Self(Arc::new(Connection { driven, greeting, options })))
     }
 
     /// What the server said first.
@@ -108,13 +127,16 @@ impl Client {
     /// What was sent over this connection so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        self.0.shared.lock().protocol.traffic()
+        self.0.driven.shared.lock().protocol.traffic()
     }
 
     /// Subscribes to the events from this moment on.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events { receiver: self.0.shared.subscribe(), shared: Arc::clone(&self.0.shared) }
+        Events {
+            receiver: self.0.driven.shared.subscribe(),
+            shared: Arc::clone(&self.0.driven.shared),
+        }
     }
 
     /// Gives a command at once, in the order of the calls, and returns its reply to wait for.
@@ -173,7 +195,7 @@ impl Client {
         if fds.is_empty() || fds.len() > MAX_PASSED_FDS {
             return unsendable("one to 16 descriptors can go with a command");
         }
-        let mut inner = self.0.shared.lock();
+        let mut inner = self.0.driven.shared.lock();
         if !inner.carries_fds {
             return unsendable("only a unix socket carries descriptors");
         }
@@ -187,7 +209,7 @@ impl Client {
     /// Whether descriptors can go with commands: the connection is a unix socket.
     #[must_use]
     pub fn carries_fds(&self) -> bool {
-        self.0.shared.lock().carries_fds
+        self.0.driven.shared.lock().carries_fds
     }
 
     fn give<'c, A: Serialize>(
@@ -196,7 +218,7 @@ impl Client {
         arguments: Option<&A>,
         execute: Execute<A>,
     ) -> Submitted<'c> {
-        self.give_in(&mut self.0.shared.lock(), command, arguments, execute)
+        self.give_in(&mut self.0.driven.shared.lock(), command, arguments, execute)
     }
 
     fn give_in<'c, A: Serialize>(
@@ -218,7 +240,7 @@ impl Client {
                 Ok(id) => {
                     inner.waiters.add(id);
                     inner.send(was_idle);
-                    State::Waiting(id, Arc::clone(&self.0.shared))
+                    State::Waiting(id, Arc::clone(&self.0.driven.shared))
                 }
                 Err(error) => State::Unsent(Error::Unsendable {
                     command: command.to_owned(),

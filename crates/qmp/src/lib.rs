@@ -18,11 +18,13 @@
 //! | `server.rs` | a server, which runs a handler |
 //! | `fds.rs` | descriptors that travel beside bytes |
 //! | `trace.rs` | conversations written down |
+//! | `aside.rs` | writing on a thread of its own, so that nobody waits for a reader of ours |
 //! | `redact.rs` | what is secret, and must not be written down |
 //! | `error.rs` | what can go wrong, by blame |
 
 mod address;
 mod agent;
+mod aside;
 pub mod blocking;
 mod client;
 mod driver;
@@ -40,6 +42,7 @@ mod waiters;
 
 pub use address::{Address, ParseAddressError};
 pub use agent::Agent;
+pub use aside::Aside;
 pub use client::{Client, Submitted};
 pub use error::{Closed, ConnectError, Error};
 pub use events::{EVENT_BACKLOG, Events, EventsError};
@@ -47,4 +50,4 @@ pub use options::{Options, Reconnect, TlsFolder};
 pub use qplug_proto::{
     ErrorReply, Event, Greeting, ProtocolError, QemuVersion, Timestamp, Traffic,
 };
-pub use trace::Trace;
+pub use trace::{TRACE_BACKLOG, TRACE_PATIENCE, Trace};

@@ -7,23 +7,33 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use qplug_proto::Framer;
 use serde_json::Value;
 
+use crate::aside::Aside;
 use crate::redact::{BLOT, redacted, returns_secret};
 
 /// A longer line than this was never meant to be sent; it is not written down.
 const MAX_LINE_BYTES: usize = 64 << 20;
 
-/// Writes conversations down. Clones write to the same place.
+/// How many bytes wait to be written down at most: two of the longest messages. What comes when there
+/// is no room is missing from the trace, which says so.
+pub const TRACE_BACKLOG: usize = 128 << 20;
+
+/// How long the trace's writer may take nothing, before [`Trace::outcome`] gives it up.
+pub const TRACE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Writes conversations down, on a thread of its own, so that none waits for the writer. Clones write
+/// to the same place.
 #[derive(Clone)]
 pub struct Trace(Arc<Mutex<Recorder>>);
 
 struct Recorder {
-    /// Absent once it failed.
-    writer: Option<Box<dyn Write + Send>>,
-    failure: Option<io::Error>,
+    page: Aside,
+    /// How many lines were missing when the caller was last told.
+    told_missing: u64,
     /// What was sent of a line that is not ended.
     sent: Vec<u8>,
     received: Framer,
@@ -36,20 +46,32 @@ impl Trace {
     #[must_use]
     pub fn new(writer: impl Write + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(Recorder {
-            writer: Some(Box::new(writer)),
-            failure: None,
+            page: Aside::new(writer, TRACE_BACKLOG, |count| {
+                format!("# {count} lines are missing: they came faster than they were written\n")
+            }),
+            told_missing: 0,
             sent: Vec::new(),
             received: Framer::default(),
             secret_answers: HashSet::new(),
         })))
     }
 
-    /// Says how it went, once.
+    /// Waits until everything is written, and says how it went, once. It blocks: call it when the
+    /// conversation is over, or beside a runtime.
     ///
     /// # Errors
-    /// What the writer said when it could not be written to; the trace ends there.
+    /// What the writer said when it could not be written to; the trace ends there. That it took
+    /// nothing for [`TRACE_PATIENCE`]. How many lines are missing, because [`TRACE_BACKLOG`] bytes
+    /// waited already.
     pub fn outcome(&self) -> io::Result<()> {
-        self.lock().failure.take().map_or(Ok(()), Err)
+        let page = self.lock().page.clone();
+        page.drain(Some(TRACE_PATIENCE))?;
+        let mut recorder = self.lock();
+        let missing = page.missing();
+        match missing - std::mem::replace(&mut recorder.told_missing, missing) {
+            0 => Ok(()),
+            count => Err(io::Error::other(format!("{count} lines are missing"))),
+        }
     }
 
     /// A connection begins.
@@ -152,12 +174,8 @@ impl Recorder {
         self.write("<-", &line);
     }
 
-    fn write(&mut self, sign: &str, line: &str) {
-        let Some(writer) = &mut self.writer else { return };
-        if let Err(error) = writer.write_all(format!("{sign} {line}\n").as_bytes()) {
-            self.failure = Some(error);
-            self.writer = None;
-        }
+    fn write(&self, sign: &str, line: &str) {
+        self.page.put(format!("{sign} {line}\n").as_bytes());
     }
 }
 
@@ -195,6 +213,7 @@ mod tests {
         trace.sent(b"ities\",\"id\":-1}\n{\"execute\":\"stop\"}\n", 1);
         trace.received(b" \"STOP\"}\r\n");
         trace.received(b"{\r\n    \"return\": {\r\n    }\r\n}\r\n");
+        trace.outcome().unwrap();
         assert_eq!(
             page.text(),
             "<- {\"QMP\": {\"version\": {}}}\n\
@@ -204,7 +223,6 @@ mod tests {
              <- {\"event\": \"STOP\"}\n\
              <- {      \"return\": {      }  }\n"
         );
-        assert!(trace.outcome().is_ok());
     }
 
     #[test]
@@ -219,6 +237,7 @@ mod tests {
         trace.sent(get, 0);
         trace.sent(b"\n", 0);
         trace.received(b"{\"return\": {}, \"id\": 1}\r\n{\"return\": \"hush\", \"id\": 2}\r\n");
+        trace.outcome().unwrap();
         let text = page.text();
         assert!(!text.contains("hush") && text.contains("***"), "{text}");
         assert_eq!(text.lines().count(), 4, "{text}");

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qplug_qmp::{Address, Client, ConnectError, Error, Events, EventsError, Options, Reconnect};
+use qplug_qmp::{
+    Address, Client, ConnectError, Error, Events, EventsError, Options, Reconnect, Trace,
+};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -392,4 +394,60 @@ async fn a_reply_that_outlives_its_client_ends_all_the_same() {
         assert!(error.is_outcome_unknown(), "{error}");
     };
     tokio::join!(ask, talk);
+}
+
+/// Waits without the runtime until the client has closed the connection.
+fn assert_closed(stream: UnixStream) {
+    let mut stream = stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    match stream.read(&mut [0]) {
+        Ok(count) => assert_eq!(count, 0),
+        // With something of ours unread.
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_client_closes_though_the_runtime_has_no_turn_for_it() {
+    let peer = Peer::new();
+    let (client, stream) = tokio::join!(connect(&peer.address), peer.meet());
+    let events = client.as_ref().unwrap().events();
+    drop(client);
+    assert_closed(stream.into_inner());
+    drop(events);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_given_up_on_before_the_greeting_is_closed() {
+    let peer = Peer::new();
+    let connecting = tokio::time::timeout(Duration::from_millis(50), connect(&peer.address));
+    let (given_up, stream) = tokio::join!(connecting, peer.accept());
+    assert!(given_up.is_err());
+    assert_closed(stream);
+}
+
+#[tokio::test]
+async fn a_trace_that_nobody_reads_holds_no_conversation_up() {
+    let (never_read, writer) = std::io::pipe().unwrap();
+    let peer = Peer::new();
+    let trace = Trace::new(writer);
+    let options = Options { trace: Some(trace.clone()), ..patient() };
+    let connecting = Client::connect_with(&peer.address, options);
+    let (client, mut stream) = tokio::join!(connecting, peer.meet());
+    let client = client.unwrap();
+    let talk = async {
+        // More than any pipe holds.
+        let text = "x".repeat(64 << 10);
+        for _ in 0..64 {
+            say(&mut stream, &format!("{{\"event\": \"E\", \"data\": \"{text}\"}}\r\n")).await;
+        }
+        hear(&mut stream).await;
+        say(&mut stream, "{\"return\": {}, \"id\": 0}\r\n").await;
+    };
+    let conversation = async { tokio::join!(client.execute("ask", NONE), talk).0 };
+    let answered = tokio::time::timeout(PATIENCE, conversation).await;
+    answered.expect("the trace held it up").unwrap();
+    drop(never_read);
+    assert_eq!(trace.outcome().unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
 }

@@ -4,6 +4,7 @@
 use qplug_proto::ErrorReply;
 use serde_json::{Map, Value};
 
+use crate::config::Version;
 use crate::refusal::{generic, missing, wrong_type};
 
 /// The members of a command's arguments that were not taken yet.
@@ -12,17 +13,20 @@ pub(crate) struct Arguments {
     members: Map<String, Value>,
     /// What QEMU puts before the name of a member of a nested object, such as `file.`.
     prefix: String,
+    /// Whether the monitor checks them before the command does, as before 2.9, in words of its own.
+    is_checked_early: bool,
 }
 
 impl Arguments {
     /// Those of a command.
-    pub(crate) fn new(members: Map<String, Value>) -> Self {
-        Self { members, prefix: String::new() }
+    pub(crate) fn new(members: Map<String, Value>, version: Version) -> Self {
+        let is_checked_early = version < Version::V2_9;
+        Self { members, prefix: String::new(), is_checked_early }
     }
 
     /// Those of an object that is a member of others.
     pub(crate) fn nested(members: Map<String, Value>, prefix: String) -> Self {
-        Self { members, prefix }
+        Self { members, prefix, is_checked_early: false }
     }
 
     /// How messages call a member.
@@ -51,7 +55,7 @@ impl Arguments {
         match self.any(name) {
             None => Ok(None),
             Some(Value::Bool(value)) => Ok(Some(value)),
-            Some(_) => Err(wrong_type(&self.label(name), "boolean")),
+            Some(_) => Err(self.wrong(name, "bool", "boolean")),
         }
     }
 
@@ -60,7 +64,7 @@ impl Arguments {
             None => Ok(None),
             Some(value) => match value.as_i64() {
                 Some(number) => Ok(Some(number)),
-                None => Err(wrong_type(&self.label(name), "integer")),
+                None => Err(self.wrong(name, "int", "integer")),
             },
         }
     }
@@ -73,7 +77,7 @@ impl Arguments {
         match self.any(name) {
             None => Ok(None),
             Some(Value::Object(members)) => {
-                Ok(Some(Self { members, prefix: format!("{}{name}.", self.prefix) }))
+                Ok(Some(Self::nested(members, format!("{}{name}.", self.prefix))))
             }
             Some(_) => Err(wrong_type(&self.label(name), "object")),
         }
@@ -88,7 +92,15 @@ impl Arguments {
     pub(crate) fn finish(self) -> Result<(), ErrorReply> {
         match self.members.keys().next() {
             None => Ok(()),
+            Some(name) if self.is_checked_early => {
+                Err(generic(format!("Invalid parameter '{name}'")))
+            }
             Some(name) => Err(generic(format!("Parameter '{}' is unexpected", self.label(name)))),
         }
+    }
+
+    /// An argument has the wrong type: the right one is called this before 2.9, and that since.
+    fn wrong(&self, name: &str, early: &str, since: &str) -> ErrorReply {
+        wrong_type(&self.label(name), if self.is_checked_early { early } else { since })
     }
 }

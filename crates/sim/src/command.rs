@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use qplug_proto::ErrorReply;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::Arguments;
@@ -11,62 +12,31 @@ use crate::fdset::Descriptor;
 use crate::graph::Blockdev;
 use crate::machine::{Machine, RunState};
 use crate::refusal::{Reply, generic};
+use crate::release::PACKAGE;
 
-/// All commands, for `query-commands` and the schema.
-const COMMANDS: &[&str] = &[
-    "add-fd",
-    "block-export-add",
-    "block-export-del",
-    "block-job-cancel",
-    "block-job-complete",
-    "block-stream",
-    "block_resize",
-    "block_set_io_throttle",
-    "blockdev-add",
-    "blockdev-backup",
-    "blockdev-change-medium",
-    "blockdev-close-tray",
-    "blockdev-del",
-    "blockdev-insert-medium",
-    "blockdev-mirror",
-    "blockdev-open-tray",
-    "blockdev-remove-medium",
+/// The commands that take no arguments.
+const PLAIN: &[&str] = &[
     "cont",
-    "device_add",
-    "device_del",
-    "eject",
-    "human-monitor-command",
-    "job-cancel",
-    "migrate",
     "migrate_cancel",
-    "nbd-server-start",
-    "nbd-server-stop",
-    "object-add",
-    "object-del",
-    "qmp_capabilities",
-    "qom-get",
-    "qom-list",
-    "qom-set",
     "query-block",
     "query-block-exports",
     "query-block-jobs",
-    "query-blockstats",
     "query-commands",
+    "query-events",
     "query-fdsets",
     "query-iothreads",
     "query-jobs",
     "query-kvm",
     "query-migrate",
     "query-name",
-    "query-named-block-nodes",
     "query-pci",
     "query-qmp-schema",
     "query-status",
+    "query-uuid",
     "query-version",
     "quit",
-    "remove-fd",
     "stop",
-    "system_reset",
+    "system_powerdown",
     "x-debug-query-block-graph",
 ];
 
@@ -79,7 +49,10 @@ impl Machine {
         fds: &mut Vec<Descriptor>,
         now: Instant,
     ) -> Reply {
-        let mut arguments = Arguments::new(members);
+        if !self.version.has_command(command) {
+            return Err(ErrorReply::not_found(command));
+        }
+        let mut arguments = Arguments::new(members, self.version);
         match command {
             "blockdev-add" => {
                 let blockdev = Blockdev::parse(arguments)?;
@@ -147,11 +120,11 @@ impl Machine {
                 let word = line.split_whitespace().next().unwrap_or_default().to_owned();
                 Ok(json!(format!("unknown command: '{word}'\r\n")))
             }
-            _ if !COMMANDS.contains(&command) => Err(qplug_proto::ErrorReply::not_found(command)),
-            _ => {
+            _ if PLAIN.contains(&command) => {
                 arguments.finish()?;
                 self.dispatch_plain(command, now)
             }
+            _ => Err(not_imitated(command, self.version)),
         }
     }
 
@@ -165,7 +138,14 @@ impl Machine {
             "query-block-exports" => self.query_block_exports(),
             "query-block-jobs" => self.query_block_jobs(),
             "query-jobs" => self.query_jobs(),
-            "query-commands" => COMMANDS.iter().map(|name| json!({"name": name})).collect(),
+            "query-commands" => self.version.commands().map(|name| json!({"name": name})).collect(),
+            "query-events" => self
+                .version
+                .events()
+                .into_iter()
+                .flatten()
+                .map(|name| json!({"name": name}))
+                .collect(),
             "query-fdsets" => self.fdsets.show(),
             "query-iothreads" => {
                 let iothreads = self.objects.iter().filter(|object| object.kind == "iothread");
@@ -178,20 +158,21 @@ impl Machine {
                 None => json!({}),
             },
             "query-pci" => self.pci.show(self.is_numbered),
-            "query-qmp-schema" => schema(),
+            "query-qmp-schema" => schema(self.version),
             "query-status" => self.query_status(),
+            "query-uuid" => json!({"UUID": "00000000-0000-0000-0000-000000000000"}),
             "query-version" => {
                 let (major, minor, micro) = self.version.numbers();
                 let qemu = json!({"micro": micro, "minor": minor, "major": major});
-                json!({"qemu": qemu, "package": "qplug sim"})
+                json!({"qemu": qemu, "package": PACKAGE})
             }
-            "quit" => {
-                let data = json!({"guest": false, "reason": "host-qmp-quit"});
-                self.emit("SHUTDOWN", Some(data), now);
+            "quit" => self.quit(now),
+            "system_powerdown" => {
+                self.tell("POWERDOWN", None, now);
                 json!({})
             }
             "x-debug-query-block-graph" => self.graph.show_graph(),
-            other => return Err(qplug_proto::ErrorReply::not_found(other)),
+            other => return Err(ErrorReply::not_found(other)),
         })
     }
 
@@ -230,6 +211,14 @@ impl Machine {
         json!({})
     }
 
+    /// The machine ends when the reply is sent.
+    pub(crate) fn quit(&mut self, now: Instant) -> Value {
+        let data = json!({"guest": false, "reason": "host-qmp-quit"});
+        self.tell("SHUTDOWN", Some(data), now);
+        self.has_quit = true;
+        json!({})
+    }
+
     fn query_status(&self) -> Value {
         let status = match self.run_state {
             RunState::Prelaunch => "prelaunch",
@@ -237,7 +226,10 @@ impl Machine {
             RunState::Paused => "paused",
             RunState::Postmigrate => "postmigrate",
         };
-        let mut shown = json!({"status": status, "running": self.is_running()});
+        let mut shown = json!({"running": self.is_running()});
+        if self.version >= Version::V1_2 {
+            shown["status"] = json!(status);
+        }
         if self.version < Version::V10_0 {
             shown["singlestep"] = json!(false);
         }
@@ -298,12 +290,22 @@ impl Machine {
     }
 }
 
+/// What a command gets that the version has and the simulated machine has not.
+fn not_imitated(command: &str, version: Version) -> ErrorReply {
+    let text = format!("The simulated machine does not imitate '{command}'");
+    if version >= Version::V1_2 {
+        return generic(text);
+    }
+    // The class that says nothing; its usual text would say as little.
+    ErrorReply::new("UndefinedError", text)
+}
+
 /// What `query-qmp-schema` tells here: the names of the commands, and which block drivers there are.
-fn schema() -> Value {
+fn schema(version: Version) -> Value {
     let drivers: Vec<_> = crate::graph::driver_names().collect();
     let members: Vec<_> = drivers.iter().map(|name| json!({"name": name})).collect();
-    let commands = COMMANDS.iter().map(|name| {
-        let arguments = if *name == "blockdev-add" { "1" } else { "0" };
+    let commands = version.commands().map(|name| {
+        let arguments = if name == "blockdev-add" { "1" } else { "0" };
         json!({"name": name, "meta-type": "command", "arg-type": arguments, "ret-type": "0"})
     });
     let types = [

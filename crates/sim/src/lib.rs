@@ -10,6 +10,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `config.rs`, `guest.rs`, `files.rs` | the machine that is wanted, its guest, its images |
+//! | `release.rs` | what is peculiar to each QEMU: commands, events, how its monitor speaks |
 //! | `machine.rs`, `command.rs` | the machine, its commands, and what happens by itself |
 //! | `clock.rs` | the host's time and the guest's |
 //! | `graph.rs` | the block graph, its permissions and locks |
@@ -45,6 +46,7 @@ mod pci;
 mod plug;
 mod qom;
 mod refusal;
+mod release;
 mod sim;
 mod unplug;
 

@@ -41,6 +41,8 @@ pub(crate) enum Timer {
     Job(String),
     /// The migration ends.
     Migrated,
+    /// An event is told that came of a command, behind the command's reply.
+    Tell(&'static str),
 }
 
 /// Whether the guest's processors run, and why not.
@@ -61,6 +63,9 @@ pub struct Machine {
     pub(crate) guest: Guest,
     pub(crate) grace: Duration,
     pub(crate) run_state: RunState,
+    pub(crate) has_quit: bool,
+    /// It waits for its client to read.
+    is_blocked: bool,
     /// Whether firmware numbered the buses.
     pub(crate) is_numbered: bool,
     pub(crate) clock: GuestClock,
@@ -108,6 +113,8 @@ impl Machine {
             guest: config.guest,
             grace: config.grace,
             run_state,
+            has_quit: false,
+            is_blocked: false,
             is_numbered: config.start != Start::Prelaunch,
             clock: GuestClock::new(has_run, (run_state == RunState::Running).then_some(now)),
             boots_until,
@@ -177,11 +184,17 @@ impl Machine {
     /// When [`Machine::handle_timeout`] wants to be called at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_blocked {
+            return None;
+        }
         self.timers.next_due(&self.clock)
     }
 
     /// Takes in that it is `now`, and lets happen what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_blocked {
+            return;
+        }
         while let Some((due, timer)) = self.timers.take_due(&self.clock, now) {
             match timer {
                 Timer::LetGo(device) => self.let_go(device, due),
@@ -190,6 +203,7 @@ impl Machine {
                 Timer::GraceEnds => self.end_grace(due),
                 Timer::Job(id) => self.advance_job(&id, due),
                 Timer::Migrated => self.end_migration(due),
+                Timer::Tell(event) => self.emit(event, None, due),
             }
         }
     }
@@ -213,14 +227,45 @@ impl Machine {
         self.events.pop_front()
     }
 
+    /// A reply cannot be sent, for nobody reads. QEMU 0.14 waits until it can, and its guest with it
+    /// (recorded: not one tick of a clock while 139 replies were unread); later ones go on.
+    pub(crate) fn block(&mut self, now: Instant) {
+        self.handle_timeout(now);
+        if self.version < Version::V1_2 {
+            self.is_blocked = true;
+            self.clock.stop(now);
+        }
+    }
+
+    /// The reply was read.
+    pub(crate) fn unblock(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_blocked) && self.is_running() {
+            self.clock.run(now);
+        }
+        self.handle_timeout(now);
+    }
+
     /// The last client left: descriptors that no node uses are closed.
     pub fn handle_disconnect(&mut self) {
         let (graph, is_running) = (&self.graph, self.is_running());
         self.fdsets.lose_clients(|set| graph.uses_fdset(set), is_running);
     }
 
-    /// Tells of an event.
+    /// Tells of what a command did to the whole machine. Before 7.2 QEMU does it behind the reply,
+    /// and has no data for it.
+    pub(crate) fn tell(&mut self, name: &'static str, data: Option<Value>, now: Instant) {
+        if self.version < Version::V7_2 {
+            self.timers.at_host(now, Timer::Tell(name));
+        } else {
+            self.emit(name, data, now);
+        }
+    }
+
+    /// Tells of an event, where the version has it.
     pub(crate) fn emit(&mut self, name: &str, data: Option<Value>, now: Instant) {
+        if !self.version.has_event(name) {
+            return;
+        }
         let since = self.epoch + now.saturating_duration_since(self.started);
         let timestamp = Timestamp {
             seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
@@ -257,5 +302,33 @@ impl std::fmt::Debug for Machine {
             .field("guest", &self.guest)
             .field("run_state", &self.run_state)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Version;
+
+    /// How many events come of a guest that does something after a second, whose machine's client
+    /// did not read for ten: at once when it reads again, and a second later.
+    fn heard_after_a_stall(version: Version) -> (usize, usize) {
+        let start = Instant::now();
+        let mut machine = Machine::new(Config::pc().version(version), start);
+        let shown = machine.clock.at(start) + Duration::from_secs(1);
+        machine.timers.at_guest(shown, Timer::Tell("STOP"));
+        machine.block(start);
+        let read = start + Duration::from_secs(10);
+        machine.handle_timeout(read);
+        machine.unblock(read);
+        let at_once = std::iter::from_fn(|| machine.poll_event()).count();
+        machine.handle_timeout(read + Duration::from_secs(1));
+        (at_once, std::iter::from_fn(|| machine.poll_event()).count())
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_freezes_the_guest_of_0_14() {
+        assert_eq!(heard_after_a_stall(Version::V0_14), (0, 1));
+        assert_eq!(heard_after_a_stall(Version::V1_2), (1, 0));
     }
 }

@@ -196,7 +196,7 @@ impl Machine {
             return Err(generic("Need exactly one of 'device' and 'id'"));
         };
         let members = [("id".to_owned(), Value::from(name))].into_iter().collect();
-        self.drive_called(&mut Arguments::new(members))?;
+        self.drive_called(&mut Arguments::nested(members, String::new()))?;
         Ok(json!({}))
     }
 }

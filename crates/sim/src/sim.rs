@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use qplug_proto::{Event, Greeting, QemuVersion, Request, Server};
+use qplug_proto::{Event, Request, Server};
 
 use crate::config::Config;
 use crate::faults::{CommandFaults, Drop, Faults};
@@ -28,7 +28,6 @@ pub struct Sim {
     server: Option<Server>,
     output: Vec<u8>,
     wants_close: bool,
-    has_quit: bool,
     /// A reply that comes behind the next event, and until when it waits for one.
     swapped: Option<(Instant, Vec<u8>)>,
     delayed: Vec<(Instant, Event)>,
@@ -48,7 +47,6 @@ impl Sim {
             server: None,
             output: Vec::new(),
             wants_close: false,
-            has_quit: false,
             swapped: None,
             delayed: Vec::new(),
             fds: Vec::new(),
@@ -75,18 +73,14 @@ impl Sim {
     /// A client connects, and is greeted. One that was connected is gone.
     pub fn handle_connect(&mut self, now: Instant) {
         self.handle_close(now);
-        let (major, minor, micro) = self.machine.version().numbers();
-        self.server = Some(Server::new(Greeting {
-            version: QemuVersion { major, minor, micro },
-            package: "qplug sim".to_owned(),
-            capabilities: vec!["oob".to_owned()],
-        }));
+        let version = self.machine.version();
+        self.server = Some(Server::of(version.generation(), version.greeting()));
         self.flush();
     }
 
     /// The client is gone: what it said and was not carried out is dropped, and events are lost.
     pub fn handle_close(&mut self, now: Instant) {
-        self.machine.handle_timeout(now);
+        self.machine.unblock(now);
         while self.machine.poll_event().is_some() {}
         if self.server.take().is_some() {
             self.machine.handle_disconnect();
@@ -114,6 +108,18 @@ impl Sim {
             server.handle_input(bytes);
         }
         self.work(now);
+    }
+
+    /// What there is to send cannot be sent, for the client does not read. Then
+    /// [`Sim::handle_unblocked`], before anything else but the connection's end.
+    pub fn handle_blocked(&mut self, now: Instant) {
+        self.machine.block(now);
+    }
+
+    /// The client reads again.
+    pub fn handle_unblocked(&mut self, now: Instant) {
+        self.machine.unblock(now);
+        self.handle_timeout(now);
     }
 
     /// Takes in that it is `now`.
@@ -160,7 +166,7 @@ impl Sim {
     /// Whether the machine was told to quit.
     #[must_use]
     pub fn has_quit(&self) -> bool {
-        self.has_quit
+        self.machine.has_quit
     }
 
     fn work(&mut self, now: Instant) {
@@ -186,7 +192,6 @@ impl Sim {
                 self.machine.execute_raw(&command, arguments, &mut self.fds, now)
             }
         };
-        self.has_quit |= command == "quit" && result.is_ok();
         self.send_events(now);
         if faults.drop == Some(Drop::Unanswered) {
             return self.lose_connection();
@@ -206,7 +211,10 @@ impl Sim {
                 self.output.extend_from_slice(&reply);
             }
         }
-        if faults.drop == Some(Drop::Answered) || self.has_quit {
+        // Before 7.2 a command's own events come behind its reply.
+        self.machine.handle_timeout(now);
+        self.send_events(now);
+        if faults.drop == Some(Drop::Answered) || self.machine.has_quit {
             self.lose_connection();
         }
     }

@@ -180,7 +180,7 @@ impl Machine {
     pub(crate) fn system_reset(&mut self, arguments: Arguments, now: Instant) -> Reply {
         arguments.finish()?;
         let data = json!({"guest": false, "reason": "host-qmp-system-reset"});
-        self.emit("RESET", Some(data), now);
+        self.tell("RESET", Some(data), now);
         let pending: Vec<_> = self
             .devices
             .present()
@@ -190,8 +190,11 @@ impl Machine {
         for key in pending {
             self.let_go(key, now);
         }
-        // A machine that was migrated may run again (`main_loop_should_exit`).
-        if self.run_state == RunState::Postmigrate {
+        // A machine that was migrated may run again (`main_loop_should_exit`). Since 2.9 one that does
+        // not run is as before its first start (recorded; 2.5 leaves it paused).
+        if self.run_state == RunState::Postmigrate
+            || (self.run_state == RunState::Paused && self.version >= Version::V2_9)
+        {
             self.run_state = RunState::Prelaunch;
         }
         self.begin_boot(now);

@@ -39,7 +39,7 @@ pub(super) async fn run(args: Attach, monitor: &Monitor, output: &Output) -> Res
     let machine = monitor.machine().await?;
     if args.dry_run {
         let plans = machine.preview_attach(disks).await?;
-        return plans::report(&plans, machine.client().traffic(), output);
+        return plans::report(&plans, machine, output).await;
     }
     let names: Vec<_> = disks.iter().map(|disk| disk.name().clone()).collect();
     let outcomes = machine.attach_all(disks).await;
@@ -62,20 +62,23 @@ pub(super) async fn run(args: Attach, monitor: &Monitor, output: &Output) -> Res
         disks.push(disk);
     }
     let traffic = machine.client().traffic();
+    drop(machine);
     if is_single && let Some(Disk { outcome: Err(_), .. }) = disks.first() {
         return disks.into_iter().next().map_or(Ok(exit), |disk| disk.outcome.map(|_| exit));
     }
     if let (true, [disk]) = (is_single, &*disks) {
         let result = WithTraffic { result: disk.to_json(), traffic };
-        output.result(&result, |out| disk.tell_at_length(out, &took(traffic)))?;
+        output.result(&result, |out| disk.tell_at_length(out, &took(traffic))).await?;
         return Ok(exit);
     }
     let values: Vec<_> = disks.iter().map(Disk::to_json).collect();
-    output.result(&json!({"disks": values, "traffic": traffic}), |out| {
-        disks.iter().try_for_each(|disk| disk.tell(out))?;
-        let done = disks.iter().filter(|disk| disk.outcome.is_ok()).count();
-        writeln!(out, "{done} of {} disks attached {}", disks.len(), took(traffic))
-    })?;
+    output
+        .result(&json!({"disks": values, "traffic": traffic}), |out| {
+            disks.iter().try_for_each(|disk| disk.tell(out))?;
+            let done = disks.iter().filter(|disk| disk.outcome.is_ok()).count();
+            writeln!(out, "{done} of {} disks attached {}", disks.len(), took(traffic))
+        })
+        .await?;
     for disk in &disks {
         if let Err(failure) = &disk.outcome {
             output.complain(&disk.name, failure);

@@ -16,14 +16,17 @@ pub(super) async fn resize(
     let resize = qplug_hotplug::Resize::new(&args.name, args.size, args.shrink);
     let resized = machine.resize(resize).await?;
     let traffic = machine.client().traffic();
-    output.result(&WithTraffic { result: &resized, traffic }, |out| {
-        let (name, now) = (&resized.name, size(resized.bytes));
-        if resized.before == Some(resized.bytes) {
-            return writeln!(out, "{name} has {now} already");
-        }
-        let before = resized.before.map_or_else(|| "an unknown size".to_owned(), size);
-        writeln!(out, "{name} has {now} now, {before} before {}", took(traffic))
-    })?;
+    drop(machine);
+    output
+        .result(&WithTraffic { result: &resized, traffic }, |out| {
+            let (name, now) = (&resized.name, size(resized.bytes));
+            if resized.before == Some(resized.bytes) {
+                return writeln!(out, "{name} has {now} already");
+            }
+            let before = resized.before.map_or_else(|| "an unknown size".to_owned(), size);
+            writeln!(out, "{name} has {now} now, {before} before {}", took(traffic))
+        })
+        .await?;
     Ok(Exit::Done)
 }
 
@@ -40,18 +43,21 @@ pub(super) async fn throttle(
     let machine = monitor.machine().await?;
     let limited = machine.throttle(what, limits).await?;
     let traffic = machine.client().traffic();
-    output.result(&WithTraffic { result: &limited, traffic }, |out| {
-        let group = match &limited.group {
-            Some(group) => format!(" (in the throttle group {group})"),
-            None => String::new(),
-        };
-        let name = &limited.name;
-        if limited.limits.is_empty() {
-            return writeln!(out, "{name} is not limited any more{group} {}", took(traffic));
-        }
-        let each = limited.limits.iter().map(|(key, number)| format!("{key}={number}"));
-        let limits = each.collect::<Vec<_>>().join(", ");
-        writeln!(out, "{name} is limited to {limits}{group} {}", took(traffic))
-    })?;
+    drop(machine);
+    output
+        .result(&WithTraffic { result: &limited, traffic }, |out| {
+            let group = match &limited.group {
+                Some(group) => format!(" (in the throttle group {group})"),
+                None => String::new(),
+            };
+            let name = &limited.name;
+            if limited.limits.is_empty() {
+                return writeln!(out, "{name} is not limited any more{group} {}", took(traffic));
+            }
+            let each = limited.limits.iter().map(|(key, number)| format!("{key}={number}"));
+            let limits = each.collect::<Vec<_>>().join(", ");
+            writeln!(out, "{name} is limited to {limits}{group} {}", took(traffic))
+        })
+        .await?;
     Ok(Exit::Done)
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(args: Detach, monitor: &Monitor, output: &Output) -> Res
     let machine = monitor.machine().await?;
     if args.dry_run {
         let plans = machine.preview_detach(which, args.timeout).await?;
-        return plans::report(&plans, machine.client().traffic(), output);
+        return plans::report(&plans, machine, output).await;
     }
     let (names, mut held) = ask_agent(&args, &machine, monitor, &which).await?;
     let which = match &names {
@@ -60,7 +60,10 @@ pub(super) async fn run(args: Detach, monitor: &Monitor, output: &Output) -> Res
         Some(Disk { name, ended, timeout: args.timeout })
     });
     let is_single = !args.all && args.names.len() == 1;
-    report::print(disks.collect(), is_single, machine.client().traffic(), output)
+    let disks = disks.collect();
+    let traffic = machine.client().traffic();
+    drop(machine);
+    report::print(disks, is_single, traffic, output).await
 }
 
 fn which(args: &Detach) -> Result<Which, Failure> {

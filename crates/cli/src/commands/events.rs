@@ -37,10 +37,20 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
             event = events.next() => event,
         };
         match event {
-            Ok(event) => match print(&event, output)? {
-                Reader::Listens => {}
-                Reader::Left => return Ok(Exit::Done),
-            },
+            Ok(event) => {
+                // Nor is it waited for a reader that is stuck.
+                let printed = tokio::select! {
+                    biased;
+                    signal = &mut interrupted => {
+                        signal?;
+                        return Ok(Exit::Done);
+                    }
+                    printed = print(&event, output) => printed?,
+                };
+                if printed == Reader::Left {
+                    return Ok(Exit::Done);
+                }
+            }
             Err(error @ (EventsError::Missed(_) | EventsError::Reconnected)) => {
                 output.remark(&error.to_string());
             }
@@ -51,15 +61,17 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     }
 }
 
-fn print(event: &Event, output: &Output) -> Result<Reader, Failure> {
+async fn print(event: &Event, output: &Output) -> Result<Reader, Failure> {
     let report =
         Report { event: &event.name, data: event.data.as_deref(), timestamp: event.timestamp };
-    output.result(&report, |out| {
-        let data = event.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
-        let data = data.map(|data| words(&data)).unwrap_or_default();
-        let (name, data) = (printable(&event.name), printable(&data));
-        writeln!(out, "{} {name}{data}", dim(clock(event.timestamp)))
-    })
+    output
+        .result(&report, |out| {
+            let data = event.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
+            let data = data.map(|data| words(&data)).unwrap_or_default();
+            let (name, data) = (printable(&event.name), printable(&data));
+            writeln!(out, "{} {name}{data}", dim(clock(event.timestamp)))
+        })
+        .await
 }
 
 /// The event's data as `key=value` words.

@@ -15,11 +15,14 @@ pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Resul
     let arguments = key_values::parse(&args.arguments).map_err(Failure::usage)?;
     let client = connect(monitor, args.timeout).await?;
     let reply = client.execute(&args.command, arguments.as_ref()).await?;
+    drop(client);
     // For programs it passes through as QEMU wrote it.
-    output.result(&reply, |out| match serde_json::from_str::<Value>(reply.get()) {
-        Ok(value) => writeln!(out, "{value:#}"),
-        Err(_) => writeln!(out, "{}", reply.get()),
-    })?;
+    output
+        .result(&reply, |out| match serde_json::from_str::<Value>(reply.get()) {
+            Ok(value) => writeln!(out, "{value:#}"),
+            Err(_) => writeln!(out, "{}", reply.get()),
+        })
+        .await?;
     Ok(Exit::Done)
 }
 
@@ -36,6 +39,7 @@ pub(super) async fn run_hmp(
     let arguments = json!({"command-line": args.command_line.join(" ")});
     let client = connect(monitor, args.timeout).await?;
     let reply = client.execute("human-monitor-command", Some(&arguments)).await?;
+    drop(client);
     // Empty output is {} up to QEMU 1.0, and "" later.
     let text = serde_json::from_str::<String>(reply.get()).unwrap_or_default();
     let text = text.replace("\r\n", "\n");
@@ -43,10 +47,12 @@ pub(super) async fn run_hmp(
         let message = format!("QEMU's human monitor refused it: {}", complaint.trim_end());
         return Err(Failure { exit: Exit::Refused, message });
     }
-    output.result(&json!({"output": text}), |out| {
-        write!(out, "{text}")?;
-        if text.is_empty() || text.ends_with('\n') { Ok(()) } else { writeln!(out) }
-    })?;
+    output
+        .result(&json!({"output": text}), |out| {
+            write!(out, "{text}")?;
+            if text.is_empty() || text.ends_with('\n') { Ok(()) } else { writeln!(out) }
+        })
+        .await?;
     Ok(Exit::Done)
 }
 

@@ -8,16 +8,18 @@ use crate::output::{Output, size, table};
 
 pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
     let disks = monitor.machine().await?.list().await?;
-    output.result(&disks, |out| {
-        if disks.is_empty() {
-            return writeln!(out, "no disks");
-        }
-        table(
-            out,
-            ["NAME", "STATE", "BUS", "PORT", "SIZE", "FORMAT", "ACCESS", "SERIAL", "IMAGE"],
-            disks.iter().map(row),
-        )
-    })?;
+    output
+        .result(&disks, |out| {
+            if disks.is_empty() {
+                return writeln!(out, "no disks");
+            }
+            table(
+                out,
+                ["NAME", "STATE", "BUS", "PORT", "SIZE", "FORMAT", "ACCESS", "SERIAL", "IMAGE"],
+                disks.iter().map(row),
+            )
+        })
+        .await?;
     if disks.iter().any(|disk| disk.state == DiskState::HalfDone) {
         output.remark(
             "half-done: run the attach again to finish it, or 'qplug detach NAME' to undo it",

@@ -44,6 +44,7 @@ async fn run(
     let change = ChangeMedium::new(drive, change, tray.timeout).writable(writable);
     let changed = machine.change_medium(change.force(tray.force)).await?;
     let traffic = machine.client().traffic();
+    drop(machine);
     output.result(&WithTraffic { result: &changed, traffic }, |out| {
         let took = took(traffic);
         match (&changed.medium, &changed.before) {
@@ -60,6 +61,6 @@ async fn run(
             }
             (Some(medium), None) => writeln!(out, "{drive} holds {medium} {took}"),
         }
-    })?;
+    }).await?;
     Ok(if changed.pending { Exit::Pending } else { Exit::Done })
 }

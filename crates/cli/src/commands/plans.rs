@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use qplug_hotplug::{Error, Planned, PlannedStep, Plans};
-use qplug_qmp::Traffic;
+use qplug_hotplug::{Error, Machine, Planned, PlannedStep, Plans};
 use serde_json::{Value, json};
 
 use super::took;
@@ -11,7 +10,13 @@ use crate::failure::{Exit, Failure};
 use crate::output::{Output, dim};
 
 /// Prints the plan. The exit code is what the command itself would have refused with.
-pub(super) fn report(plans: &Plans, traffic: Traffic, output: &Output) -> Result<Exit, Failure> {
+pub(super) async fn report(
+    plans: &Plans,
+    machine: Machine,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let traffic = machine.client().traffic();
+    drop(machine);
     let all = || plans.shared.iter().chain(&plans.disks);
     let value = json!({
         "shared": plans.shared.iter().map(to_json).collect::<Vec<_>>(),
@@ -19,13 +24,15 @@ pub(super) fn report(plans: &Plans, traffic: Traffic, output: &Output) -> Result
         "unused": plans.unused,
         "traffic": traffic,
     });
-    output.result(&value, |out| {
-        all().try_for_each(|planned| tell(planned, out))?;
-        for unused in &plans.unused {
-            writeln!(out, "{unused}: removed, if nothing uses it then")?;
-        }
-        writeln!(out, "nothing was changed {}", took(traffic))
-    })?;
+    output
+        .result(&value, |out| {
+            all().try_for_each(|planned| tell(planned, out))?;
+            for unused in &plans.unused {
+                writeln!(out, "{unused}: removed, if nothing uses it then")?;
+            }
+            writeln!(out, "nothing was changed {}", took(traffic))
+        })
+        .await?;
     let exits = all().filter_map(|planned| planned.steps.as_ref().err()).map(Failure::exit_of);
     Ok(exits.fold(Exit::Done, Exit::worse))
 }

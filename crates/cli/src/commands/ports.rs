@@ -8,12 +8,14 @@ use crate::output::{Output, table};
 
 pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
     let ports = monitor.machine().await?.ports().await?;
-    output.result(&ports, |out| {
-        if !ports.ports.is_empty() {
-            table(out, ["PORT", "KIND", "STATE", "HOLDS"], rows(&ports.ports))?;
-        }
-        writeln!(out, "{}", summary(&ports))
-    })?;
+    output
+        .result(&ports, |out| {
+            if !ports.ports.is_empty() {
+                table(out, ["PORT", "KIND", "STATE", "HOLDS"], rows(&ports.ports))?;
+            }
+            writeln!(out, "{}", summary(&ports))
+        })
+        .await?;
     Ok(Exit::Done)
 }
 

@@ -37,7 +37,9 @@ pub(super) async fn run(
     let machine = monitor.machine().await?;
     if !args.watch {
         let recovered = machine.recover(args.timeout).await?;
-        report(&machine, &recovered, true, output)?;
+        let traffic = machine.client().traffic();
+        drop(machine);
+        report(traffic, &recovered, true, output).await?;
         return Ok(exit(recovered));
     }
     tokio::select! {
@@ -53,7 +55,8 @@ async fn watch(machine: &Machine, args: &Recover, output: &Output) -> Result<Exi
     let mut events = machine.client().events();
     loop {
         let recovered = machine.recover(args.timeout).await?;
-        if report(machine, &recovered, false, output)? == Reader::Left {
+        let traffic = machine.client().traffic();
+        if report(traffic, &recovered, false, output).await? == Reader::Left {
             return Ok(Exit::Done);
         }
         tokio::select! {
@@ -77,8 +80,8 @@ async fn next_departure(events: &mut Events) -> Result<(), Failure> {
     }
 }
 
-fn report(
-    machine: &Machine,
+async fn report(
+    traffic: Traffic,
     recovered: &Recovered,
     even_nothing: bool,
     output: &Output,
@@ -86,27 +89,28 @@ fn report(
     if recovered.is_empty() && !even_nothing {
         return Ok(Reader::Listens);
     }
-    let traffic = machine.client().traffic();
     let one = |(name, outcome): &'_ (String, _)| -> (String, &'static str, Option<String>) {
         let (result, error) = result(outcome);
         (name.clone(), result, error)
     };
     let all: Vec<_> = recovered.iter().map(one).collect();
     let each = all.iter().map(|(name, result, error)| One { name, result, error: error.clone() });
-    output.result(&Report { recovered: each.collect(), traffic }, |out| {
-        if all.is_empty() {
-            return writeln!(out, "nothing is half done {}", took(traffic));
-        }
-        for (name, result, error) in &all {
-            match (*result, error) {
-                (_, Some(error)) => writeln!(out, "{name}: {error}")?,
-                ("removed", None) => writeln!(out, "{name} is out of the machine, and free")?,
-                ("refused", None) => writeln!(out, "the guest refuses to let go of {name}")?,
-                _ => writeln!(out, "{name} is pending: the guest has not answered yet")?,
+    output
+        .result(&Report { recovered: each.collect(), traffic }, |out| {
+            if all.is_empty() {
+                return writeln!(out, "nothing is half done {}", took(traffic));
             }
-        }
-        Ok(())
-    })
+            for (name, result, error) in &all {
+                match (*result, error) {
+                    (_, Some(error)) => writeln!(out, "{name}: {error}")?,
+                    ("removed", None) => writeln!(out, "{name} is out of the machine, and free")?,
+                    ("refused", None) => writeln!(out, "the guest refuses to let go of {name}")?,
+                    _ => writeln!(out, "{name} is pending: the guest has not answered yet")?,
+                }
+            }
+            Ok(())
+        })
+        .await
 }
 
 fn result(outcome: &Result<Detached, qplug_hotplug::Error>) -> (&'static str, Option<String>) {

@@ -37,15 +37,22 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     let greeting = machine.client().greeting();
     let report =
         Report { qemu: greeting.version.to_string(), package: greeting.package.clone(), status };
-    output.result(&report, |out| {
-        let name = report.status.name.as_deref().unwrap_or("the machine");
-        let kind = report.status.machine.as_deref().unwrap_or("unknown type");
-        let package = match report.package.as_str() {
-            "" => String::new(),
-            package => format!(" ({package})"),
-        };
-        writeln!(out, "{name} is {}; {kind}, QEMU {}{package}", report.status.state, report.qemu)?;
-        abilities(&report.status, out)
-    })?;
+    drop(machine);
+    output
+        .result(&report, |out| {
+            let name = report.status.name.as_deref().unwrap_or("the machine");
+            let kind = report.status.machine.as_deref().unwrap_or("unknown type");
+            let package = match report.package.as_str() {
+                "" => String::new(),
+                package => format!(" ({package})"),
+            };
+            writeln!(
+                out,
+                "{name} is {}; {kind}, QEMU {}{package}",
+                report.status.state, report.qemu
+            )?;
+            abilities(&report.status, out)
+        })
+        .await?;
     Ok(Exit::Done)
 }

@@ -15,6 +15,7 @@
 //! | `trace.rs` | conversations written down, with no secret in them |
 //! | `guest.rs` | waiting for the guest, and asking its agent |
 //! | `media.rs`, `change.rs` | media, sizes and limits of what is there |
+//! | `dialect.rs` | the dialect of older QEMUs, spoken to newer ones |
 //! | `recover.rs` | what crashes and late guests leave, finished |
 //! | `monitor.rs` | addresses, monitors of all kinds, and the other commands |
 
@@ -23,6 +24,7 @@
 mod change;
 mod crash;
 mod detach;
+mod dialect;
 mod dry_run;
 mod guest;
 mod images;

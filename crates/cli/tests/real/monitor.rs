@@ -3,10 +3,11 @@
 use std::os::unix::net::UnixListener;
 
 use qplug_testbed::image::Format;
+use qplug_testbed::proxy::{Proxy, Side};
 use qplug_testbed::{Board, Machine, Qemu};
 use serde_json::{Value, json};
 
-use crate::run::{GUEST_WITHIN, image, path, qplug, start, start_unread, within};
+use crate::run::{GUEST_WITHIN, image, path, qplug, start, start_stuck, start_unread, within};
 
 /// Machines that need no guest.
 fn on_every_qemu(test: &str, arguments: &[&str], run: impl Fn(&mut Machine)) {
@@ -146,5 +147,42 @@ fn events_end_when_nobody_reads_them() {
             machine.oracle.demand("stop", json!({})).unwrap();
         }
         following.finish().exits(0);
+    });
+}
+
+/// Of a QEMU that says much while our own output is stuck, everything is read: what is passed on to
+/// us is read but for the little that a socket holds, about 280 events.
+#[test]
+fn events_are_read_while_their_own_reader_is_stuck() {
+    const TIMES: usize = 2_000;
+    on_every_qemu("a stuck reader", &[], |machine| {
+        let between = machine.folder().join("between.sock");
+        let proxy = Proxy::start(&between, &machine.qmp_path()).unwrap();
+        let (following, unread) = start_stuck(&between, &["events", "--json"]);
+        let deadline = std::time::Instant::now() + GUEST_WITHIN;
+        let said = |name: &str| {
+            let event = format!("\"event\": \"{name}\"");
+            let said = proxy.conversation();
+            said.iter().filter(|said| said.by == Side::Qemu && said.text.contains(&event)).count()
+        };
+        while said("RESUME") == 0 {
+            assert!(std::time::Instant::now() < deadline, "nobody follows");
+            machine.oracle.demand("cont", json!({})).unwrap();
+            machine.oracle.demand("stop", json!({})).unwrap();
+        }
+        let before = said("RESUME");
+        for _ in 0..TIMES {
+            machine.oracle.demand("cont", json!({})).unwrap();
+            machine.oracle.demand("stop", json!({})).unwrap();
+        }
+        let deadline = std::time::Instant::now() + GUEST_WITHIN;
+        while said("RESUME") < before + TIMES {
+            let passed = said("RESUME") - before;
+            assert!(std::time::Instant::now() < deadline, "{passed} of {TIMES} were read");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        following.interrupt();
+        following.finish().exits(0);
+        drop(unread);
     });
 }

@@ -110,6 +110,17 @@ pub(crate) fn start_unread(socket: impl AsRef<Path>, arguments: &[&str]) -> Runn
     Running { child, stdout: drain(std::io::empty()), stderr }
 }
 
+/// Starts qplug with a standard output that is kept, and not read.
+pub(crate) fn start_stuck(
+    socket: impl AsRef<Path>,
+    arguments: &[&str],
+) -> (Running, impl Read + Send + 'static) {
+    let mut child = spawn(socket, arguments, &[]);
+    let unread = child.stdout.take().unwrap();
+    let stderr = drain(child.stderr.take().unwrap());
+    (Running { child, stdout: drain(std::io::empty()), stderr }, unread)
+}
+
 fn spawn(socket: impl AsRef<Path>, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
     command.args(arguments).env("QPLUG_SOCKET", socket.as_ref());

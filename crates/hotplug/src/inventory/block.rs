@@ -79,6 +79,11 @@ impl BackingImage {
 }
 
 impl Node {
+    /// Whether it may be of this driver: what a drive opened by itself has no driver that is told.
+    pub(crate) fn may_be_of(&self, driver: &str) -> bool {
+        self.driver.is_empty() || self.driver == driver
+    }
+
     /// The size that the guest sees, in bytes, where the machine tells (QEMU 1.6).
     pub(crate) fn bytes(&self) -> Option<u64> {
         self.image.as_ref().map(|image| image.virtual_size)

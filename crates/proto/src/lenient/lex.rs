@@ -1,5 +1,7 @@
 //! From bytes to tokens.
 
+use crate::generation::Generation;
+
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -62,11 +64,18 @@ enum Step {
 
 #[derive(Debug, Default)]
 pub(super) struct Lexer {
+    generation: Generation,
     state: State,
     start: usize,
+    /// Stray bytes stand before the next token, and pass for a part of it.
+    has_strayed: bool,
 }
 
 impl Lexer {
+    pub(super) fn new(generation: Generation) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
     /// Takes a byte in, and appends it to the text if it belongs to a token. Gives the token that
     /// ends at it, or just before it (false): then the byte is to be given once more, after the
     /// token was dealt with, for the text may be another by then.
@@ -79,11 +88,17 @@ impl Lexer {
         }
         if self.state == State::Between {
             if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+                if self.has_strayed {
+                    text.truncate(self.start);
+                    self.has_strayed = false;
+                }
                 return None;
             }
-            self.start = text.len();
+            if !self.has_strayed {
+                self.start = text.len();
+            }
         }
-        match next(self.state, byte) {
+        match next(self.state, byte, self.generation) {
             Step::Grow(state) => {
                 text.push(byte);
                 self.state = state;
@@ -94,6 +109,11 @@ impl Lexer {
                 Some((self.end(kind, State::Between, text), true))
             }
             Step::Before(kind) => Some((self.end(kind, State::Between, text), false)),
+            Step::Stray if self.generation == Generation::V0_14 => {
+                text.push(byte);
+                self.has_strayed |= self.state == State::Between;
+                None
+            }
             Step::Stray => {
                 text.push(byte);
                 Some((self.end(Kind::Error, State::Recovering, text), true))
@@ -104,10 +124,12 @@ impl Lexer {
     /// Forgets the token under way.
     pub(super) fn clear(&mut self) {
         self.state = State::Between;
+        self.has_strayed = false;
     }
 
     fn end(&mut self, kind: Kind, state: State, text: &[u8]) -> Token {
         self.state = state;
+        self.has_strayed = false;
         Token { kind, start: self.start, end: text.len() }
     }
 }
@@ -118,14 +140,20 @@ fn begins_anew(byte: u8) -> bool {
     structural || !(0x20..0xfe).contains(&byte)
 }
 
-fn next(state: State, byte: u8) -> Step {
+fn next(state: State, byte: u8, generation: Generation) -> Step {
     use State::{
         Between, Digits, Exponent, ExponentDigits, ExponentSign, Fraction, Keyword, Minus, Point,
         Recovering, Zero,
     };
     match (state, byte) {
         (Between | Recovering, _) => first(byte),
-        (State::String { .. }, 0..0x20 | 0xfe..) => Step::Stray,
+        (State::String { .. }, 0) => Step::Stray,
+        (State::String { .. }, 1..0x20 | 0xfe..) if generation == Generation::V7_2 => Step::Stray,
+        (State::String { escaped: true, .. }, _)
+            if generation == Generation::V0_14 && !is_escape(byte) =>
+        {
+            Step::Stray
+        }
         (State::String { quote, escaped: true }, _) => {
             Step::Grow(State::String { quote, escaped: false })
         }
@@ -146,6 +174,11 @@ fn next(state: State, byte: u8) -> Step {
         (Zero | Digits | Fraction | ExponentDigits, _) => Step::Before(Kind::Number),
         (Minus | Point | Exponent | ExponentSign, _) => Step::Stray,
     }
+}
+
+/// What may stand behind a backslash.
+fn is_escape(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u')
 }
 
 fn first(byte: u8) -> Step {

@@ -3,11 +3,17 @@
 use std::collections::HashSet;
 
 use super::lex::{Kind, Token};
+use super::number;
+use crate::generation::Generation;
 
 /// Turns the tokens of a message into strict JSON. The first mistake is the error.
-pub(super) fn parse(tokens: &[Token], text: &[u8]) -> Result<String, String> {
+pub(super) fn parse(
+    tokens: &[Token],
+    text: &[u8],
+    generation: Generation,
+) -> Result<String, String> {
     let out = String::with_capacity(text.len());
-    let mut parser = Parser { tokens: tokens.iter(), text, out, open: Vec::new() };
+    let mut parser = Parser { tokens: tokens.iter(), text, out, open: Vec::new(), generation };
     parser.message()?;
     Ok(parser.out)
 }
@@ -20,6 +26,7 @@ struct Parser<'a> {
     out: String,
     /// As many as the reader's nesting limit allows.
     open: Vec<Open>,
+    generation: Generation,
 }
 
 /// An object or an array whose end has not come.
@@ -115,7 +122,7 @@ impl<'a> Parser<'a> {
                 }
                 Member::Value(key) => {
                     // QEMU too notices after the value, so a mistake in it goes first.
-                    if !keys.insert(std::mem::take(key)) {
+                    if !keys.insert(std::mem::take(key)) && self.generation == Generation::V7_2 {
                         return Err("duplicate key".to_owned());
                     }
                     *member = Member::Key(self.out.len() + ",".len());
@@ -140,11 +147,15 @@ impl<'a> Parser<'a> {
     fn scalar(&mut self, token: Token) -> Result<bool, String> {
         match token.kind {
             Kind::String => self.string(token)?,
-            Kind::Number => self.out.push_str(&String::from_utf8_lossy(self.bytes(token))),
+            Kind::Number => {
+                let digits = String::from_utf8_lossy(self.bytes(token));
+                self.out.push_str(&number::read(&digits, self.generation));
+            }
             Kind::Keyword => match self.bytes(token) {
-                word @ (b"true" | b"false" | b"null") => {
+                word @ (b"true" | b"false") => {
                     self.out.push_str(&String::from_utf8_lossy(word));
                 }
+                b"null" if self.generation > Generation::V1_2 => self.out.push_str("null"),
                 other => {
                     let other = String::from_utf8_lossy(other);
                     return Err(format!("invalid keyword '{other}'"));
@@ -162,8 +173,16 @@ impl<'a> Parser<'a> {
         while let Some(byte) = rest.first() {
             let (character, length) = match byte {
                 // The closing quote is still shown in the error for a `\u` that is cut short.
-                b'\\' => escape(rest, &bytes[bytes.len() - 1..])?,
-                _ => raw(rest).ok_or_else(|| "invalid UTF-8 sequence in string".to_owned())?,
+                b'\\' => escape(rest, &bytes[bytes.len() - 1..], self.generation)?,
+                _ => match raw(rest) {
+                    Some(known) => known,
+                    None if self.generation == Generation::V7_2 => {
+                        return Err("invalid UTF-8 sequence in string".to_owned());
+                    }
+                    // What QEMU writes for a byte that is no UTF-8.
+                    None if self.generation < Generation::V2_5 => ('\u{ffff}', 1),
+                    None => (char::REPLACEMENT_CHARACTER, 1),
+                },
             };
             push_escaped(&mut self.out, character);
             rest = &rest[length.min(rest.len())..];
@@ -174,7 +193,7 @@ impl<'a> Parser<'a> {
 }
 
 /// The character of an escape at the start of `rest`, and the escape's length.
-fn escape(rest: &[u8], quote: &[u8]) -> Result<(char, usize), String> {
+fn escape(rest: &[u8], quote: &[u8], generation: Generation) -> Result<(char, usize), String> {
     let character = match rest.get(1) {
         Some(b'"') => '"',
         Some(b'\'') => '\'',
@@ -185,16 +204,22 @@ fn escape(rest: &[u8], quote: &[u8]) -> Result<(char, usize), String> {
         Some(b'n') => '\n',
         Some(b'r') => '\r',
         Some(b't') => '\t',
-        Some(b'u') => return unicode_escape(rest, quote),
+        Some(b'u') => return unicode_escape(rest, quote, generation),
         _ => return Err("invalid escape sequence in string".to_owned()),
     };
     Ok((character, 2))
 }
 
-fn unicode_escape(rest: &[u8], quote: &[u8]) -> Result<(char, usize), String> {
+fn unicode_escape(
+    rest: &[u8],
+    quote: &[u8],
+    generation: Generation,
+) -> Result<(char, usize), String> {
     let first = hex4(rest.get(2..6));
+    // 2.5 and 2.9 put no pairs together.
+    let has_pairs = !(Generation::V2_5..=Generation::V2_9).contains(&generation);
     let (code, length) = match (first, rest.get(6..8)) {
-        (Some(high @ 0xd800..=0xdbff), Some(b"\\u")) => match hex4(rest.get(8..12)) {
+        (Some(high @ 0xd800..=0xdbff), Some(b"\\u")) if has_pairs => match hex4(rest.get(8..12)) {
             Some(low @ 0xdc00..=0xdfff) => {
                 (Some(0x10000 + ((high & 0x3ff) << 10) + (low & 0x3ff)), 12)
             }
@@ -202,6 +227,10 @@ fn unicode_escape(rest: &[u8], quote: &[u8]) -> Result<(char, usize), String> {
         },
         (code, _) => (code, 6),
     };
+    if first.is_some() && generation < Generation::V7_2 {
+        let character = code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
+        return Ok((character, length));
+    }
     code.and_then(char::from_u32).filter(|c| !is_noncharacter(*c)).map(|c| (c, length)).ok_or_else(
         || {
             let shown = [rest, quote].concat();

@@ -1,10 +1,12 @@
 //! What stands around a command, a reply and an event.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::generation::{Fault, Generation};
 use crate::lenient::Input;
 use crate::message::{ErrorReply, Event, Greeting};
 
@@ -21,27 +23,31 @@ pub(super) struct Envelope {
 
 impl Envelope {
     /// Reads a message the way QEMU's `qmp_dispatch_check_obj` does. An error of the parser has no
-    /// id; one of the envelope has.
-    pub(super) fn parse(input: Input, oob_enabled: bool) -> Result<Self, ErrorReply> {
-        let text = input.map_err(|desc| ErrorReply::new("GenericError", desc))?;
+    /// id; one of the envelope has, since 2.9.
+    pub(super) fn parse(
+        input: Input,
+        oob_enabled: bool,
+        generation: Generation,
+    ) -> Result<Self, ErrorReply> {
+        let generic = |text: String| ErrorReply::new("GenericError", text);
+        let text = input.map_err(generic)?;
         let Ok(members) = serde_json::from_str::<Members<'_>>(&text) else {
-            return Err(ErrorReply::new("GenericError", "QMP input must be a JSON object"));
+            return Err(generic(generation.words(Fault::NoObject)));
         };
         let mut envelope =
             Self { id: None, command: Ok(String::new()), arguments: None, out_of_band: false };
         let mut named: Option<(String, String)> = None;
         let mut wrong: Option<String> = None;
         for (key, value) in in_qemus_order(members.0) {
+            let fault = |fault| Some(generation.words(fault));
             let complaint = match key.as_str() {
                 "id" => {
                     envelope.id = Some(value.get().to_owned());
                     None
                 }
-                "exec-oob" if !oob_enabled => {
-                    Some(format!("QMP input member '{key}' is unexpected"))
-                }
+                "exec-oob" if !oob_enabled => fault(Fault::Unexpected(&key)),
                 "execute" | "exec-oob" => match (serde_json::from_str(value.get()), &named) {
-                    (Err(_), _) => Some(format!("QMP input member '{key}' must be a string")),
+                    (Err(_), _) => fault(Fault::Type(&key, "string")),
                     (Ok(_), Some((other, _))) => {
                         Some(format!("QMP input member '{key}' clashes with '{other}'"))
                     }
@@ -51,24 +57,23 @@ impl Envelope {
                         None
                     }
                 },
-                "arguments" if !value.get().starts_with('{') => {
-                    Some(format!("QMP input member '{key}' must be an object"))
-                }
+                "arguments" if !value.get().starts_with('{') => fault(Fault::Type(&key, "object")),
                 "arguments" => {
                     envelope.arguments = Some(value.to_owned());
                     None
                 }
-                _ => Some(format!("QMP input member '{key}' is unexpected")),
+                _ => fault(Fault::Unexpected(&key)),
             };
             wrong = wrong.or(complaint);
         }
         envelope.command = match (wrong, named) {
-            (Some(text), _) => Err(ErrorReply::new("GenericError", text)),
+            (Some(text), _) => Err(generic(text)),
             (None, Some((_, command))) => Ok(command),
-            (None, None) => {
-                Err(ErrorReply::new("GenericError", "QMP input lacks member 'execute'"))
-            }
+            (None, None) => Err(generic(generation.words(Fault::NoCommand))),
         };
+        if envelope.command.is_err() && generation < Generation::V2_9 {
+            envelope.id = None;
+        }
         Ok(envelope)
     }
 }
@@ -86,6 +91,9 @@ fn in_qemus_order<T>(mut members: Vec<(String, T)>) -> Vec<(String, T)> {
         sum.wrapping_mul(1_103_515_243).wrapping_add(12_345) % BUCKETS
     };
     members.reverse();
+    // Where a key may come twice, as it may before 7.2, its last value counts.
+    let mut seen = HashSet::new();
+    members.retain(|(key, _)| seen.insert(key.clone()));
     members.sort_by_key(|(key, _)| bucket(key));
     members
 }
@@ -125,11 +133,18 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// The capabilities that a negotiation enables: `oob` is the only one there is.
-pub(super) fn enabled(arguments: Option<&RawValue>) -> Result<Vec<String>, ErrorReply> {
+/// The capabilities that a negotiation enables: `oob` is the only one there is, and before it the
+/// command had no arguments.
+pub(super) fn enabled(
+    arguments: Option<&RawValue>,
+    generation: Generation,
+) -> Result<Vec<String>, ErrorReply> {
     let generic = |text: String| Err(ErrorReply::new("GenericError", text));
     let Some(arguments) = arguments else { return Ok(Vec::new()) };
     let members = Members::of(arguments);
+    if let Some((name, _)) = members.first().filter(|_| generation < Generation::V7_2) {
+        return generic(generation.unexpected_argument(name));
+    }
     let mut names = Vec::new();
     if let Some((_, value)) = members.iter().find(|(key, _)| key == "enable") {
         let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {

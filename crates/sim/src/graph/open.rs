@@ -130,7 +130,7 @@ impl Blockdev {
         let file = serde_json::json!({"driver": "file", "filename": path});
         let node = serde_json::json!({"driver": format, "file": file, "read-only": read_only});
         match node {
-            Value::Object(members) => Self::parse(Arguments::new(members)),
+            Value::Object(members) => Self::parse(Arguments::nested(members, String::new())),
             _ => Err(generic("no description")),
         }
     }

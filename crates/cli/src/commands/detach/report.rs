@@ -27,7 +27,7 @@ pub(super) enum Ended {
 }
 
 /// Prints what became of the disks.
-pub(super) fn print(
+pub(super) async fn print(
     disks: Vec<Disk>,
     is_single: bool,
     traffic: Traffic,
@@ -40,15 +40,17 @@ pub(super) fn print(
             return disks.into_iter().next().map_or(Ok(exit), |disk| disk.ended.map(|_| exit));
         }
         let result = WithTraffic { result: disk.to_json(), traffic };
-        output.result(&result, |out| disk.tell(out, &format!(" {took}")))?;
+        output.result(&result, |out| disk.tell(out, &format!(" {took}"))).await?;
         return Ok(exit);
     }
     let values: Vec<_> = disks.iter().map(Disk::to_json).collect();
-    output.result(&json!({"disks": values, "traffic": traffic}), |out| {
-        disks.iter().try_for_each(|disk| disk.tell(out, ""))?;
-        let gone = disks.iter().filter(|disk| disk.exit() == Exit::Done).count();
-        writeln!(out, "{gone} of {} disks detached {took}", disks.len())
-    })?;
+    output
+        .result(&json!({"disks": values, "traffic": traffic}), |out| {
+            disks.iter().try_for_each(|disk| disk.tell(out, ""))?;
+            let gone = disks.iter().filter(|disk| disk.exit() == Exit::Done).count();
+            writeln!(out, "{gone} of {} disks detached {took}", disks.len())
+        })
+        .await?;
     for disk in &disks {
         if let Err(failure) = &disk.ended {
             output.complain(disk.name.as_str(), failure);

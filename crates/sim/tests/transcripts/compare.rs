@@ -1,0 +1,151 @@
+//! What counts as the same answer.
+
+use serde_json::{Map, Value};
+
+use crate::transcript::{Action, Step};
+
+/// Members of results that the simulated machine leaves out, knowingly and for good: docs/simulator.md
+/// has a row for each command here.
+const LEFT_OUT: &[(&str, &[&str])] = &[
+    ("query-pci", &["regions", "irq", "irq_pin", "id.subsystem", "id.subsystem-vendor"]),
+    ("query-version", &[]),
+];
+
+/// Commands that return lists of names in no particular order.
+const LISTS: [&str; 2] = ["query-commands", "query-events"];
+
+/// Members whose values are of the moment, or of the machine that recorded: only their type counts.
+const OF_THE_MOMENT: &[&str] = &["package", "thread_id", "thread-id", "pc", "actual-size"];
+
+/// How two answers differ, in a few words: what was heard from the real one and from ours, and
+/// whether they closed the connection.
+pub(crate) fn compare(
+    step: &Step,
+    real: &[Value],
+    heard: &[Value],
+    is_closed: (bool, bool),
+) -> Result<(), String> {
+    let command = command(step);
+    let (expected_events, expected) = events_apart(real);
+    let (events, replies) = events_apart(heard);
+    if replies.len() != expected.len() {
+        return Err(format!("{} replies, not {}", replies.len(), expected.len()));
+    }
+    for (real, ours) in expected.iter().zip(&replies) {
+        compare_reply(&command, real, ours)?;
+    }
+    let name = |event: &&Value| event["event"].as_str().unwrap_or_default().to_owned();
+    let names: Vec<_> = events.iter().map(name).collect();
+    let expected_names: Vec<_> = expected_events.iter().map(name).collect();
+    if names != expected_names {
+        return Err(format!("events {names:?}, not {expected_names:?}"));
+    }
+    for (real, ours) in expected_events.iter().zip(&events) {
+        same("", "data", real.get("data"), ours.get("data"))?;
+    }
+    let kinds = |messages: &[Value]| -> Vec<String> {
+        messages.iter().map(|message| message["event"].to_string()).collect()
+    };
+    if kinds(real) != kinds(heard) {
+        return Err(format!("order {:?}, not {:?}", kinds(heard), kinds(real)));
+    }
+    if is_closed.0 != is_closed.1 {
+        return Err(format!("has quit: {}, not {}", is_closed.1, is_closed.0));
+    }
+    Ok(())
+}
+
+/// The name of the command, as far as there is one.
+fn command(step: &Step) -> String {
+    let Action::Send { bytes, .. } = &step.action else { return String::new() };
+    let sent: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    sent["execute"].as_str().unwrap_or_default().to_owned()
+}
+
+fn events_apart(heard: &[Value]) -> (Vec<&Value>, Vec<&Value>) {
+    heard.iter().partition(|message| message.get("event").is_some())
+}
+
+fn compare_reply(command: &str, real: &Value, ours: &Value) -> Result<(), String> {
+    same(command, "id", real.get("id"), ours.get("id"))?;
+    same(command, "QMP", real.get("QMP"), ours.get("QMP"))?;
+    match (real.get("error"), ours.get("error")) {
+        (Some(real), Some(ours)) => same(command, "error", Some(real), Some(ours)),
+        (Some(real), None) => Err(format!("no error, where it was {}", short(real))),
+        (None, Some(ours)) => Err(format!("error {}", short(ours))),
+        (None, None) if LISTS.contains(&command) => same_names(&real["return"], &ours["return"]),
+        (None, None) => same(command, "return", real.get("return"), ours.get("return")),
+    }
+}
+
+/// The order in which names are listed is not fixed.
+fn same_names(real: &Value, ours: &Value) -> Result<(), String> {
+    let names = |list: &Value| {
+        let list = list.as_array().cloned().unwrap_or_default();
+        let mut names: Vec<_> = list.iter().map(|entry| entry["name"].to_string()).collect();
+        names.sort();
+        names
+    };
+    let (real, ours) = (names(real), names(ours));
+    let missing: Vec<_> = real.iter().filter(|name| !ours.contains(name)).collect();
+    let new: Vec<_> = ours.iter().filter(|name| !real.contains(name)).collect();
+    if missing.is_empty() && new.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} names are missing, {} new", missing.len(), new.len()))
+}
+
+fn same(
+    command: &str,
+    place: &str,
+    real: Option<&Value>,
+    ours: Option<&Value>,
+) -> Result<(), String> {
+    match (real, ours) {
+        (None, None) => Ok(()),
+        (Some(Value::Object(real)), Some(Value::Object(ours))) => {
+            same_members(command, place, real, ours)
+        }
+        (Some(Value::Array(real)), Some(Value::Array(ours))) if real.len() == ours.len() => {
+            let mut pairs = real.iter().zip(ours);
+            pairs.try_for_each(|(real, ours)| same(command, place, Some(real), Some(ours)))
+        }
+        (Some(Value::Array(real)), Some(Value::Array(ours))) => {
+            Err(format!("{place}: {} elements, not {}", ours.len(), real.len()))
+        }
+        (real, ours) if real == ours => Ok(()),
+        (Some(real), Some(ours)) => {
+            let name = place.rsplit('.').next().unwrap_or_default();
+            let is_same_type = std::mem::discriminant(real) == std::mem::discriminant(ours);
+            if OF_THE_MOMENT.contains(&name) && is_same_type {
+                return Ok(());
+            }
+            Err(format!("{place}: {}, not {}", short(ours), short(real)))
+        }
+        (Some(real), None) => Err(format!("{place} is missing: {}", short(real))),
+        (None, Some(ours)) => Err(format!("{place} is new: {}", short(ours))),
+    }
+}
+
+fn same_members(
+    command: &str,
+    place: &str,
+    real: &Map<String, Value>,
+    ours: &Map<String, Value>,
+) -> Result<(), String> {
+    let left_out = LEFT_OUT.iter().find(|(of, _)| *of == command).map_or(&[][..], |(_, left)| left);
+    let names = real.keys().chain(ours.keys().filter(|name| !real.contains_key(*name)));
+    for name in names.filter(|name| !left_out.contains(&name.as_str())) {
+        same(command, &format!("{place}.{name}"), real.get(name), ours.get(name))?;
+    }
+    Ok(())
+}
+
+fn short(value: &Value) -> String {
+    const LENGTH: usize = 120;
+    let text = value.to_string();
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,35 @@
+//! The machine that a command line describes.
+
+use qplug_sim::{Config, Image, Start, Version};
+
+use crate::transcript::Transcript;
+
+const MIB: u64 = 1 << 20;
+
+/// The images that the recorder had.
+fn images() -> [(&'static str, Image); 9] {
+    [
+        ("/images/d.raw", Image::raw(16 * MIB)),
+        ("/images/e.raw", Image::raw(8 * MIB)),
+        ("/images/s.raw", Image::raw(16 * MIB)),
+        ("/images/q.qcow2", Image::qcow2(32 * MIB)),
+        ("/images/cd.iso", Image::raw(4 * MIB)),
+        ("/images/a b.raw", Image::raw(MIB)),
+        ("/images/a,b.raw", Image::raw(MIB)),
+        ("/images/q\"\\x.raw", Image::raw(MIB)),
+        ("/images/b.raw", Image::raw(8 * MIB)),
+    ]
+}
+
+pub(crate) fn machine(transcript: &Transcript, version: Version) -> Config {
+    let has = |word: &str| transcript.command_line.split(' ').any(|known| known == word);
+    let mut config = Config::pc().version(version);
+    // A kernel was given where a guest runs; the others were never let go.
+    if has("-S") {
+        config = config.start(Start::Prelaunch);
+    }
+    if transcript.command_line.contains("id=idecd") {
+        config = config.ide_cd("idecd", "ide.0");
+    }
+    images().into_iter().fold(config, |config, (path, image)| config.image(path, image))
+}

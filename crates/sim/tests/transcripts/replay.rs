@@ -1,0 +1,103 @@
+//! A conversation, held with the simulated machine.
+
+use std::time::{Duration, Instant};
+
+use qplug_sim::{Descriptor, Faults, Sim, Version};
+use serde_json::Value;
+
+use crate::compare;
+use crate::differences::Found;
+use crate::machine::machine;
+use crate::transcript::{Action, Step, Transcript};
+
+/// How long, in virtual time, what is expected may take.
+const HEARD_WITHIN: Duration = Duration::from_secs(20);
+
+/// What passes between two commands; before one that is asked again, the recorder had waited.
+const PAUSE: Duration = Duration::from_millis(1);
+const POLL_PAUSE: Duration = Duration::from_secs(2);
+
+/// Remarks that tell of a wait.
+const WAITS: [&str; 4] = ["guest serial shows", "device gone", "NO REPLY", "reply took"];
+
+/// Where the recorder took what it was sent only after its next command, or not all of it: version,
+/// scenario and line of the first command of the two, which are compared as one.
+const READ_LATE: [(&str, &str, usize); 2] =
+    [("0.14.1", "03-malformed", 40), ("0.14.1", "03-malformed", 209)];
+
+struct Replay {
+    sim: Sim,
+    now: Instant,
+    heard: Vec<Value>,
+}
+
+/// How many commands there are, and which are answered otherwise.
+pub(crate) fn replay(transcript: &Transcript, version: Version) -> (usize, Vec<Found>) {
+    let now = Instant::now();
+    let sim = Sim::new(machine(transcript, version), Faults::default(), now);
+    let mut replay = Replay { sim, now, heard: Vec::new() };
+    let (mut commands, mut found) = (0, Vec::new());
+    let mut before: &[u8] = b"";
+    let mut expected: Vec<Value> = Vec::new();
+    for step in &transcript.steps {
+        let (sent, shown) = match &step.action {
+            Action::Connect => (&b""[..], "(connect)"),
+            Action::Send { bytes, shown, .. } => (bytes.as_slice(), shown.as_str()),
+        };
+        replay.wait(if sent == before { POLL_PAUSE } else { PAUSE });
+        before = sent;
+        replay.step(step, sent);
+        commands += usize::from(!sent.is_empty());
+        expected.extend(step.heard.iter().cloned());
+        let place = (transcript.version.as_str(), transcript.name.as_str(), step.line);
+        if READ_LATE.contains(&place) {
+            continue;
+        }
+        let expected = std::mem::take(&mut expected);
+        let is_as_closed = (step.is_closed, replay.sim.has_quit());
+        if let Err(what) = compare::compare(step, &expected, &replay.heard, is_as_closed) {
+            found.push(Found::new(transcript, step.line, shown, what));
+        }
+        replay.heard.clear();
+    }
+    (commands, found)
+}
+
+impl Replay {
+    fn step(&mut self, step: &Step, sent: &[u8]) {
+        match &step.action {
+            Action::Connect => self.sim.handle_connect(self.now),
+            Action::Send { has_descriptor, .. } => {
+                if *has_descriptor {
+                    self.sim.handle_fds([Descriptor {
+                        path: "/images/fd".to_owned(),
+                        is_read_only: false,
+                    }]);
+                }
+                if !self.sim.has_quit() {
+                    self.sim.handle_input(sent, self.now);
+                }
+            }
+        }
+        self.take();
+        let waits = |remark: &String| WAITS.iter().any(|sign| remark.starts_with(sign));
+        let is_patient = step.remarks.iter().any(waits);
+        let deadline = self.now + HEARD_WITHIN;
+        while is_patient || self.heard.len() < step.heard.len() {
+            let Some(due) = self.sim.poll_timeout().filter(|due| *due <= deadline) else { break };
+            self.wait(due.saturating_duration_since(self.now));
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.sim.handle_timeout(self.now);
+        self.take();
+    }
+
+    fn take(&mut self) {
+        let bytes = self.sim.poll_transmit().unwrap_or_default();
+        let text = String::from_utf8(bytes).unwrap();
+        self.heard.extend(text.lines().map(|line| serde_json::from_str(line).unwrap_or_default()));
+    }
+}
