@@ -6,9 +6,7 @@ use qplug_testbed::image::{Format, Image};
 use serde_json::json;
 
 use crate::media::{inside, medium, on_machines_with_drives};
-use crate::run::{
-    DISK_BYTES, GUEST_WITHIN, Ran, image, on_every_machine, path, qplug, state, within,
-};
+use crate::run::{DISK_BYTES, GUEST_WITHIN, Ran, image, on_every_machine, path, qplug, state};
 
 /// Runs qplug in the dialect of QEMU 0.14 to 2.8.
 fn old(machine: &Machine, arguments: &[&str]) -> Ran {
