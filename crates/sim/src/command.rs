@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use qplug_proto::ErrorReply;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::Arguments;
@@ -31,6 +32,7 @@ const PLAIN: &[&str] = &[
     "query-pci",
     "query-qmp-schema",
     "query-status",
+    "query-uuid",
     "query-version",
     "quit",
     "stop",
@@ -48,7 +50,7 @@ impl Machine {
         now: Instant,
     ) -> Reply {
         if !self.version.has_command(command) {
-            return Err(qplug_proto::ErrorReply::not_found(command));
+            return Err(ErrorReply::not_found(command));
         }
         let mut arguments = Arguments::new(members, self.version);
         match command {
@@ -122,7 +124,7 @@ impl Machine {
                 arguments.finish()?;
                 self.dispatch_plain(command, now)
             }
-            _ => Err(generic(format!("The simulated machine does not imitate '{command}'"))),
+            _ => Err(not_imitated(command, self.version)),
         }
     }
 
@@ -158,6 +160,7 @@ impl Machine {
             "query-pci" => self.pci.show(self.is_numbered),
             "query-qmp-schema" => schema(self.version),
             "query-status" => self.query_status(),
+            "query-uuid" => json!({"UUID": "00000000-0000-0000-0000-000000000000"}),
             "query-version" => {
                 let (major, minor, micro) = self.version.numbers();
                 let qemu = json!({"micro": micro, "minor": minor, "major": major});
@@ -169,7 +172,7 @@ impl Machine {
                 json!({})
             }
             "x-debug-query-block-graph" => self.graph.show_graph(),
-            other => return Err(qplug_proto::ErrorReply::not_found(other)),
+            other => return Err(ErrorReply::not_found(other)),
         })
     }
 
@@ -285,6 +288,16 @@ impl Machine {
             (node.is_some() || device.tray.is_some()).then_some((device, node))
         })
     }
+}
+
+/// What a command gets that the version has and the simulated machine has not.
+fn not_imitated(command: &str, version: Version) -> ErrorReply {
+    let text = format!("The simulated machine does not imitate '{command}'");
+    if version >= Version::V1_2 {
+        return generic(text);
+    }
+    // The class that says nothing; its usual text would say as little.
+    ErrorReply::new("UndefinedError", text)
 }
 
 /// What `query-qmp-schema` tells here: the names of the commands, and which block drivers there are.

@@ -64,6 +64,8 @@ pub struct Machine {
     pub(crate) grace: Duration,
     pub(crate) run_state: RunState,
     pub(crate) has_quit: bool,
+    /// It waits for its client to read.
+    is_blocked: bool,
     /// Whether firmware numbered the buses.
     pub(crate) is_numbered: bool,
     pub(crate) clock: GuestClock,
@@ -112,6 +114,7 @@ impl Machine {
             grace: config.grace,
             run_state,
             has_quit: false,
+            is_blocked: false,
             is_numbered: config.start != Start::Prelaunch,
             clock: GuestClock::new(has_run, (run_state == RunState::Running).then_some(now)),
             boots_until,
@@ -181,11 +184,17 @@ impl Machine {
     /// When [`Machine::handle_timeout`] wants to be called at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_blocked {
+            return None;
+        }
         self.timers.next_due(&self.clock)
     }
 
     /// Takes in that it is `now`, and lets happen what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_blocked {
+            return;
+        }
         while let Some((due, timer)) = self.timers.take_due(&self.clock, now) {
             match timer {
                 Timer::LetGo(device) => self.let_go(device, due),
@@ -216,6 +225,24 @@ impl Machine {
     /// The next event, the oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// A reply cannot be sent, for nobody reads. QEMU 0.14 waits until it can, and its guest with it
+    /// (recorded: not one tick of a clock while 139 replies were unread); later ones go on.
+    pub(crate) fn block(&mut self, now: Instant) {
+        self.handle_timeout(now);
+        if self.version < Version::V1_2 {
+            self.is_blocked = true;
+            self.clock.stop(now);
+        }
+    }
+
+    /// The reply was read.
+    pub(crate) fn unblock(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_blocked) && self.is_running() {
+            self.clock.run(now);
+        }
+        self.handle_timeout(now);
     }
 
     /// The last client left: descriptors that no node uses are closed.
@@ -275,5 +302,33 @@ impl std::fmt::Debug for Machine {
             .field("guest", &self.guest)
             .field("run_state", &self.run_state)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Version;
+
+    /// How many events come of a guest that does something after a second, whose machine's client
+    /// did not read for ten: at once when it reads again, and a second later.
+    fn heard_after_a_stall(version: Version) -> (usize, usize) {
+        let start = Instant::now();
+        let mut machine = Machine::new(Config::pc().version(version), start);
+        let shown = machine.clock.at(start) + Duration::from_secs(1);
+        machine.timers.at_guest(shown, Timer::Tell("STOP"));
+        machine.block(start);
+        let read = start + Duration::from_secs(10);
+        machine.handle_timeout(read);
+        machine.unblock(read);
+        let at_once = std::iter::from_fn(|| machine.poll_event()).count();
+        machine.handle_timeout(read + Duration::from_secs(1));
+        (at_once, std::iter::from_fn(|| machine.poll_event()).count())
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_freezes_the_guest_of_0_14() {
+        assert_eq!(heard_after_a_stall(Version::V0_14), (0, 1));
+        assert_eq!(heard_after_a_stall(Version::V1_2), (1, 0));
     }
 }

@@ -80,7 +80,7 @@ impl Sim {
 
     /// The client is gone: what it said and was not carried out is dropped, and events are lost.
     pub fn handle_close(&mut self, now: Instant) {
-        self.machine.handle_timeout(now);
+        self.machine.unblock(now);
         while self.machine.poll_event().is_some() {}
         if self.server.take().is_some() {
             self.machine.handle_disconnect();
@@ -108,6 +108,18 @@ impl Sim {
             server.handle_input(bytes);
         }
         self.work(now);
+    }
+
+    /// What there is to send cannot be sent, for the client does not read. Then
+    /// [`Sim::handle_unblocked`], before anything else but the connection's end.
+    pub fn handle_blocked(&mut self, now: Instant) {
+        self.machine.block(now);
+    }
+
+    /// The client reads again.
+    pub fn handle_unblocked(&mut self, now: Instant) {
+        self.machine.unblock(now);
+        self.handle_timeout(now);
     }
 
     /// Takes in that it is `now`.

@@ -88,7 +88,7 @@ async fn converse(sim: &mut Sim, stream: &UnixStream) -> io::Result<()> {
     let mut space = vec![0; READ_BYTES];
     loop {
         if let Some(bytes) = sim.poll_transmit() {
-            send(stream, &bytes).await?;
+            send(sim, stream, &bytes).await?;
         }
         if sim.wants_close() {
             return Ok(());
@@ -114,15 +114,18 @@ async fn converse(sim: &mut Sim, stream: &UnixStream) -> io::Result<()> {
     }
 }
 
-async fn send(stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
+async fn send(sim: &mut Sim, stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         stream.writable().await?;
         match stream.try_write(bytes) {
             Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                sim.handle_blocked(Instant::now());
+            }
             Err(error) => return Err(error),
         }
     }
+    sim.handle_unblocked(Instant::now());
     Ok(())
 }
 

@@ -57,18 +57,22 @@ const CLASSES: &[Class] = &[
     ("TooManyFiles", "Too many open files", &[]),
 ];
 
-/// The class of every other error.
+/// The class of every other error, and its text, as QEMU spelt it.
 const OTHER: &str = "UndefinedError";
 const OTHER_TEXT: &str = "An undefined error has ocurred";
 
-/// An error as QEMU 0.14 sends it. One that has data already is left as it is.
+/// An error as QEMU 0.14 sends it. One that has data, or a class of its own, keeps them.
 pub(super) fn classed(error: &ErrorReply) -> ErrorReply {
     if error.data.is_some() {
         return error.clone();
     }
     let known = CLASSES.iter().find_map(|class| Some((class, values(class.1, &error.desc)?)));
     let Some(((class, _, names), values)) = known else {
-        return ErrorReply::new(OTHER, OTHER_TEXT).with_data(data(&[], &[]));
+        let other = match error.class.as_str() {
+            "GenericError" => ErrorReply::new(OTHER, OTHER_TEXT),
+            _ => error.clone(),
+        };
+        return other.with_data(data(&[], &[]));
     };
     let desc = match (*class, values.as_slice()) {
         // The only text that does not tell all of its data, before 1.2.

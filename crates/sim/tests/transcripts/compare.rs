@@ -11,13 +11,22 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
     ("query-version", &[]),
 ];
 
+/// Commands that return lists of names in no particular order.
+const LISTS: [&str; 2] = ["query-commands", "query-events"];
+
 /// Members whose values are of the moment, or of the machine that recorded: only their type counts.
 const OF_THE_MOMENT: &[&str] = &["package", "thread_id", "thread-id", "pc", "actual-size"];
 
-/// How two answers differ, in a few words.
-pub(crate) fn compare(step: &Step, heard: &[Value], is_closed: bool) -> Result<(), String> {
+/// How two answers differ, in a few words: what was heard from the real one and from ours, and
+/// whether they closed the connection.
+pub(crate) fn compare(
+    step: &Step,
+    real: &[Value],
+    heard: &[Value],
+    is_closed: (bool, bool),
+) -> Result<(), String> {
     let command = command(step);
-    let (expected_events, expected) = events_apart(&step.heard);
+    let (expected_events, expected) = events_apart(real);
     let (events, replies) = events_apart(heard);
     if replies.len() != expected.len() {
         return Err(format!("{} replies, not {}", replies.len(), expected.len()));
@@ -34,8 +43,14 @@ pub(crate) fn compare(step: &Step, heard: &[Value], is_closed: bool) -> Result<(
     for (real, ours) in expected_events.iter().zip(&events) {
         same("", "data", real.get("data"), ours.get("data"))?;
     }
-    if step.is_closed != is_closed {
-        return Err(format!("has quit: {is_closed}, not {}", step.is_closed));
+    let kinds = |messages: &[Value]| -> Vec<String> {
+        messages.iter().map(|message| message["event"].to_string()).collect()
+    };
+    if kinds(real) != kinds(heard) {
+        return Err(format!("order {:?}, not {:?}", kinds(heard), kinds(real)));
+    }
+    if is_closed.0 != is_closed.1 {
+        return Err(format!("has quit: {}, not {}", is_closed.1, is_closed.0));
     }
     Ok(())
 }
@@ -58,7 +73,7 @@ fn compare_reply(command: &str, real: &Value, ours: &Value) -> Result<(), String
         (Some(real), Some(ours)) => same(command, "error", Some(real), Some(ours)),
         (Some(real), None) => Err(format!("no error, where it was {}", short(real))),
         (None, Some(ours)) => Err(format!("error {}", short(ours))),
-        (None, None) if command == "query-commands" => same_names(&real["return"], &ours["return"]),
+        (None, None) if LISTS.contains(&command) => same_names(&real["return"], &ours["return"]),
         (None, None) => same(command, "return", real.get("return"), ours.get("return")),
     }
 }

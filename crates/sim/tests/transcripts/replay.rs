@@ -20,6 +20,11 @@ const POLL_PAUSE: Duration = Duration::from_secs(2);
 /// Remarks that tell of a wait.
 const WAITS: [&str; 4] = ["guest serial shows", "device gone", "NO REPLY", "reply took"];
 
+/// Where the recorder took what it was sent only after its next command, or not all of it: version,
+/// scenario and line of the first command of the two, which are compared as one.
+const READ_LATE: [(&str, &str, usize); 2] =
+    [("0.14.1", "03-malformed", 40), ("0.14.1", "03-malformed", 209)];
+
 struct Replay {
     sim: Sim,
     now: Instant,
@@ -33,6 +38,7 @@ pub(crate) fn replay(transcript: &Transcript, version: Version) -> (usize, Vec<F
     let mut replay = Replay { sim, now, heard: Vec::new() };
     let (mut commands, mut found) = (0, Vec::new());
     let mut before: &[u8] = b"";
+    let mut expected: Vec<Value> = Vec::new();
     for step in &transcript.steps {
         let (sent, shown) = match &step.action {
             Action::Connect => (&b""[..], "(connect)"),
@@ -42,7 +48,14 @@ pub(crate) fn replay(transcript: &Transcript, version: Version) -> (usize, Vec<F
         before = sent;
         replay.step(step, sent);
         commands += usize::from(!sent.is_empty());
-        if let Err(what) = compare::compare(step, &replay.heard, replay.sim.has_quit()) {
+        expected.extend(step.heard.iter().cloned());
+        let place = (transcript.version.as_str(), transcript.name.as_str(), step.line);
+        if READ_LATE.contains(&place) {
+            continue;
+        }
+        let expected = std::mem::take(&mut expected);
+        let is_as_closed = (step.is_closed, replay.sim.has_quit());
+        if let Err(what) = compare::compare(step, &expected, &replay.heard, is_as_closed) {
             found.push(Found::new(transcript, step.line, shown, what));
         }
         replay.heard.clear();

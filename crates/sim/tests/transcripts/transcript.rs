@@ -61,8 +61,12 @@ impl Transcript {
         for (at, line) in lines {
             transcript.take(at + 1, line);
         }
+        let mut is_closed = false;
         for step in &mut transcript.steps {
             step.restore();
+            // It is told once, and stays so.
+            is_closed |= step.is_closed;
+            step.is_closed = is_closed;
         }
         transcript
     }
