@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use qplug_testbed::boot_files::Kernel;
 use qplug_testbed::cache::{self, Lock};
+use qplug_testbed::qemu::releases::RELEASES;
 use qplug_testbed::{Error, Qemu, Result};
 
 use apt::Packages;
@@ -38,6 +39,9 @@ pub(crate) fn run() -> Result<()> {
             Ok(qemu) => println!("qemu     {} {}", qemu.version, qemu.path.display()),
             Err(error) => missing.push(error.to_string()),
         }
+    }
+    for line in other_releases() {
+        println!("{line}");
     }
     match boot_files(&mut packages) {
         Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
@@ -67,6 +71,22 @@ fn qemus(packages: &mut Packages) -> Vec<Result<Qemu>> {
         };
     }
     qemu::SUITES.iter().map(|suite| qemu::set_up(*suite, packages)).collect()
+}
+
+/// A line for each QEMU of another release. One that cannot be had is no failure: the tests on it
+/// are passed over, and each says so.
+fn other_releases() -> Vec<String> {
+    if env::var_os("QPLUG_QEMU").is_some_and(|paths| !paths.is_empty()) {
+        return Vec::new();
+    }
+    let line = |release: &&str| match qemu::set_up_other(release) {
+        Ok(Some(qemu)) => Some(format!("qemu     {} {}", qemu.version, qemu.path.display())),
+        Ok(None) => None,
+        Err(error) => {
+            Some(format!("MISSING  the QEMU of {release}, so tests on it will be skipped: {error}"))
+        }
+    };
+    RELEASES.iter().filter_map(line).collect()
 }
 
 fn boot_files(packages: &mut Packages) -> Result<Vec<String>> {

@@ -129,7 +129,7 @@ pub enum Error {
     /// The disk wants something that this machine cannot.
     #[error(
         "this machine cannot have {ability}: it is QEMU {version}, in its dialect '{dialect}', and QEMU {since} is the first that can; nothing was changed",
-        since = ability.since()
+        since = ability.since(*dialect)
     )]
     NotAble {
         /// What it cannot.

@@ -1,4 +1,5 @@
-//! A blocking client over the standard library alone: no runtime and no thread.
+//! A blocking client over the standard library alone: no runtime and, but for
+//! [`Client::while_away`], no thread.
 //!
 //! It drives the same state machine as the asynchronous client. A command that finds its reply at
 //! once costs two system calls, one to write and one to read.
@@ -19,7 +20,9 @@
 //! | `blocking/meet.rs` | the greeting, with which a conversation begins |
 //! | `blocking/events.rs` | waiting for events |
 //! | `blocking/backlog.rs` | events that were not taken yet |
+//! | `blocking/away.rs` | reading while the caller is busy with something else |
 
+mod away;
 mod backlog;
 mod connect;
 mod conversation;
@@ -46,7 +49,10 @@ use socket::LONGEST_WAIT;
 /// A connection to a QMP monitor, for one thread.
 ///
 /// Events are kept while commands are carried out, [`EVENT_BACKLOG`](crate::EVENT_BACKLOG) of them.
-/// Bytes move only while a method runs: who waits for nothing hears of nothing.
+/// Bytes move only while a method runs: who waits for nothing hears of nothing, and a QEMU that has
+/// said some hundred things that nobody read stops reading, and 0.14 stops its guest. Whoever goes
+/// away for long, or may be held up, such as by printing into a pipe, does so in
+/// [`Client::while_away`], or calls [`Client::events`] now and then.
 #[derive(Debug)]
 pub struct Client {
     conversation: Conversation,

@@ -303,3 +303,27 @@ fn replies_that_nobody_waits_for_are_forgotten() {
     assert_eq!(client.wait(b).unwrap().get(), "1");
     peer.join().unwrap();
 }
+
+#[test]
+fn what_comes_while_the_caller_is_away_is_read_and_kept() {
+    let (mut client, peer) = meet(options(), |mut peer| {
+        // More than a socket holds.
+        peer.0.get_mut().set_write_timeout(Some(PATIENCE)).unwrap();
+        let text = "x".repeat(4 << 10);
+        for _ in 0..=EVENT_BACKLOG {
+            peer.say(&format!("{{\"event\": \"E\", \"data\": \"{text}\"}}\r\n"));
+        }
+        assert_eq!(peer.hear(), "{\"execute\":\"ask\",\"id\":0}");
+        peer.say("{\"return\": 5, \"id\": 0}\r\n");
+        peer
+    });
+    let submitted = client.submit("ask", NONE).unwrap();
+    let peer = client.while_away(|| peer.join().unwrap()).unwrap();
+    assert_eq!(client.wait(submitted).unwrap().get(), "5");
+    assert!(matches!(client.events().unwrap_err(), EventsError::Missed(1)));
+    assert_eq!(client.events().unwrap().len(), EVENT_BACKLOG);
+    drop(peer);
+    // A peer that left is found out, and ends nothing too early.
+    assert_eq!(client.while_away(|| 7).unwrap(), 7);
+    assert!(matches!(client.events(), Err(EventsError::Closed(_))));
+}

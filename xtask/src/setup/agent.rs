@@ -6,6 +6,7 @@ use std::process::Command;
 
 use qplug_testbed::boot_files::agent_folder;
 use qplug_testbed::initramfs::AGENT;
+use qplug_testbed::qemu::releases::{self, LOADER};
 use qplug_testbed::{Error, Result, cache};
 
 use super::apt::{Packages, PrivateApt};
@@ -16,9 +17,6 @@ const PACKAGE: &str = "qemu-guest-agent";
 
 /// Where it has the program.
 const PROGRAM: &str = "usr/sbin/qemu-ga";
-
-/// The program's interpreter, which also lists and finds its libraries. The guest is a PC.
-const INTERPRETER: &str = "ld-linux-x86-64.so.2";
 
 /// The folder with the agent, its libraries and its interpreter, fetched when it is not there yet.
 pub(super) fn set_up(packages: &mut Packages) -> Result<PathBuf> {
@@ -56,16 +54,14 @@ fn fetch(apt: &PrivateApt, made: &Path) -> Result<()> {
 fn libraries(root: &Path, program: &Path) -> Result<Vec<(String, PathBuf)>> {
     let triplet = "x86_64-linux-gnu";
     let folders = [root.join("lib").join(triplet), root.join("usr/lib").join(triplet)];
-    let interpreter = folders
-        .iter()
-        .map(|folder| folder.join(INTERPRETER))
-        .find(|path| path.is_file())
-        .ok_or_else(|| Error::failed(format!("no {INTERPRETER} came with {PACKAGE}")))?;
+    // It also lists and finds libraries.
+    let interpreter = releases::loader(root)
+        .ok_or_else(|| Error::failed(format!("no {LOADER} came with {PACKAGE}")))?;
     let paths = folders.map(|folder| folder.display().to_string()).join(":");
     let mut listing = Command::new(&interpreter);
     listing.args(["--inhibit-cache", "--library-path", &paths, "--list"]).arg(program);
     let text = tool::run(&mut listing)?;
-    let mut found = vec![(INTERPRETER.to_owned(), interpreter)];
+    let mut found = vec![(LOADER.to_owned(), interpreter)];
     for (name, path) in listed(&text) {
         if !path.starts_with(root) {
             return Err(Error::failed(format!(

@@ -39,7 +39,17 @@ pub(super) struct PrivateApt {
 }
 
 impl PrivateApt {
+    /// For the machine's own release and its backports.
     fn new() -> Result<Self> {
+        Self::with_lists(None)
+    }
+
+    /// For another release, which has to bring all that its packages need.
+    pub(super) fn of_release(name: &str) -> Result<Self> {
+        Self::with_lists(Some(name))
+    }
+
+    fn with_lists(other: Option<&str>) -> Result<Self> {
         let release = Release::of_this_machine()?;
         let parent = cache::folder()?;
         let folder = tempfile::Builder::new()
@@ -50,15 +60,16 @@ impl PrivateApt {
             let path = folder.path().join(part);
             fs::create_dir_all(&path).map_err(Error::file("make the folder", &path))?;
         }
-        sources::write(&release, &folder.path().join("sources"))?;
+        sources::write(&release, other, &folder.path().join("sources"))?;
         let apt = Self { folder, release };
         apt.write(apt.settings_path(), &apt.settings())?;
         apt.write(apt.status_path(), &without_qemu(Path::new(STATUS))?)?;
-        println!("fetching package lists");
+        let of = other.map(|name| format!(" of {name}")).unwrap_or_default();
+        println!("fetching package lists{of}");
         tool::run(apt.command("apt-get").arg("update")).map_err(|error| {
             Error::failed(format!(
-                "package lists cannot be fetched, so test machines cannot be set up ({error}).\n  \
-                 Check that this works: apt-get update"
+                "package lists{of} cannot be fetched, so test machines cannot be set up \
+                 ({error}).\n  Check that this works: apt-get update"
             ))
         })?;
         Ok(apt)
@@ -196,8 +207,41 @@ fn unpack_all(archives: &Path, root: &Path) -> Result<()> {
     for entry in entries.flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|extension| extension == "deb") {
+            stays_inside(root)?;
             tool::run(Command::new("dpkg-deb").arg("-x").arg(&path).arg(root))?;
         }
     }
     Ok(())
+}
+
+/// An error where a folder below `root` is a link to one of the system's: the next package would be
+/// unpacked through it, over the system's own files.
+fn stays_inside(root: &Path) -> Result<()> {
+    let folders = ["", "usr"].iter().filter_map(|name| fs::read_dir(root.join(name)).ok());
+    let entries = folders.flat_map(|entries| entries.flatten());
+    let way_out = |path: &PathBuf| fs::read_link(path).is_ok_and(|target| target.is_absolute());
+    match entries.map(|entry| entry.path()).find(way_out) {
+        None => Ok(()),
+        Some(path) => Err(Error::failed(format!(
+            "{} is a link out of the folder, so no package is unpacked there",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_to_the_systems_folders_is_not_unpacked_through() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("usr/lib")).unwrap();
+        symlink("usr/lib", root.path().join("lib")).unwrap();
+        assert!(stays_inside(root.path()).is_ok());
+        symlink("/usr/lib64", root.path().join("usr/lib64")).unwrap();
+        assert!(stays_inside(root.path()).is_err());
+    }
 }

@@ -1,12 +1,13 @@
-//! Two QEMUs, unpacked: the release's own, and the newer one of its backports.
+//! QEMUs, unpacked: the release's own, the newer one of its backports, and those of other releases.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use qplug_testbed::qemu::MODULES;
+use qplug_testbed::qemu::{MODULES, PROGRAM, releases};
 use qplug_testbed::{Board, Error, Qemu, Result, cache, image};
 
 use super::apt::{Packages, PrivateApt};
+use super::sources::Release;
 
 /// Where a QEMU comes from.
 #[derive(Debug, Clone, Copy)]
@@ -47,20 +48,51 @@ pub(super) fn set_up(suite: Suite, packages: &mut Packages) -> Result<Qemu> {
              Try again with: cargo xtask setup; or bring your own with QPLUG_QEMU"
         ))
     })?;
-    let name = fetched.file_name().unwrap_or_default().to_owned();
-    cache::install(&note, |file| {
-        fs::write(file, name.as_encoded_bytes()).map_err(Error::file("write", file))
-    })?;
+    write_note(&note, &fetched)?;
     Qemu::unpacked(&fetched)
+}
+
+/// Says which folder has the QEMU of a suite.
+fn write_note(note: &Path, place: &Path) -> Result<()> {
+    let name = place.file_name().unwrap_or_default().to_owned();
+    cache::install(note, |file| {
+        fs::write(file, name.as_encoded_bytes()).map_err(Error::file("write", file))
+    })
+}
+
+/// The QEMU of another release, fetched when it is not there yet; `None` on a system of that very
+/// release, which has it as its own. An archive does not keep a release for ever, so this one may be
+/// missing where all else is set up.
+pub(super) fn set_up_other(release: &str) -> Result<Option<Qemu>> {
+    if Release::of_this_machine()?.codename == release {
+        return Ok(None);
+    }
+    if let Some(qemu) = releases::of(release)? {
+        return Ok(Some(qemu));
+    }
+    let apt = PrivateApt::of_release(release)?;
+    println!("fetching QEMU ({release})");
+    let workshop = workshop(&releases::folder()?)?;
+    apt.unpack_with_all_needs(&["qemu-system-x86", "qemu-block-extra"], &workshop)?;
+    drop_ballast(&workshop);
+    let place = settle(&workshop, |root| root.join(PROGRAM).is_file())?;
+    write_note(&releases::note(release)?, &place)?;
+    Qemu::unpacked(&place).map(Some)
+}
+
+/// An empty folder to unpack into. One left behind by a set-up that was killed goes: the lock says
+/// that none is running.
+fn workshop(parent: &Path) -> Result<PathBuf> {
+    let workshop = parent.join("qemu.unpacking");
+    remove_if_there(&workshop)?;
+    fs::create_dir_all(&workshop).map_err(Error::file("make the folder", &workshop))?;
+    Ok(workshop)
 }
 
 /// Unpacks into a folder named after what the program says its version is.
 fn fetch(suite: Suite, apt: &PrivateApt) -> Result<PathBuf> {
     println!("fetching QEMU ({suite:?})");
-    let workshop = cache::folder()?.join("qemu.unpacking");
-    // Left behind by a set-up that was killed; the lock says that none is running.
-    remove_if_there(&workshop)?;
-    fs::create_dir_all(&workshop).map_err(Error::file("make the folder", &workshop))?;
+    let workshop = workshop(&cache::folder()?)?;
     let backports = apt.backports();
     let from = match suite {
         Suite::Main => None,
@@ -68,10 +100,15 @@ fn fetch(suite: Suite, apt: &PrivateApt) -> Result<PathBuf> {
     };
     apt.unpack_with_needs(&packages(suite), from, &workshop)?;
     drop_ballast(&workshop);
-    let version = Qemu::unpacked(&workshop)?.version;
+    settle(&workshop, |root| is_whole(suite, root))
+}
+
+/// Gives the folder the name of its QEMU's version, unless there is such a one and it is whole.
+fn settle(workshop: &Path, is_whole: impl Fn(&Path) -> bool) -> Result<PathBuf> {
+    let version = Qemu::unpacked(workshop)?.version;
     let place = workshop.with_file_name(format!("qemu-{version}"));
-    if is_whole(suite, &place) {
-        fs::remove_dir_all(&workshop).map_err(Error::file("remove", &workshop))?;
+    if is_whole(&place) {
+        fs::remove_dir_all(workshop).map_err(Error::file("remove", workshop))?;
         return Ok(place);
     }
     // One of an earlier set-up lacks something. Whoever runs it keeps what is open.
@@ -80,7 +117,7 @@ fn fetch(suite: Suite, apt: &PrivateApt) -> Result<PathBuf> {
     if place.exists() {
         fs::rename(&place, &old).map_err(Error::file("move away", &place))?;
     }
-    fs::rename(&workshop, &place).map_err(Error::file("move into place", &place))?;
+    fs::rename(workshop, &place).map_err(Error::file("move into place", &place))?;
     remove_if_there(&old)?;
     Ok(place)
 }

@@ -1,4 +1,5 @@
-//! The machine's own package sources, and its backports derived from them.
+//! The machine's own package sources, and what is derived from them: its backports, or another
+//! release in the same archive.
 //!
 //! No address is written down anywhere in this project: a machine that reaches its packages through
 //! a mirror, a proxy or a password keeps doing so.
@@ -39,9 +40,13 @@ impl Release {
     }
 }
 
-/// Writes a folder of sources: the release's own ones as they are, and its backports.
-pub(super) fn write(release: &Release, folder: &Path) -> Result<()> {
-    let mut found = Sources::default();
+/// Writes a folder of sources: the release's own ones as they are, and its backports; or another
+/// release alone, in the archive of the release's own.
+pub(super) fn write(release: &Release, other: Option<&str>, folder: &Path) -> Result<()> {
+    let mut found = match other {
+        Some(name) => Sources::deriving(name),
+        None => Sources::deriving(&release.backports()),
+    };
     let system = Path::new("/etc/apt");
     found.take_file(&system.join("sources.list"), release)?;
     let parts = system.join("sources.list.d");
@@ -52,16 +57,24 @@ pub(super) fn write(release: &Release, folder: &Path) -> Result<()> {
             found.take_file(&path, release)?;
         }
     }
-    if found.is_empty() {
+    let kept = match other {
+        Some(_) => vec![found.derived],
+        // Twice, and perhaps with another key, apt would refuse it.
+        None if found.has_suite => vec![found.own],
+        None => vec![found.own, found.derived],
+    };
+    if kept.iter().all(Written::is_empty) {
         return Err(Error::not_set_up(format!(
             "this machine's package sources in /etc/apt name no '{}', so no QEMU can be fetched; \
              add the release's main component and run: cargo xtask setup",
             release.codename
         )));
     }
+    let lines: Vec<_> = kept.iter().flat_map(|part| part.lines.iter().cloned()).collect();
+    let stanzas: Vec<_> = kept.iter().flat_map(|part| part.stanzas.iter().cloned()).collect();
     for (name, text) in [
-        ("release.list", found.lines.join("\n") + "\n"),
-        ("release.sources", found.stanzas.join("\n\n") + "\n"),
+        ("release.list", lines.join("\n") + "\n"),
+        ("release.sources", stanzas.join("\n\n") + "\n"),
     ] {
         let path = folder.join(name);
         fs::write(&path, text).map_err(Error::file("write", &path))?;
@@ -71,15 +84,31 @@ pub(super) fn write(release: &Release, folder: &Path) -> Result<()> {
 
 /// Sources of both spellings.
 #[derive(Debug, Default)]
-struct Sources {
+struct Written {
     lines: Vec<String>,
     stanzas: Vec<String>,
-    has_backports: bool,
+}
+
+impl Written {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.stanzas.is_empty()
+    }
+}
+
+/// What the machine has, and what follows from it.
+#[derive(Debug, Default)]
+struct Sources {
+    /// The suite that is to be had from the release's own archive too.
+    suite: String,
+    /// Whether the machine's own sources name it.
+    has_suite: bool,
+    own: Written,
+    derived: Written,
 }
 
 impl Sources {
-    fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.stanzas.is_empty()
+    fn deriving(suite: &str) -> Self {
+        Self { suite: suite.to_owned(), ..Self::default() }
     }
 
     fn take_file(&mut self, path: &Path, release: &Release) -> Result<()> {
@@ -119,10 +148,10 @@ impl Sources {
         if !suite.starts_with(&release.codename) {
             return;
         }
-        self.lines.push(line.to_owned());
-        if self.wants_backports(&[suite], components, release) {
-            let (suite, components) = (release.backports(), components.join(" "));
-            self.lines.push(format!("deb {options}{address} {suite} {components}"));
+        self.own.lines.push(line.to_owned());
+        if self.derives_from(&[suite], components, release) {
+            let (suite, components) = (&self.suite, components.join(" "));
+            self.derived.lines.push(format!("deb {options}{address} {suite} {components}"));
         }
     }
 
@@ -142,32 +171,28 @@ impl Sources {
             return;
         }
         let stanza = stanza.trim();
-        self.stanzas.push(stanza.to_owned());
-        if self.wants_backports(&suites, &field("Components"), release) {
+        self.own.stanzas.push(stanza.to_owned());
+        if self.derives_from(&suites, &field("Components"), release) {
             let lines: Vec<String> = stanza
                 .lines()
                 .map(|line| match line.split_once(':') {
                     Some((key, _)) if key.eq_ignore_ascii_case("Suites") => {
-                        format!("Suites: {}", release.backports())
+                        format!("Suites: {}", self.suite)
                     }
                     _ => line.to_owned(),
                 })
                 .collect();
-            self.stanzas.push(lines.join("\n"));
+            self.derived.stanzas.push(lines.join("\n"));
         }
     }
 
-    /// Only the release's own archive has backports: a third party's archive often uses the
-    /// release's name too, but not its `main` component.
-    fn wants_backports(&mut self, suites: &[&str], components: &[&str], release: &Release) -> bool {
-        let named = |wanted: &str| suites.contains(&wanted);
-        if named(&release.backports()) {
-            self.has_backports = true;
-        }
-        let wanted =
-            !self.has_backports && named(&release.codename) && components.contains(&"main");
-        self.has_backports |= wanted;
-        wanted
+    /// Only the release's own archive has its backports and the other releases: a third party's
+    /// archive often uses the release's name too, but not its `main` component.
+    fn derives_from(&mut self, suites: &[&str], components: &[&str], release: &Release) -> bool {
+        self.has_suite |= suites.contains(&self.suite.as_str());
+        self.derived.is_empty()
+            && suites.contains(&release.codename.as_str())
+            && components.contains(&"main")
     }
 }
 
@@ -181,36 +206,39 @@ mod tests {
 
     #[test]
     fn backports_keep_the_key_and_the_address() {
-        let mut found = Sources::default();
+        let mut found = Sources::deriving("bookworm-backports");
         let stanza = "Types: deb\n# a comment: kept\nURIs: http://mirror.example/debian\n\
                       Suites: bookworm bookworm-updates\nComponents: main\nSigned-By: /key.gpg";
         found.take_stanza(stanza, &bookworm());
-        assert_eq!(found.stanzas.len(), 2);
+        assert_eq!(found.own.stanzas, [stanza]);
         let derived = stanza.replace("bookworm bookworm-updates", "bookworm-backports");
-        assert_eq!(found.stanzas[1], derived);
+        assert_eq!(found.derived.stanzas, [derived]);
     }
 
     #[test]
     fn one_line_sources_keep_their_options() {
-        let mut found = Sources::default();
+        let mut found = Sources::deriving("bullseye");
         let line = "deb [signed-by=/key.gpg] http://mirror.example/debian bookworm main contrib";
         found.take_line(line, &bookworm());
         found.take_line("deb-src http://mirror.example/debian bookworm main", &bookworm());
-        let derived = line.replace("bookworm", "bookworm-backports");
-        assert_eq!(found.lines, [line.to_owned(), derived]);
+        assert_eq!(found.own.lines, [line]);
+        assert_eq!(found.derived.lines, [line.replace("bookworm", "bullseye")]);
     }
 
     #[test]
     fn foreign_and_disabled_sources_are_left_out() {
-        let mut found = Sources::default();
+        let mut found = Sources::deriving("bookworm-backports");
         found.take_line("deb http://third.example/linux bookworm stable", &bookworm());
-        assert!(!found.has_backports);
+        assert!(found.derived.is_empty());
         found.take_line("deb http://third.example/linux trixie main", &bookworm());
         found.take_stanza(
             "Types: deb\nEnabled: no\nSuites: bookworm\nComponents: main",
             &bookworm(),
         );
-        assert_eq!(found.lines.len(), 1);
-        assert!(found.stanzas.is_empty());
+        assert_eq!(found.own.lines.len(), 1);
+        assert!(found.own.stanzas.is_empty());
+        assert!(!found.has_suite);
+        found.take_line("deb http://mirror.example/x bookworm-backports main", &bookworm());
+        assert!(found.has_suite && found.derived.is_empty());
     }
 }

@@ -78,10 +78,12 @@ impl Ability {
         Self::Schema,
     ];
 
-    /// The version of QEMU since which qplug can do it there.
+    /// The version of QEMU since which qplug can do it in this dialect, or in a later one.
     #[must_use]
-    pub fn since(self) -> &'static str {
+    pub fn since(self, dialect: Dialect) -> &'static str {
         match self {
+            // A node is throttled by a group.
+            Self::Throttling | Self::Bursts if dialect == Dialect::Blockdev => "2.11",
             Self::Announcing | Self::Discard => "1.5",
             Self::Throttling => "1.1",
             Self::Sizes => "1.6",
@@ -158,7 +160,6 @@ impl Features {
             | Ability::IoThreads
             | Ability::WriteCache => has_nodes,
             Ability::Descriptors => has_nodes && self.has("add-fd"),
-            // A node is throttled by a group.
             Ability::Throttling => match has_nodes {
                 true => self.throttle_groups,
                 false => self.has("block_set_io_throttle"),

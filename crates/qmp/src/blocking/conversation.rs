@@ -173,6 +173,21 @@ impl Conversation {
         Ok(heard)
     }
 
+    /// Sends what there is to send and keeps all that comes, until `stop` is ready to be read.
+    pub(super) fn hear_until(&mut self, stop: BorrowedFd<'_>) {
+        loop {
+            let has_more = !self.protocol.poll_transmit().is_empty();
+            match self.socket.wait_unless(stop, has_more) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return self.close(failed(&error)),
+            }
+            if self.hear(Instant::now()).is_err() {
+                return;
+            }
+        }
+    }
+
     pub(super) fn keep_all(&mut self) {
         while let Some(incoming) = self.protocol.poll_incoming() {
             self.keep(incoming);

@@ -97,6 +97,21 @@ impl Socket {
         self.wait(PollFlags::IN | PollFlags::OUT, deadline)
     }
 
+    /// Waits until it is ready to be read, or written where that is wanted; false when `stop` could be
+    /// read first, or was closed at its other end.
+    pub(super) fn wait_unless(&self, stop: BorrowedFd<'_>, to_write: bool) -> io::Result<bool> {
+        let what = if to_write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        loop {
+            let mut asked =
+                [PollFd::new(&self.fd, what), PollFd::from_borrowed_fd(stop, PollFlags::IN)];
+            match poll(&mut asked, None) {
+                Ok(_) => return Ok(asked[1].revents().is_empty()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Waits; an error or an end of the connection counts as ready, for the next call will tell.
     fn wait(&self, what: PollFlags, deadline: Instant) -> io::Result<Ready> {
         wait(self.fd.as_fd(), what, deadline)

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::evidence::QEMU_LOG;
@@ -18,8 +18,8 @@ impl Process {
         let log = folder.join(QEMU_LOG);
         let messages = File::create(&log).map_err(Error::file("create", &log))?;
         let output = messages.try_clone().map_err(Error::file("share", &log))?;
-        let mut command = Command::new(&qemu.path);
-        command.args(arguments).envs(qemu.environment()).current_dir(folder);
+        let mut command = qemu.command();
+        command.args(arguments).current_dir(folder);
         let leashed = Leashed::spawn(&command, output, messages);
         Ok(Self(leashed.map_err(Error::file("run", &qemu.path))?))
     }
