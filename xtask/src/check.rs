@@ -85,6 +85,7 @@ const TOUCHES: &[Touch] = &[
 /// The crates of the product, and which of the project's own each may use.
 const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &[]),
+    ("qapi", &[]),
     ("qmp", &["qplug-proto"]),
     ("sim", &["qplug-proto"]),
     ("hotplug", &["qplug-proto", "qplug-qmp"]),
