@@ -86,7 +86,7 @@ const TOUCHES: &[Touch] = &[
 const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("qapi", &[]),
-    ("qmp", &["qplug-proto"]),
+    ("qmp", &["qplug-proto", "qplug-qapi"]),
     ("sim", &["qplug-proto"]),
     ("hotplug", &["qplug-proto", "qplug-qmp"]),
     ("cli", &["qplug-hotplug", "qplug-qmp", "qplug-sim"]),

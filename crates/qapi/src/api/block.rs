@@ -1997,9 +1997,9 @@ variants!(BlockJobInfoType, "type" {
 });
 
 /// In QEMU 10.0 and 11.1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct BlockJobInfoMirror {
-    pub actively_synced: bool,
+    pub actively_synced: Option<bool>,
 }
 
 object!(BlockJobInfoMirror { actively_synced = "actively-synced" });

@@ -2098,18 +2098,18 @@ variants!(SevInfoSevType, "sev-type" {
 });
 
 /// In QEMU 10.0 and 11.1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct SevInfoSev {
-    pub policy: Int,
-    pub handle: Int,
+    pub policy: Option<Int>,
+    pub handle: Option<Int>,
 }
 
 object!(SevInfoSev { policy = "policy", handle = "handle" });
 
 /// In QEMU 10.0 and 11.1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct SevInfoSevSnp {
-    pub snp_policy: Int,
+    pub snp_policy: Option<Int>,
 }
 
 object!(SevInfoSevSnp { snp_policy = "snp-policy" });

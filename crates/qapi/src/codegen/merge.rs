@@ -1,5 +1,6 @@
 //! Making one model of the schemas of many versions.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Source;
@@ -14,16 +15,22 @@ pub(super) fn merge(sources: &[Source]) -> Model {
     let classes = Classes::of(sources);
     let members = classes.members();
     let numbers = members.keys().enumerate().map(|(number, first)| (*first, number)).collect();
-    let merge = Merge { sources, classes, numbers };
-    let types = members.values().map(|nodes| merge.class(nodes)).collect();
+    let merge = Merge { sources, classes, numbers, lax: RefCell::default() };
+    let mut types: Vec<_> = members.values().map(|nodes| merge.class(nodes)).collect();
     let versions = sources.iter().map(|source| source.version.clone()).collect();
-    Model { versions, roots: merge.roots(), types }
+    let roots = merge.roots();
+    for class in merge.lax.into_inner() {
+        types[class].make_optional();
+    }
+    Model { versions, roots, types }
 }
 
 struct Merge<'s> {
     sources: &'s [Source],
     classes: Classes<'s>,
     numbers: BTreeMap<Node, usize>,
+    /// Types in whose place some version has nothing at all.
+    lax: RefCell<BTreeSet<usize>>,
 }
 
 impl Merge<'_> {
@@ -121,8 +128,9 @@ impl Merge<'_> {
 
     /// One type for what different versions have in one place.
     fn agree(&self, mut found: Vec<Use>) -> Use {
-        if found.len() > 1 {
+        if found.len() > 1 && found.contains(&Use::Nothing) {
             found.retain(|one| *one != Use::Nothing);
+            self.lax.borrow_mut().extend(found.iter().filter_map(Use::class));
         }
         match found.as_slice() {
             [] => Use::Nothing,
@@ -206,9 +214,29 @@ impl Merge<'_> {
                 })
                 .collect();
             let class = self.used(&nodes).class();
+            // A version may have the word, or any word, and nothing that comes with it.
+            let may_come = |(version, object): &(usize, &introspection::Object)| {
+                let has_words = tags.iter().any(|(other, _)| other == version);
+                let has_variant = object.variant(&word.name).is_some();
+                let is_open = self.is_open(*version, object);
+                !has_variant && !is_open && (word.versions.has(*version) || !has_words)
+            };
+            if objects.iter().any(may_come) {
+                self.lax.borrow_mut().extend(class);
+            }
             Case { name: word.name, versions: word.versions, features: word.features, class }
         };
         self.words(&tags).into_iter().map(case).collect()
+    }
+
+    /// Whether these are the arguments of a command that takes more than is listed: what a variant
+    /// has is then needed all the same.
+    fn is_open(&self, version: usize, object: &introspection::Object) -> bool {
+        let schema = &self.sources[version].schema;
+        let mut open = schema.commands().filter(|command| schema.takes_more(&command.name));
+        open.any(|command| {
+            schema.arguments(&command.name).is_some_and(|it| std::ptr::eq(it, object))
+        })
     }
 
     fn words(&self, nodes: &[Node]) -> Vec<Word> {

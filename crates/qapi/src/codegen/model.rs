@@ -155,6 +155,15 @@ impl Object {
 }
 
 impl Class {
+    /// Lets all of it be left out.
+    pub(super) fn make_optional(&mut self) {
+        let Shape::Object(object) = &mut self.shape else { return };
+        let tag = object.variants.iter_mut().map(|variants| &mut variants.tag);
+        for member in object.members.iter_mut().chain(tag) {
+            member.optional = true;
+        }
+    }
+
     /// The classes that it uses, in order.
     pub(super) fn uses(&self) -> Vec<usize> {
         match &self.shape {
