@@ -25,6 +25,9 @@ const WAITS: [&str; 4] = ["guest serial shows", "device gone", "NO REPLY", "repl
 const READ_LATE: [(&str, &str, usize); 2] =
     [("0.14.1", "03-malformed", 40), ("0.14.1", "03-malformed", 209)];
 
+/// Remarks that tell of a signal that asks QEMU to end.
+const SIGNALS: [&str; 4] = ["action: sigint", "action: sigterm", "SIGTERM", "second SIGTERM"];
+
 struct Replay {
     sim: Sim,
     now: Instant,
@@ -54,7 +57,9 @@ pub(crate) fn replay(transcript: &Transcript, version: Version) -> (usize, Vec<F
             continue;
         }
         let expected = std::mem::take(&mut expected);
-        let is_as_closed = (step.is_closed, replay.sim.has_quit());
+        // Nothing is told of that, and it is no doing of the machine's.
+        let is_killed = step.remarks.iter().any(|remark| remark == "action: sigkill");
+        let is_as_closed = (step.is_closed, is_killed || replay.sim.has_quit());
         if let Err(what) = compare::compare(step, &expected, &replay.heard, is_as_closed) {
             found.push(Found::new(transcript, step.line, shown, what));
         }
@@ -80,6 +85,10 @@ impl Replay {
             }
         }
         self.take();
+        if step.remarks.iter().any(|remark| SIGNALS.contains(&remark.as_str())) {
+            self.sim.handle_signal(self.now);
+            self.take();
+        }
         let waits = |remark: &String| WAITS.iter().any(|sign| remark.starts_with(sign));
         let is_patient = step.remarks.iter().any(waits);
         let deadline = self.now + HEARD_WITHIN;
