@@ -363,26 +363,36 @@ pub(crate) fn insert_medium(drive: &str, node: &str) -> Command {
     Command::with("blockdev-insert-medium", json!({"id": drive, "node-name": node}))
 }
 
-/// Opens an image and puts it into a drive, all in one.
-pub(crate) fn change_medium(drive: &str, path: &str, format: &str, read_only: bool) -> Command {
+/// A drive with a tray, as commands are told of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Tray<'a> {
+    /// By its device's id or path (QEMU 2.8).
+    Device(&'a str),
+    /// By its old name.
+    Drive(&'a str),
+}
+
+impl Tray<'_> {
+    fn write(self, arguments: &mut Value) {
+        match self {
+            Self::Device(id) => arguments["id"] = json!(id),
+            Self::Drive(name) => arguments["device"] = json!(name),
+        }
+    }
+}
+
+/// Opens an image and puts it into a drive, all in one (QEMU 2.5).
+pub(crate) fn change_medium(tray: Tray<'_>, path: &str, format: &str, read_only: bool) -> Command {
     let mode = if read_only { "read-only" } else { "read-write" };
-    let arguments =
-        json!({"id": drive, "filename": path, "format": format, "read-only-mode": mode});
+    let mut arguments = json!({"filename": path, "format": format, "read-only-mode": mode});
+    tray.write(&mut arguments);
     Command::with("blockdev-change-medium", arguments)
 }
 
 /// Takes the medium out of a drive, as QEMU before 2.12 does it.
-pub(crate) fn eject(drive: &str, force: bool) -> Command {
-    let mut arguments = json!({"device": drive});
-    if force {
-        arguments["force"] = json!(true);
-    }
-    Command::with("eject", arguments)
-}
-
-/// The same for a drive that only its device tells from others (QEMU 2.8).
-pub(crate) fn eject_device(device: &str, force: bool) -> Command {
-    let mut arguments = json!({"id": device});
+pub(crate) fn eject(tray: Tray<'_>, force: bool) -> Command {
+    let mut arguments = json!({});
+    tray.write(&mut arguments);
     if force {
         arguments["force"] = json!(true);
     }

@@ -20,6 +20,8 @@ mod ability;
 mod drive;
 mod human;
 mod probe;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -169,27 +171,5 @@ impl Features {
             Dialect::Drive => command::human(line(&["drive_del", top])),
             Dialect::Rhel6 => command::remove_red_hat_drive(top),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dialect_is_read_as_it_is_written() {
-        for dialect in [Dialect::Blockdev, Dialect::Drive, Dialect::Rhel6] {
-            assert_eq!(dialect.to_string().parse(), Ok(dialect));
-        }
-        assert!("qmp".parse::<Dialect>().is_err());
-    }
-
-    #[test]
-    fn each_dialect_closes_an_image_its_own_way() {
-        let close = |dialect| Features { dialect, ..Features::default() }.close("a.format");
-        assert_eq!(close(Dialect::Blockdev).to_string(), "blockdev-del node-name=a.format");
-        let drive = "human-monitor-command command-line='drive_del a.format'";
-        assert_eq!(close(Dialect::Drive).to_string(), drive);
-        assert_eq!(close(Dialect::Rhel6).to_string(), "__com.redhat_drive_del id=a.format");
     }
 }

@@ -180,7 +180,8 @@ impl ChangeMedium {
         };
         let features = &self.observer.observed.features;
         if !features.can(Ability::Media) {
-            return old::steps(drive, image.as_ref(), self.force, features).map(Some);
+            let medium = image.as_ref().map(|image| (image, self.read_only));
+            return old::steps(drive, medium, self.force, features).map(Some);
         }
         let mut steps = Vec::new();
         let medium = match image {
@@ -228,7 +229,12 @@ impl ChangeMedium {
         if let Some(node) = drive.node {
             let back = if node.name.starts_with('#') {
                 // Nobody else holds it, so it is gone once it is out.
-                command::change_medium(&self.id, &node.path, &node.driver, node.read_only)
+                command::change_medium(
+                    command::Tray::Device(&self.id),
+                    &node.path,
+                    &node.driver,
+                    node.read_only,
+                )
             } else {
                 command::insert_medium(&self.id, &node.name)
             };

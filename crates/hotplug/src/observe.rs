@@ -203,13 +203,14 @@ impl Observer {
                 vec![Query::Look(Look::Nodes), Query::Drives { are_nodes }, Query::Tree]
             }
             Look::Nodes if are_nodes => vec![Query::Drives { are_nodes }],
+            // One tree has the devices and the serials of all.
+            Look::Devices | Look::Serial(_) if are_nodes && self.asked.contains(&Query::Tree) => {
+                Vec::new()
+            }
             Look::Devices | Look::Serial(_) if are_nodes => vec![Query::Tree],
             look => vec![Query::Look(look)],
         };
-        // One tree has the serials of all.
-        let is_under_way =
-            |query: &Query| *query == Query::Tree && self.asked.back() == Some(query);
-        self.outbox.extend(queries.into_iter().filter(|query| !is_under_way(query)));
+        self.outbox.extend(queries);
     }
 
     /// Takes in the answer to the oldest query. What some machines do not have, or are too old to

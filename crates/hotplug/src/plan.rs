@@ -300,12 +300,14 @@ impl Planner<'_> {
         }
         let serial = self.observed.serials.get(&name).cloned().flatten();
         let bus = self.observed.bus_of(&name);
+        // A drive's serial is not told by any query (QEMU 0.14): the wish is taken to be fulfilled.
+        let is_untold = serial.is_none() && self.observed.features.has_drive_serials();
         let is_it = |node: &&Node| {
             node.name == name.format_node()
                 && self.is_under(disk)
                 && node.read_only == disk.read_only
                 && self.is_limited_alike(disk)
-                && serial.as_deref() == Some(disk.serial.as_str())
+                && (is_untold || serial.as_deref() == Some(disk.serial.as_str()))
         };
         let port = self.observed.pci.as_ref().and_then(|pci| pci.port_of(name.as_str()));
         // Where only the firmware could tell, the wish is taken to be fulfilled.

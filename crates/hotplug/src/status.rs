@@ -91,13 +91,14 @@ impl AskStatus {
         let word = if running { "running" } else { "paused" };
         let (can, cannot): (_, Vec<_>) =
             Ability::ALL.into_iter().partition(|it| self.features.can(*it));
-        let lacking = |ability: Ability| Lacking { ability, since: ability.since() };
+        let dialect = self.features.dialect();
+        let lacking = |ability: Ability| Lacking { ability, since: ability.since(dialect) };
         Status {
             name: self.name.take(),
             state: status.unwrap_or_else(|| word.to_owned()),
             running,
             machine: self.machine.take(),
-            dialect: self.features.dialect(),
+            dialect,
             recognised: self.features.recognised().to_owned(),
             can,
             cannot: cannot.into_iter().map(lacking).collect(),

@@ -5,9 +5,12 @@ use serde_json::Map;
 use crate::bus::BusRef;
 use crate::config::{Board, Config, Part, Version};
 use crate::device::{Device, Place};
+use crate::drives::{Drive, MadeBy};
+use crate::human::Options;
 use crate::machine::Machine;
 use crate::model::{Goes, Model};
 use crate::pci::{Facts, Function, Hotplug};
+use crate::plug::Wanted;
 
 impl Machine {
     /// What is there from the start.
@@ -27,6 +30,29 @@ impl Machine {
         for part in &config.parts {
             self.build_part(part, hotplug);
         }
+        if self.version == Version::V1_2 {
+            self.build_firmware();
+        }
+    }
+
+    /// QEMU 1.2 shows its firmware as a drive (recorded).
+    fn build_firmware(&mut self) {
+        let order = self.graph.number();
+        let name = "pflash0".to_owned();
+        let drive = Drive {
+            id: None,
+            name,
+            made_by: MadeBy::Board,
+            order,
+            user: None,
+            device: None,
+            is_dropped: false,
+            is_cd: false,
+            serial: None,
+            limits: Vec::new(),
+            unit: u32::MAX,
+        };
+        self.drives.add(drive);
     }
 
     /// A part that does not fit is left out: it is a mistake of the test that describes it.
@@ -36,7 +62,18 @@ impl Machine {
             let named = bus.as_deref().and_then(|bus| machine.pci.find(bus));
             BusRef::Pci(named.unwrap_or(0))
         };
+        let mut wanted = Wanted { is_at_start: true, ..Wanted::default() };
+        let mut properties = Map::new();
         let (model, id, bus) = match part {
+            Part::Drive(options) => {
+                // `-drive` is for the board, unless it says else.
+                let _ = self.add_drive(Options::read(options, None, self.version));
+                return;
+            }
+            Part::Vga => {
+                properties.insert("addr".to_owned(), "2".into());
+                ("VGA", None, BusRef::Pci(0))
+            }
             Part::RootPort { id, .. } => ("pcie-root-port", id.clone(), BusRef::Pci(0)),
             Part::Bridge { id, bus } => {
                 let model = if bus.is_some() { "pcie-pci-bridge" } else { "pci-bridge" };
@@ -44,16 +81,21 @@ impl Machine {
             }
             Part::Scsi { id, bus } => ("virtio-scsi-pci", Some(id.clone()), on(bus, self)),
             Part::Xhci { id } => ("qemu-xhci", Some(id.clone()), BusRef::Pci(0)),
-            Part::IdeCd { id, bus } => {
-                ("ide-cd", Some(id.clone()), BusRef::Fixed(bus.clone(), Goes::Ide))
+            Part::IdeCd { id, bus, drive } => {
+                wanted.drive = self.cd_drive(drive.as_deref(), id);
+                let model = if self.version < Version::V1_2 { "ide-drive" } else { "ide-cd" };
+                (model, Some(id.clone()), BusRef::Fixed(bus.clone(), Goes::Ide))
             }
             Part::ScsiCd { id } => {
-                let bus = self.devices.scsi_buses().next().map(|(bus, _)| bus);
-                ("scsi-cd", Some(id.clone()), BusRef::Scsi(bus.unwrap_or_default()))
+                wanted.drive = self.cd_drive(None, id);
+                let bus = self.devices.buses_for(Goes::Scsi).next();
+                let model = if self.version < Version::V1_2 { "scsi-disk" } else { "scsi-cd" };
+                (model, Some(id.clone()), BusRef::Scsi(bus.unwrap_or_default()))
             }
         };
-        let Some(model) = Model::find(model) else { return };
-        let Ok(key) = self.plug(model, id.clone(), &bus, Map::new(), false, now) else { return };
+        let Some(model) = Model::find(model, self.version) else { return };
+        let plugged = self.plug(model, id.clone(), &bus, properties, wanted, now);
+        let Ok(key) = plugged else { return };
         let bridge = match part {
             Part::RootPort { hotplug: true, .. } => Some((Some(hotplug), true)),
             // QEMU 10.0 takes it off the list of buses that do; before, the port said so itself.
@@ -74,6 +116,19 @@ impl Machine {
             let behind = self.pci.add_bus(&name, path, hotplug, is_port);
             self.pci.set_behind(bus, devfn, behind);
         }
+    }
+}
+
+impl Machine {
+    /// The drive of a CD drive. QEMU of before 2.9 has none without, so that it gets one that is
+    /// called like the device.
+    fn cd_drive(&mut self, drive: Option<&str>, device: &str) -> Option<String> {
+        if drive.is_some() || self.version >= Version::V2_9 {
+            return drive.map(ToOwned::to_owned);
+        }
+        let options = format!("if=none,id={device},media=cdrom");
+        let added = self.add_drive(Options::read(&options, None, self.version));
+        added.is_ok().then(|| device.to_owned())
     }
 }
 

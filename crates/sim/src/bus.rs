@@ -2,10 +2,12 @@
 
 use qplug_proto::ErrorReply;
 
-use crate::config::Board;
+use crate::config::{Board, Version};
 use crate::machine::Machine;
 use crate::model::{Goes, Model};
-use crate::refusal::{generic, no_hotplug};
+use crate::pci::Pci;
+use crate::refusal;
+use crate::words;
 
 /// A bus to plug into.
 #[derive(Debug, Clone)]
@@ -13,6 +15,7 @@ pub(crate) enum BusRef {
     Pci(usize),
     Scsi(String),
     Usb(String),
+    Serial(String),
     /// One that takes nothing while the machine runs.
     Fixed(String, Goes),
 }
@@ -24,15 +27,21 @@ impl BusRef {
         }
         matches!(
             (self, goes),
-            (Self::Pci(_), Goes::Pci) | (Self::Scsi(_), Goes::Scsi) | (Self::Usb(_), Goes::Usb)
+            (Self::Pci(_), Goes::Pci)
+                | (Self::Scsi(_), Goes::Scsi)
+                | (Self::Usb(_), Goes::Usb)
+                | (Self::Serial(_), Goes::Serial)
         )
     }
 
-    fn kind(&self) -> &'static str {
+    fn kind(&self, pci: &Pci, version: Version) -> &'static str {
         match self {
-            Self::Pci(_) => "PCIE",
+            Self::Pci(at) if pci.bus(*at).is_express() => "PCIE",
+            Self::Pci(_) => "PCI",
             Self::Scsi(_) => "SCSI",
+            Self::Usb(_) if version < Version::V2_5 => "USB",
             Self::Usb(_) => "usb-bus",
+            Self::Serial(_) => "virtio-serial-bus",
             Self::Fixed(_, Goes::Isa) => "ISA",
             Self::Fixed(..) => "IDE",
         }
@@ -46,18 +55,19 @@ impl Machine {
         model: &Model,
         named: Option<&str>,
     ) -> Result<BusRef, ErrorReply> {
+        let version = self.version;
         let first = || {
-            let lacks =
-                |bus: &str| generic(format!("No '{bus}' bus found for device '{}'", model.name));
+            let lacks = |bus: &str| refusal::no_bus_for(model.name, bus);
+            let mut brought = self.devices.buses_for(model.goes);
             match model.goes {
                 Goes::Pci => Ok(BusRef::Pci(0)),
-                Goes::Scsi => {
-                    let bus = self.devices.scsi_buses().next();
-                    bus.map(|(bus, _)| BusRef::Scsi(bus)).ok_or_else(|| lacks("SCSI"))
-                }
+                Goes::Scsi => brought.next().map(BusRef::Scsi).ok_or_else(|| lacks("SCSI")),
                 Goes::Usb => {
-                    let bus = self.devices.usb_buses().next();
-                    bus.map(BusRef::Usb).ok_or_else(|| lacks("usb-bus"))
+                    let kind = if version < Version::V2_5 { "USB" } else { "usb-bus" };
+                    brought.next().map(BusRef::Usb).ok_or_else(|| lacks(kind))
+                }
+                Goes::Serial => {
+                    brought.next().map(BusRef::Serial).ok_or_else(|| lacks("virtio-serial-bus"))
                 }
                 Goes::Ide => {
                     let last = match self.board {
@@ -78,19 +88,17 @@ impl Machine {
         };
         let bus = match named {
             None => first()?,
-            Some(name) => {
-                self.bus_called(name).ok_or_else(|| generic(format!("Bus '{name}' not found")))?
-            }
+            Some(name) => self.bus_called(name).ok_or_else(|| refusal::no_bus(name))?,
         };
         if !bus.fits(model.goes) {
-            let kind = bus.kind();
-            return Err(generic(format!("Device '{}' can't go on {kind} bus", model.name)));
+            let kind = bus.kind(&self.pci, version);
+            return Err(words::wrong_bus(version, model.name, kind));
         }
         match &bus {
             BusRef::Pci(at) if self.pci.bus(*at).hotplug.is_none() => {
-                Err(no_hotplug(&self.pci.bus(*at).name))
+                Err(refusal::no_hotplug(&self.pci.bus(*at).name))
             }
-            BusRef::Fixed(name, _) => Err(no_hotplug(name)),
+            BusRef::Fixed(name, _) => Err(refusal::no_hotplug(name)),
             bus => Ok(bus.clone()),
         }
     }
@@ -99,11 +107,15 @@ impl Machine {
         if let Some(at) = self.pci.find(name) {
             return Some(BusRef::Pci(at));
         }
-        if self.devices.scsi_buses().any(|(bus, _)| bus == name) {
-            return Some(BusRef::Scsi(name.to_owned()));
-        }
-        if self.devices.usb_buses().any(|bus| bus == name) {
-            return Some(BusRef::Usb(name.to_owned()));
+        let brought = [
+            (Goes::Scsi, BusRef::Scsi as fn(String) -> BusRef),
+            (Goes::Usb, BusRef::Usb),
+            (Goes::Serial, BusRef::Serial),
+        ];
+        for (goes, of) in brought {
+            if self.devices.buses_for(goes).any(|bus| bus == name) {
+                return Some(of(name.to_owned()));
+            }
         }
         let ide = match self.board {
             Board::Q35 => 0..6,

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::Arguments;
 use crate::config::Version;
-use crate::device::Device;
 use crate::fdset::Descriptor;
 use crate::graph::Blockdev;
 use crate::machine::{Machine, RunState};
@@ -54,6 +53,10 @@ impl Machine {
         }
         let mut arguments = Arguments::new(members, self.version);
         match command {
+            "blockdev-add" if self.version < Version::V2_9 => self.wrapped_blockdev_add(arguments),
+            "x-blockdev-del" => self.x_blockdev_del(arguments),
+            "__com.redhat_drive_add" => self.redhat_drive_add_members(arguments),
+            "__com.redhat_drive_del" => self.redhat_drive_del(arguments),
             "blockdev-add" => {
                 let blockdev = Blockdev::parse(arguments)?;
                 let (graph, world) = self.graph_and_world();
@@ -69,7 +72,7 @@ impl Machine {
             }
             "device_add" => self.device_add(arguments, now),
             "device_del" => self.device_del(arguments, now),
-            "object-add" => self.objects.add(arguments),
+            "object-add" => self.objects.add(arguments, self.version),
             "object-del" => {
                 let id = arguments.required_text("id")?;
                 arguments.finish()?;
@@ -87,9 +90,14 @@ impl Machine {
             }
             "blockdev-open-tray" => self.blockdev_tray(arguments, true, now),
             "blockdev-close-tray" => self.blockdev_tray(arguments, false, now),
-            "blockdev-insert-medium" => self.blockdev_insert_medium(arguments),
-            "blockdev-remove-medium" => self.blockdev_remove_medium(arguments),
+            "blockdev-insert-medium" | "x-blockdev-insert-medium" => {
+                self.blockdev_insert_medium(arguments)
+            }
+            "blockdev-remove-medium" | "x-blockdev-remove-medium" => {
+                self.blockdev_remove_medium(arguments)
+            }
             "blockdev-change-medium" => self.blockdev_change_medium(arguments, now),
+            "change" => self.change(arguments, now),
             "eject" => self.eject(arguments, now),
             "block_resize" => self.block_resize(arguments),
             "block_set_io_throttle" => self.block_set_io_throttle(arguments),
@@ -115,11 +123,7 @@ impl Machine {
                 arguments.finish()?;
                 Ok(self.query_blockstats(nodes))
             }
-            "human-monitor-command" => {
-                let line = arguments.required_text("command-line")?;
-                let word = line.split_whitespace().next().unwrap_or_default().to_owned();
-                Ok(json!(format!("unknown command: '{word}'\r\n")))
-            }
+            "human-monitor-command" => self.human_monitor_command(arguments, now),
             _ if PLAIN.contains(&command) => {
                 arguments.finish()?;
                 self.dispatch_plain(command, now)
@@ -219,7 +223,7 @@ impl Machine {
         json!({})
     }
 
-    fn query_status(&self) -> Value {
+    pub(crate) fn query_status(&self) -> Value {
         let status = match self.run_state {
             RunState::Prelaunch => "prelaunch",
             RunState::Running => "running",
@@ -234,59 +238,6 @@ impl Machine {
             shown["singlestep"] = json!(false);
         }
         shown
-    }
-
-    /// The disks of devices, and empty drives.
-    fn query_block(&self) -> Value {
-        let drives = self.drives().map(|(device, node)| {
-            let mut shown = json!({
-                "io-status": "ok", "device": "", "locked": false,
-                "removable": device.model.is_cd, "qdev": device.drive_label(), "type": "unknown",
-            });
-            if let Some(tray) = device.tray {
-                shown["tray_open"] = json!(tray.is_open);
-            }
-            if let Some(node) = node {
-                shown["inserted"] = self.graph.show(node, self.version, true);
-            }
-            shown
-        });
-        // What an nvme left behind still looks like a drive.
-        let leaked = self.leaked.iter().filter_map(|leaked| {
-            let (_, user) = self.graph.users().find(|(id, _)| id == leaked)?;
-            Some(json!({
-                "io-status": "ok", "device": "", "locked": false, "removable": false,
-                "qdev": user.label, "type": "unknown",
-                "inserted": self.graph.show(user.node, self.version, true),
-            }))
-        });
-        drives.chain(leaked).collect()
-    }
-
-    fn query_blockstats(&self, nodes: bool) -> Value {
-        if nodes {
-            return self.graph.nodes().map(|(id, _)| self.graph.show_stats(id)).collect();
-        }
-        let drives = self.drives().map(|(device, node)| {
-            let mut shown = match node {
-                Some(node) => self.graph.show_stats(node),
-                None => json!({"stats": {"rd_operations": 0}}),
-            };
-            shown["device"] = json!("");
-            shown["qdev"] = json!(device.drive_label());
-            shown
-        });
-        drives.collect()
-    }
-
-    /// The devices with a drive, and what is in it. A device that is leaving has its disk until
-    /// the end.
-    fn drives(&self) -> impl Iterator<Item = (&Device, Option<crate::graph::NodeId>)> {
-        self.devices.iter().map(|(_, device)| device).filter_map(|device| {
-            let user = device.user.and_then(|user| self.graph.users().find(|(id, _)| *id == user));
-            let node = user.map(|(_, user)| user.node);
-            (node.is_some() || device.tray.is_some()).then_some((device, node))
-        })
     }
 }
 

@@ -107,8 +107,12 @@ pub(crate) enum Part {
     Scsi { id: String, bus: Option<String> },
     /// `qemu-xhci`.
     Xhci { id: String },
-    /// `ide-cd` on this IDE bus, empty.
-    IdeCd { id: String, bus: String },
+    /// `-drive`, with these options.
+    Drive(String),
+    /// A display adapter in slot 2 (`-vga std` on a pc).
+    Vga,
+    /// `ide-cd` on this IDE bus: empty, or with the drive that is called so.
+    IdeCd { id: String, bus: String, drive: Option<String> },
     /// `scsi-cd`, empty.
     ScsiCd { id: String },
 }
@@ -244,7 +248,24 @@ impl Config {
 
     /// An empty CD drive on an IDE bus, such as `ide.0`.
     pub fn ide_cd(self, id: &str, bus: &str) -> Self {
-        self.part(Part::IdeCd { id: id.to_owned(), bus: bus.to_owned() })
+        self.part(Part::IdeCd { id: id.to_owned(), bus: bus.to_owned(), drive: None })
+    }
+
+    /// A CD drive on an IDE bus with a drive that was added before (`-device ide-cd,drive=`, and
+    /// `ide-drive` before QEMU 1.0).
+    pub fn ide_cd_with(self, id: &str, bus: &str, drive: &str) -> Self {
+        let drive = Some(drive.to_owned());
+        self.part(Part::IdeCd { id: id.to_owned(), bus: bus.to_owned(), drive })
+    }
+
+    /// A drive, as `-drive` describes it: `if=none,id=cd0,media=cdrom`.
+    pub fn drive(self, options: &str) -> Self {
+        self.part(Part::Drive(options.to_owned()))
+    }
+
+    /// A display adapter in slot 2, as `-vga std` puts it on a pc.
+    pub fn vga(self) -> Self {
+        self.part(Part::Vga)
     }
 
     /// An empty CD drive on the first SCSI controller.

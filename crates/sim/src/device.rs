@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::graph::UserId;
-use crate::model::Model;
+use crate::model::{Goes, Model};
 
 /// Names a device, also while another of the same id comes after it.
 pub(crate) type DeviceKey = u64;
@@ -20,6 +20,8 @@ pub(crate) enum Place {
     Scsi { bus: String, id: u32, lun: u32 },
     /// On a USB bus.
     Usb { port: u32 },
+    /// On a virtio-serial bus.
+    Serial { bus: String },
     /// On an IDE bus.
     Ide { bus: String },
 }
@@ -55,6 +57,8 @@ pub(crate) struct Device {
     pub(crate) is_leaving: bool,
     /// Whether it may be unplugged at all: not what was there from the start on a fixed bus.
     pub(crate) is_fixed: bool,
+    /// Where its drive stands among all of them.
+    pub(crate) order: u64,
 }
 
 impl Device {
@@ -162,26 +166,18 @@ impl Devices {
         let Some(device) = self.at(key) else { return Vec::new() };
         let buses: Vec<_> = device.buses().collect();
         let sits_there = |device: &Device| match &device.place {
-            Place::Scsi { bus, .. } => buses.contains(bus),
+            Place::Scsi { bus, .. } | Place::Serial { bus } => buses.contains(bus),
             _ => false,
         };
         self.present().filter(|(_, device)| sits_there(device)).map(|(key, _)| key).collect()
     }
 
-    /// The SCSI buses there are, in the order in which QEMU looks for one.
-    pub(crate) fn scsi_buses(&self) -> impl Iterator<Item = (String, &Device)> {
-        let has_scsi = |device: &Device| {
-            matches!(device.model.name, "virtio-scsi-pci" | "usb-uas" | "usb-bot")
-        };
+    /// The buses there are that devices bring along, for what goes there, in the order in which
+    /// QEMU looks for one.
+    pub(crate) fn buses_for(&self, goes: Goes) -> impl Iterator<Item = String> {
+        let carries = move |device: &Device| device.model.carries == Some(goes);
         self.present()
-            .filter(move |(_, device)| has_scsi(device))
-            .flat_map(|(_, device)| device.buses().map(move |bus| (bus, device)))
-    }
-
-    /// The USB buses there are.
-    pub(crate) fn usb_buses(&self) -> impl Iterator<Item = String> {
-        self.present()
-            .filter(|(_, device)| device.model.name == "qemu-xhci")
+            .filter(move |(_, device)| carries(device))
             .flat_map(|(_, device)| device.buses())
     }
 }

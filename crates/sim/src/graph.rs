@@ -16,12 +16,14 @@ use std::collections::BTreeMap;
 
 use qplug_proto::ErrorReply;
 
+use crate::config::Version;
 use crate::files::Image;
 use crate::refusal::generic;
 
-pub(crate) use driver::names as driver_names;
+pub(crate) use driver::{names as driver_names, takes_option};
 pub(crate) use open::{Blockdev, World};
 pub(crate) use permission::{Claim, Permissions};
+pub(crate) use show::no_stats;
 
 /// The longest name of a node (`char node_name[32]` in QEMU).
 const MAX_NODE_NAME: usize = 31;
@@ -92,6 +94,8 @@ pub(crate) struct User {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UserKind {
     Device,
+    /// A drive that no device has.
+    Drive,
     Export,
     /// A job's own end of a node.
     Job,
@@ -99,8 +103,9 @@ pub(crate) enum UserKind {
     Filter,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Graph {
+    version: Version,
     nodes: BTreeMap<NodeId, Node>,
     users: BTreeMap<UserId, User>,
     /// Numbers of nodes, edges and users.
@@ -110,7 +115,12 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    fn number(&mut self) -> u64 {
+    pub(crate) fn new(version: Version) -> Self {
+        let (nodes, users) = (BTreeMap::new(), BTreeMap::new());
+        Self { version, nodes, users, next: 0, unnamed: 0 }
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
@@ -147,6 +157,27 @@ impl Graph {
                 Err(error)
             }
         }
+    }
+
+    /// Lets a user claim something else, unless that is in conflict with others.
+    pub(crate) fn change_claim(
+        &mut self,
+        id: UserId,
+        label: String,
+        kind: UserKind,
+        claim: Claim,
+    ) -> Result<(), ErrorReply> {
+        let Some(user) = self.users.get_mut(&id) else { return Ok(()) };
+        let node = user.node;
+        let before = std::mem::replace(user, User { node, label, kind, claim });
+        self.check(node).inspect_err(|_| {
+            self.users.insert(id, before);
+        })
+    }
+
+    /// The node that a user uses.
+    pub(crate) fn used_by(&self, id: UserId) -> Option<NodeId> {
+        self.users.get(&id).map(|user| user.node)
     }
 
     /// Ends a use; nodes that nobody uses or named any more go.
@@ -250,6 +281,15 @@ impl Graph {
     pub(crate) fn uses_fdset(&self, fdset: i64) -> bool {
         let opened = |node: &Node| node.opened.as_ref().is_some_and(|it| it.fdset == Some(fdset));
         self.nodes.values().any(opened)
+    }
+
+    /// The queries show this as a node's file.
+    pub(crate) fn rename_file(&mut self, id: NodeId, path: &str) {
+        for id in self.below(id) {
+            if let Some(node) = self.nodes.get_mut(&id) {
+                path.clone_into(&mut node.path);
+            }
+        }
     }
 
     /// A node grows or shrinks, and what lies above and below it with it.

@@ -17,11 +17,14 @@
 //! | `pci.rs`, `model.rs`, `device.rs` | buses, device models, devices |
 //! | `build.rs` | what is there from the start |
 //! | `bus.rs`, `plug.rs`, `unplug.rs` | how devices come and go |
+//! | `drives.rs`, `human.rs` | drives with a name, and the human monitor that adds them |
+//! | `redhat.rs` | what RHEL 6 has of its own |
 //! | `media.rs` | trays, sizes, speeds |
 //! | `objects.rs`, `qom.rs`, `fdset.rs` | objects, the paths of all, passed descriptors |
 //! | `job.rs`, `export.rs`, `migration.rs` | what else holds nodes, or keeps devices in place |
 //! | `sim.rs`, `faults.rs` | the monitor, and what goes wrong |
 //! | `arguments.rs`, `refusal.rs` | what is wrong with arguments, in QEMU's words |
+//! | `words.rs` | the words and the classes of other versions |
 
 mod arguments;
 mod build;
@@ -30,12 +33,14 @@ mod clock;
 mod command;
 mod config;
 mod device;
+mod drives;
 mod export;
 mod faults;
 mod fdset;
 mod files;
 mod graph;
 mod guest;
+mod human;
 mod job;
 mod machine;
 mod media;
@@ -45,10 +50,12 @@ mod objects;
 mod pci;
 mod plug;
 mod qom;
+mod redhat;
 mod refusal;
 mod release;
 mod sim;
 mod unplug;
+mod words;
 
 pub use config::{Board, Config, GRACE, ParseVersionError, Start, Version};
 pub use faults::{Faults, MAX_FAULTS, ParseFaultsError};

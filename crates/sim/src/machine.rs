@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::clock::{GuestClock, Timers};
 use crate::config::{Config, Start, Version};
 use crate::device::{DeviceKey, Devices};
+use crate::drives::Drives;
 use crate::fdset::{Descriptor, Fdsets};
 use crate::files::Files;
 use crate::graph::{Graph, World};
@@ -54,6 +55,16 @@ pub(crate) enum RunState {
     Postmigrate,
 }
 
+/// Whether QEMU itself goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Alive,
+    /// It does nothing any more, and answers nothing.
+    Hung,
+    /// It ended by a mistake of its own.
+    Dead,
+}
+
 /// A simulated machine, with no monitor in front of it: commands go in and replies come out, and so
 /// do events. Time is whatever its caller says.
 pub struct Machine {
@@ -63,6 +74,7 @@ pub struct Machine {
     pub(crate) guest: Guest,
     pub(crate) grace: Duration,
     pub(crate) run_state: RunState,
+    pub(crate) fate: Fate,
     pub(crate) has_quit: bool,
     /// It waits for its client to read.
     is_blocked: bool,
@@ -75,6 +87,7 @@ pub struct Machine {
     pub(crate) graph: Graph,
     pub(crate) pci: Pci,
     pub(crate) devices: Devices,
+    pub(crate) drives: Drives,
     pub(crate) objects: Objects,
     pub(crate) fdsets: Fdsets,
     pub(crate) jobs: Jobs,
@@ -113,15 +126,17 @@ impl Machine {
             guest: config.guest,
             grace: config.grace,
             run_state,
+            fate: Fate::Alive,
             has_quit: false,
             is_blocked: false,
             is_numbered: config.start != Start::Prelaunch,
             clock: GuestClock::new(has_run, (run_state == RunState::Running).then_some(now)),
             boots_until,
             files: config.take_files(),
-            graph: Graph::default(),
+            graph: Graph::new(config.version),
             pci: Pci::new(config.version),
             devices: Devices::default(),
+            drives: Drives::default(),
             objects: Objects::default(),
             fdsets: Fdsets::new(config.version),
             jobs: Jobs::default(),
@@ -192,7 +207,7 @@ impl Machine {
 
     /// Takes in that it is `now`, and lets happen what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.is_blocked {
+        if self.is_blocked || self.fate != Fate::Alive {
             return;
         }
         while let Some((due, timer)) = self.timers.take_due(&self.clock, now) {
@@ -206,6 +221,25 @@ impl Machine {
                 Timer::Tell(event) => self.emit(event, None, due),
             }
         }
+    }
+
+    /// What the guest reads as a disk's serial: of its device, or of its drive.
+    #[must_use]
+    pub fn serial(&self, device: &str) -> Option<&str> {
+        let (key, device) = self.devices.by_id(device)?;
+        device.text("serial").or_else(|| self.drives.of(key)?.serial.as_deref())
+    }
+
+    /// Whether QEMU hangs: it answers nothing any more, and nothing happens.
+    #[must_use]
+    pub fn is_hung(&self) -> bool {
+        self.fate == Fate::Hung
+    }
+
+    /// Whether QEMU ended by a mistake of its own, in the middle of a command.
+    #[must_use]
+    pub fn has_died(&self) -> bool {
+        self.fate == Fate::Dead
     }
 
     /// From now on the machine has this guest. What the one before was about to do happens still.

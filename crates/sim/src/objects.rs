@@ -4,6 +4,7 @@ use qplug_proto::ErrorReply;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::Arguments;
+use crate::config::Version;
 use crate::refusal::{Reply, generic, not_accepted};
 
 /// The kinds that there are, each with its options.
@@ -17,6 +18,13 @@ const KINDS: &[(&str, &[&str])] = &[
         "tls-creds-x509",
         &["dir", "endpoint", "verify-peer", "priority", "sanity-check", "passwordid"],
     ),
+];
+
+/// The first version that has an object of a kind, where it came later than `object-add`.
+const LATER: &[(&str, Version)] = &[
+    ("secret", Version::V2_9),
+    ("throttle-group", Version::V7_2),
+    ("tls-creds-psk", Version::V7_2),
 ];
 
 /// The limits of a throttle group, in threes: the total, and what may not stand beside it.
@@ -51,12 +59,27 @@ impl Objects {
         self.0.iter_mut().find(|object| object.id == id)
     }
 
-    /// `object-add`.
-    pub(crate) fn add(&mut self, mut arguments: Arguments) -> Reply {
+    /// `object-add`. Until 5.2 what an object is told is wrapped in `props`.
+    pub(crate) fn add(&mut self, mut arguments: Arguments, version: Version) -> Reply {
         let kind = arguments.required_text("qom-type")?;
         let id = arguments.required_text("id")?;
-        let Some((kind, options)) = KINDS.iter().find(|(name, _)| *name == kind) else {
-            return Err(not_accepted("qom-type", &kind));
+        let is_wrapped = version < Version::V7_2;
+        if is_wrapped {
+            let props = arguments.object("props")?;
+            arguments.finish()?;
+            let members = props.map(Arguments::rest).unwrap_or_default();
+            arguments = Arguments::nested(members, String::new());
+        }
+        let is_there = |kind: &str| {
+            let since = LATER.iter().find(|(later, _)| *later == kind);
+            since.is_none_or(|(_, since)| version >= *since)
+        };
+        let known = KINDS.iter().find(|(name, _)| *name == kind && is_there(name));
+        let Some((kind, options)) = known else {
+            return Err(match is_wrapped {
+                true => generic(format!("invalid object type: {kind}")),
+                false => not_accepted("qom-type", &kind),
+            });
         };
         let mut properties = Map::new();
         for option in *options {

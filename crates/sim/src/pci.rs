@@ -9,7 +9,7 @@ use crate::config::Version;
 use crate::refusal::generic;
 
 /// The slots of a bus.
-const SLOTS: u8 = 32;
+pub(crate) const SLOTS: u8 = 32;
 
 /// The functions of a slot.
 const FUNCTIONS: u8 = 8;
@@ -109,8 +109,9 @@ impl Pci {
         let Some((slot, function)) = address else {
             let free = (0..SLOTS).find(|slot| !bus.functions.contains_key(&(slot * FUNCTIONS)));
             let Some(free) = free else {
+                let reserved = if self.version < Version::V7_2 { "" } else { " or reserved" };
                 return Err(generic(format!(
-                    "PCI: no slot/function available for {model}, all in use or reserved"
+                    "PCI: no slot/function available for {model}, all in use{reserved}"
                 )));
             };
             // QEMU 10.0 asks whether the guest knows the slot before the slot is chosen: of the
@@ -123,8 +124,9 @@ impl Pci {
         let wanted = slot * FUNCTIONS + function;
         if let Some(other) = bus.functions.get(&wanted) {
             let id = other.id.as_deref().unwrap_or("(null)");
+            let id = if self.version < Version::V7_2 { String::new() } else { format!(",id={id}") };
             return Err(generic(format!(
-                "PCI: slot {slot} function {function} not available for {model}, in use by {},id={id}",
+                "PCI: slot {slot} function {function} not available for {model}, in use by {}{id}",
                 other.model
             )));
         }
@@ -176,11 +178,19 @@ impl Pci {
             if let Some(desc) = desc {
                 class_info["desc"] = json!(desc);
             }
+            // QEMU of before 1.1 mixes the two up (recorded).
+            let (vendor, device) = match self.version < Version::V1_2 {
+                true => (device, vendor),
+                false => (vendor, device),
+            };
             let mut value = json!({
-                "irq_pin": 0, "bus": number, "qdev_id": function.id.as_deref().unwrap_or(""),
+                "bus": number, "qdev_id": function.id.as_deref().unwrap_or(""),
                 "slot": devfn / FUNCTIONS, "function": devfn % FUNCTIONS, "class_info": class_info,
                 "id": {"device": device, "vendor": vendor}, "regions": [],
             });
+            if self.version >= Version::V7_2 {
+                value["irq_pin"] = json!(0);
+            }
             if let Some(behind) = function.bus {
                 let secondary = if numbered { std::mem::replace(next, *next + 1) } else { 0 };
                 let devices = match numbered {
@@ -232,6 +242,13 @@ impl Bus {
         children
     }
 
+    /// What sits here, the last to come first, each with its place.
+    pub(crate) fn newest_first(&self) -> Vec<(u8, &Function)> {
+        let mut all: Vec<_> = self.functions.iter().map(|(devfn, it)| (*devfn, it)).collect();
+        all.sort_by_key(|(_, function)| std::cmp::Reverse(function.child));
+        all
+    }
+
     /// The functions that leave together with one: those of its slot, or of its port.
     pub(crate) fn leave_with(&self, devfn: u8) -> Vec<String> {
         let together = |other: &u8| {
@@ -252,6 +269,7 @@ pub(crate) fn address(value: &Value) -> Option<(u8, u8)> {
     }
     let text = value.as_str()?;
     let (slot, function) = text.split_once('.').unwrap_or((text, "0"));
+    let slot = slot.strip_prefix("0x").unwrap_or(slot);
     let slot = u8::from_str_radix(slot, 16).ok().filter(|slot| *slot < SLOTS)?;
     let function = u8::from_str_radix(function, 16).ok().filter(|it| *it < FUNCTIONS)?;
     Some((slot, function))

@@ -10,13 +10,15 @@ use crate::arguments::Arguments;
 use crate::bus::BusRef;
 use crate::config::Version;
 use crate::device::{Device, DeviceKey, Place, Tray};
-use crate::graph::{Claim, NodeId, User, UserKind};
+use crate::drives::MadeBy;
+use crate::graph::{Claim, NodeId, User, UserId, UserKind};
 use crate::guest::Guest;
-use crate::machine::{Machine, Timer};
+use crate::machine::{Fate, Machine, Timer};
 use crate::model::{Drive, Model};
 use crate::objects::is_identifier;
-use crate::pci::{Function, Hotplug, address};
-use crate::refusal::{Reply, generic, missing, no_device};
+use crate::pci::{Function, Hotplug, SLOTS, address};
+use crate::refusal::{self, Reply, generic, no_device};
+use crate::words;
 
 /// The greatest number of a SCSI target, and of a unit behind it (virtio-scsi's).
 const MAX_SCSI_ID: u32 = 255;
@@ -38,20 +40,23 @@ const FIRST_READS: u64 = 10;
 impl Machine {
     /// `device_add`, in the order in which QEMU finds reasons against it.
     pub(crate) fn device_add(&mut self, mut arguments: Arguments, now: Instant) -> Reply {
+        let version = self.version;
         // Not typed in QEMU's schema: anything but a text is as good as nothing in 10.0.
-        let driver = match (arguments.any("driver"), self.version) {
-            (Some(Value::String(driver)), _) => driver,
-            (Some(other), version) if version < Version::V10_0 && !other.is_null() => {
-                other.to_string()
-            }
-            _ => return Err(missing("driver")),
+        let driver = match arguments.any("driver") {
+            Some(Value::String(driver)) => Some(driver),
+            Some(other) if version < Version::V10_0 && !other.is_null() => Some(other.to_string()),
+            _ => None,
         };
         let id = arguments.any("id").and_then(|id| id.as_str().map(ToOwned::to_owned));
         let bus = arguments.any("bus").and_then(|bus| bus.as_str().map(ToOwned::to_owned));
-        if self.version < Version::V10_0 && id.as_deref().is_some_and(|id| !is_identifier(id)) {
-            return Err(generic("Parameter 'id' expects an identifier"));
+        if version < Version::V7_2 {
+            self.check_id(id.as_deref())?;
         }
-        let model = find_model(&driver)?;
+        let driver = driver.ok_or_else(|| refusal::missing("driver"))?;
+        if version == Version::V7_2 && id.as_deref().is_some_and(|id| !is_identifier(id)) {
+            return Err(refusal::no_identifier());
+        }
+        let model = find_model(&driver, version)?;
         let bus = self.find_bus(model, bus.as_deref())?;
         if self.migration.is_active() {
             return Err(generic("device_add not allowed while migrating"));
@@ -60,30 +65,53 @@ impl Machine {
             return Err(generic(format!("Duplicate device ID '{id}'")));
         }
         let properties = arguments.rest();
-        model.check(&properties, self.version)?;
-        self.plug(model, id, &bus, properties, true, now)?;
+        model.check(&properties, version)?;
+        let wanted = self.drive(model, &properties)?;
+        if version < Version::V1_2 && properties.get("addr").is_some_and(is_beyond) {
+            self.fate = Fate::Hung;
+            return Err(generic("no answer ever comes"));
+        }
+        let plugged = self.plug(model, id, &bus, properties, wanted, now);
+        plugged.map_err(|why| match version < Version::V2_5 {
+            true => refusal::init_failed(model.name),
+            false => why,
+        })?;
         Ok(json!({}))
     }
 
-    /// Puts a device into its place, and lets it have its drive.
+    /// Until QEMU 5.2 an id is looked at before all else.
+    fn check_id(&self, id: Option<&str>) -> Result<(), ErrorReply> {
+        match id {
+            Some(id) if !is_identifier(id) => Err(refusal::no_identifier()),
+            Some(id) if self.devices.by_id(id).is_some() => Err(refusal::duplicate("device", id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a device into its place, and lets it have its drive. Without `wanted` it is there from
+    /// the start.
     pub(crate) fn plug(
         &mut self,
         model: &'static Model,
         id: Option<String>,
         bus: &BusRef,
         properties: Map<String, Value>,
-        is_hotplug: bool,
+        wanted: Wanted,
         now: Instant,
     ) -> Result<DeviceKey, ErrorReply> {
-        let node = self.drive(model, &properties)?;
+        let is_hotplug = !wanted.is_at_start;
         if let Some(iothread) = properties.get("iothread").and_then(Value::as_str)
             && !self.objects.is_a(iothread, "iothread")
         {
             return Err(no_device(iothread));
         }
         let place = self.place(model, bus, &properties, is_hotplug)?;
-        check_drive(model, node, &properties)?;
+        let of_drive = wanted.drive.as_deref().and_then(|name| self.drives.find(name));
+        let node = wanted.node.or_else(|| self.graph.used_by(of_drive?.user?));
+        let is_cd = model.is_cd || of_drive.is_some_and(|drive| drive.is_cd);
+        check_drive(model, node, is_cd, &wanted, &properties)?;
         check_serial(model, &properties, self.version)?;
+        let order = of_drive.map_or_else(|| self.graph.number(), |drive| drive.order);
         let path = self.devices.path_for(id.as_deref());
         let mut device = Device {
             id,
@@ -92,25 +120,15 @@ impl Machine {
             place,
             user: None,
             properties,
-            tray: model.is_cd.then_some(Tray { is_open: false }),
+            tray: is_cd.then_some(Tray { is_open: false }),
             pending: None,
             since: self.clock.at(now),
             is_leaving: false,
             is_fixed: !is_hotplug,
+            order,
         };
         if let Some(node) = node {
-            let read_only = self.graph.node(node).is_some_and(|node| node.read_only);
-            let claim = match model.is_cd {
-                true => Claim::medium(),
-                false => Claim::disk(read_only, device.is_shared()),
-            };
-            let label = device.drive_label();
-            let user = User { node, label, kind: UserKind::Device, claim };
-            let added = self.graph.add_user(user);
-            if added.is_err() && model.name == "nvme" {
-                self.leak_drive(node, device.drive_label());
-            }
-            device.user = Some(added?);
+            device.user = Some(self.take_drive(&device, node, wanted.drive.as_deref())?);
         }
         if let Place::Pci { bus, devfn } = device.place {
             let function = Function {
@@ -124,10 +142,39 @@ impl Machine {
             self.pci.put(bus, devfn, function);
         }
         let key = self.devices.add(device);
+        if let Some(drive) = wanted.drive.as_deref().and_then(|name| self.drives.find_mut(name)) {
+            drive.device = Some(key);
+            drive.user = None;
+        }
         if is_hotplug {
             self.show_guest(key);
         }
         Ok(key)
+    }
+
+    /// A device takes its node, which a drive may have had until now.
+    fn take_drive(
+        &mut self,
+        device: &Device,
+        node: NodeId,
+        drive: Option<&str>,
+    ) -> Result<UserId, ErrorReply> {
+        let read_only = self.graph.node(node).is_some_and(|node| node.read_only);
+        let claim = match device.tray.is_some() {
+            true => Claim::medium(),
+            false => Claim::disk(read_only, device.is_shared()),
+        };
+        let of_drive = drive.and_then(|name| self.drives.find(name)?.user);
+        if let (Some(user), Some(name)) = (of_drive, drive) {
+            self.graph.change_claim(user, name.to_owned(), UserKind::Device, claim)?;
+            return Ok(user);
+        }
+        let (label, kind) = (device.drive_label(), UserKind::Device);
+        let added = self.graph.add_user(User { node, label, kind, claim });
+        if added.is_err() && device.model.name == "nvme" {
+            self.leak_drive(node, device.drive_label());
+        }
+        added
     }
 
     /// QEMU forgets to let go of the drive of an nvme that it refuses: the node stays in use.
@@ -138,16 +185,22 @@ impl Machine {
         self.leaked.extend(leaked);
     }
 
-    /// The node that is to be a device's drive.
-    fn drive(
-        &self,
-        model: &Model,
-        properties: &Map<String, Value>,
-    ) -> Result<Option<NodeId>, ErrorReply> {
-        let Some(drive) = properties.get("drive").and_then(Value::as_str) else { return Ok(None) };
-        let missing =
-            || generic(format!("Property '{}.drive' can't find value '{drive}'", model.inner));
-        self.graph.find(drive).map(Some).ok_or_else(missing)
+    /// The drive or the node that a device is to have.
+    fn drive(&self, model: &Model, properties: &Map<String, Value>) -> Result<Wanted, ErrorReply> {
+        let Some(name) = properties.get("drive").and_then(Value::as_str) else {
+            return Ok(Wanted::default());
+        };
+        let (version, holder) = (self.version, model.drive_holder(self.version));
+        if let Some(drive) = self.drives.find(name) {
+            if drive.device.is_some() || drive.made_by == MadeBy::Board {
+                return Err(words::drive_in_use(version, holder, name));
+            }
+            return Ok(Wanted { drive: Some(name.to_owned()), ..Wanted::default() });
+        }
+        // A node without a drive can be had since 2.9.
+        let node = self.graph.find(name).filter(|_| version >= Version::V2_9);
+        let node = node.ok_or_else(|| refusal::no_drive(holder, name))?;
+        Ok(Wanted { node: Some(node), ..Wanted::default() })
     }
 
     fn place(
@@ -171,6 +224,7 @@ impl Machine {
             }
             BusRef::Scsi(bus) => self.place_scsi(bus, properties),
             BusRef::Usb(bus) => self.place_usb(bus, properties),
+            BusRef::Serial(bus) => Ok(Place::Serial { bus: bus.clone() }),
             BusRef::Fixed(bus, _) => Ok(Place::Ide { bus: bus.clone() }),
         }
     }
@@ -245,7 +299,7 @@ impl Machine {
             Place::Pci { .. } => FINDS_BEHIND_PORT,
             Place::Scsi { .. } => FINDS_ON_SCSI,
             Place::Usb { .. } => FINDS_ON_USB,
-            Place::Ide { .. } => return,
+            Place::Serial { .. } | Place::Ide { .. } => return,
         };
         let from = device.since.max(self.boots_until);
         if self.guest != Guest::Dead {
@@ -266,29 +320,50 @@ impl Machine {
     }
 }
 
-fn find_model(driver: &str) -> Result<&'static Model, ErrorReply> {
+/// What a device is to have for its drive.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) drive: Option<String>,
+    pub(crate) node: Option<NodeId>,
+    /// Whether the machine begins with the device.
+    pub(crate) is_at_start: bool,
+}
+
+fn find_model(driver: &str, version: Version) -> Result<&'static Model, ErrorReply> {
     match driver {
-        "pci-device" | "device" | "scsi-device" | "usb-device" => {
+        "pci-device" | "device" | "scsi-device" | "usb-device" if version >= Version::V2_5 => {
             Err(generic("Parameter 'driver' expects a non-abstract device type"))
         }
-        "i440FX-pcihost" | "q35-pcihost" | "ICH9-LPC" => {
+        "i440FX-pcihost" | "q35-pcihost" | "ICH9-LPC" if version >= Version::V2_5 => {
             Err(generic("Parameter 'driver' expects a pluggable device type"))
         }
-        _ => Model::find(driver)
-            .ok_or_else(|| generic(format!("'{driver}' is not a valid device model name"))),
+        _ => Model::find(driver, version).ok_or_else(|| words::no_model(version, driver)),
     }
+}
+
+/// Whether an address names a slot that no bus has. QEMU 0.14 does not look, and reads what lies
+/// behind the slots: recorded, one such address left it with no answer to anything any more.
+fn is_beyond(address: &Value) -> bool {
+    let slot = address.as_str().and_then(|text| text.split('.').next());
+    let slot = slot.map(|slot| u64::from_str_radix(slot.trim_start_matches("0x"), 16));
+    matches!(slot, Some(Ok(slot)) if slot >= u64::from(SLOTS))
 }
 
 fn check_drive(
     model: &Model,
     node: Option<NodeId>,
+    is_cd: bool,
+    wanted: &Wanted,
     properties: &Map<String, Value>,
 ) -> Result<(), ErrorReply> {
     if model.name == "nvme" && !properties.contains_key("serial") {
         return Err(generic("serial property not set"));
     }
-    if model.drive == Drive::Needed && node.is_none() {
-        return Err(generic("drive property not set"));
+    if model.drive == Drive::Needed && node.is_none() && !is_cd {
+        return Err(generic(match wanted.drive {
+            Some(_) => "Device needs media, but drive is empty",
+            None => "drive property not set",
+        }));
     }
     if properties.get("num-queues").and_then(as_number) == Some(0) {
         return Err(generic("num-queues property must be larger than 0"));

@@ -241,7 +241,7 @@ impl Machine {
                 let by_itself = device.model.name == "usb-storage";
                 add("attached", "bool", json!(attached.unwrap_or(by_itself)));
             }
-            Place::Ide { .. } => {}
+            Place::Serial { .. } | Place::Ide { .. } => {}
         }
         if !device.model.inner.is_empty() && device.model.name != "virtio-scsi-pci" {
             add("serial", "str", json!(device.text("serial").unwrap_or_default()));

@@ -40,3 +40,48 @@ pub(crate) fn not_accepted(parameter: &str, value: &str) -> ErrorReply {
 pub(crate) fn no_device_nor_node(device: &str, node: &str) -> ErrorReply {
     generic(format!("Cannot find device='{device}' nor node-name='{node}'"))
 }
+
+/// Another thing of this kind has the id.
+pub(crate) fn duplicate(object: &str, id: &str) -> ErrorReply {
+    generic(format!("Duplicate ID '{id}' for {object}"))
+}
+
+/// An id that is none.
+pub(crate) fn no_identifier() -> ErrorReply {
+    generic("Parameter 'id' expects an identifier")
+}
+
+/// An option that there is not.
+pub(crate) fn unknown_parameter(parameter: &str) -> ErrorReply {
+    generic(format!("Invalid parameter '{parameter}'"))
+}
+
+/// A bus that there is not.
+pub(crate) fn no_bus(bus: &str) -> ErrorReply {
+    generic(format!("Bus '{bus}' not found"))
+}
+
+/// No bus of this type is there for a device that names none.
+pub(crate) fn no_bus_for(device: &str, kind: &str) -> ErrorReply {
+    generic(format!("No '{kind}' bus found for device '{device}'"))
+}
+
+/// A value that a property does not take.
+pub(crate) fn bad_value(device: &str, property: &str, value: &str) -> ErrorReply {
+    generic(format!("Property '{device}.{property}' doesn't take value '{value}'"))
+}
+
+/// A drive that there is not.
+pub(crate) fn no_drive(device: &str, drive: &str) -> ErrorReply {
+    generic(format!("Property '{device}.drive' can't find value '{drive}'"))
+}
+
+/// What QEMU of before 1.5 says of any device that it cannot make: the reason is on its stderr.
+pub(crate) fn init_failed(device: &str) -> ErrorReply {
+    generic(format!("Device '{device}' could not be initialized"))
+}
+
+/// A drive whose medium stays.
+pub(crate) fn not_removable(device: &str) -> ErrorReply {
+    generic(format!("Device '{device}' is not removable"))
+}

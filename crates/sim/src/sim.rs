@@ -170,7 +170,8 @@ impl Sim {
     }
 
     fn work(&mut self, now: Instant) {
-        while !self.wants_close {
+        // What QEMU hangs in the middle of, it never answers.
+        while !self.wants_close && !self.machine.is_hung() {
             let Some(request) = self.server.as_mut().and_then(Server::poll_request) else { break };
             self.commands += 1;
             let faults = self.faults.of_command(&request.command);
@@ -192,6 +193,12 @@ impl Sim {
                 self.machine.execute_raw(&command, arguments, &mut self.fds, now)
             }
         };
+        if self.machine.is_hung() {
+            return;
+        }
+        if self.machine.has_died() {
+            return self.lose_connection();
+        }
         self.send_events(now);
         if faults.drop == Some(Drop::Unanswered) {
             return self.lose_connection();

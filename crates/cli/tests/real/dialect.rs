@@ -5,6 +5,7 @@ use qplug_testbed::guest::Disk;
 use qplug_testbed::image::{Format, Image};
 use serde_json::json;
 
+use crate::media::{inside, medium, on_machines_with_drives};
 use crate::run::{DISK_BYTES, GUEST_WITHIN, Ran, image, on_every_machine, path, qplug, state};
 
 /// Runs qplug in the dialect of QEMU 0.14 to 2.8.
@@ -160,5 +161,29 @@ fn a_drive_that_a_crash_left_is_finished_or_recovered() {
         old(machine, &["recover"]).exits(0).says("data");
         assert_eq!(state(machine), before);
         drop(image.lock().unwrap());
+    });
+}
+
+#[test]
+fn media_of_older_qemus_are_changed_by_name() {
+    on_machines_with_drives("drive media", |machine| {
+        let before = state(machine);
+        let (first, second) = (medium(machine, "first", 1), medium(machine, "second", 2));
+        let found = |machine: &mut Machine| inside(machine).map(|medium| medium.first);
+        for drive in ["cd0", "cd1"] {
+            old(machine, &["insert", drive, path(&first)]).exits(0);
+            assert_eq!(found(machine).as_deref(), Some("first"));
+            old(machine, &["insert", drive, path(&second)]).exits(6).says("qplug swap");
+            old(machine, &["swap", drive, path(&second)]).exits(0).says("in place of");
+            assert_eq!(found(machine).as_deref(), Some("second"));
+            let holder = first.lock().unwrap();
+            let failed = old(machine, &["swap", drive, path(&first)]);
+            assert_eq!(failed.code, Some(4), "{failed:?}");
+            drop(holder);
+            assert_eq!(found(machine).as_deref(), Some("second"));
+            old(machine, &["eject", drive]).exits(0).says("is empty");
+            assert_eq!(found(machine), None);
+            assert_eq!(state(machine), before);
+        }
     });
 }

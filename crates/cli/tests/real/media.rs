@@ -11,7 +11,7 @@ use crate::run::{path, qplug, start, state, within};
 
 const MIB: u64 = 1 << 20;
 
-fn on_machines_with_drives(test: &str, run: impl Fn(&mut Machine)) {
+pub(crate) fn on_machines_with_drives(test: &str, run: impl Fn(&mut Machine)) {
     for qemu in Qemu::under_test(test) {
         let builder = Machine::builder(&qemu, Board::Q35).scsi().usb().cdrom().scsi_cdrom();
         let mut machine = builder.bridge().restored().unwrap();
@@ -20,7 +20,7 @@ fn on_machines_with_drives(test: &str, run: impl Fn(&mut Machine)) {
 }
 
 /// A medium that begins with its name.
-fn medium(machine: &Machine, name: &str, mib: u64) -> Image {
+pub(crate) fn medium(machine: &Machine, name: &str, mib: u64) -> Image {
     let file = format!("{name}.iso");
     let image = Image::create(machine.folder(), &file, Format::Raw, mib * MIB).unwrap();
     image.write(0, name.as_bytes()).unwrap();
@@ -28,7 +28,7 @@ fn medium(machine: &Machine, name: &str, mib: u64) -> Image {
 }
 
 /// What the guest finds in the drive that has something in it.
-fn inside(machine: &mut Machine) -> Option<Medium> {
+pub(crate) fn inside(machine: &mut Machine) -> Option<Medium> {
     ["sr0", "sr1"].iter().find_map(|drive| machine.guest.medium(drive).unwrap())
 }
 

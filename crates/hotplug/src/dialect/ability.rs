@@ -78,10 +78,12 @@ impl Ability {
         Self::Schema,
     ];
 
-    /// The version of QEMU since which qplug can do it there.
+    /// The version of QEMU since which qplug can do it in this dialect, or in a later one.
     #[must_use]
-    pub fn since(self) -> &'static str {
+    pub fn since(self, dialect: Dialect) -> &'static str {
         match self {
+            // A node is throttled by a group.
+            Self::Throttling | Self::Bursts if dialect == Dialect::Blockdev => "2.11",
             Self::Announcing | Self::Discard => "1.5",
             Self::Throttling => "1.1",
             Self::Sizes => "1.6",
@@ -97,10 +99,10 @@ impl Ability {
             | Self::NodeOptions
             | Self::IoThreads
             | Self::WriteCache => "2.9",
-            // Those of 2.10, and waiting too: statistics name their devices since then.
-            Self::WaitGuest => "2.10",
             Self::ThrottleGroups | Self::Marks => "2.11",
             Self::Media => "2.12",
+            // Statistics name their devices.
+            Self::WaitGuest => "3.0",
         }
     }
 
@@ -158,7 +160,6 @@ impl Features {
             | Ability::IoThreads
             | Ability::WriteCache => has_nodes,
             Ability::Descriptors => has_nodes && self.has("add-fd"),
-            // A node is throttled by a group.
             Ability::Throttling => match has_nodes {
                 true => self.throttle_groups,
                 false => self.has("block_set_io_throttle"),
@@ -170,7 +171,8 @@ impl Features {
             Ability::ThrottleGroups => has_nodes && self.throttle_groups,
             Ability::Discard => has_nodes || self.has_drive_option("discard"),
             Ability::DetectZeroes => has_nodes || self.has_drive_option("detect-zeroes"),
-            Ability::WaitGuest => has_nodes && self.names_devices,
+            // As old as what it needs is: `qdev` in statistics.
+            Ability::WaitGuest => has_nodes && self.has("query-jobs"),
             Ability::Media => self.has("blockdev-insert-medium") && has_nodes,
             Ability::Marks => self.throttle_groups,
             Ability::Sizes => self.tells_sizes(),

@@ -108,7 +108,7 @@ impl Probe {
         match question {
             Question::Commands => {
                 features.commands = Some(names(decode(&query, answer)?));
-                self.recognise();
+                self.recognise()?;
             }
             Question::Events => {
                 let events: Option<Vec<Named>> = decode_optional(&query, answer)?;
@@ -141,7 +141,7 @@ impl Probe {
     }
 
     /// Which dialect it is, by the commands that it lists; asks what else must be known for that.
-    fn recognise(&mut self) {
+    fn recognise(&mut self) -> Result<(), Error> {
         let features = &mut self.features;
         let commands = features.commands.clone().unwrap_or_default();
         let found = if BLOCKDEV.iter().all(|it| commands.contains(*it)) {
@@ -154,20 +154,18 @@ impl Probe {
             None
         };
         let forced = self.forced.map(|dialect| (dialect, "it was said which to speak"));
-        let Some((dialect, how)) = forced.or(found) else {
-            self.outcome = Some(Err(self.no_dialect()));
-            return;
-        };
+        let Some((dialect, how)) = forced.or(found) else { return Err(self.no_dialect()) };
         features.dialect = dialect;
         how.clone_into(&mut features.recognised);
         let has_types = commands.contains("qom-list-types");
         features.throttle_groups = false;
-        // Before 2.10 it does not, and from 2.12 on there is mostly the greeting that tells.
-        features.names_devices = false;
+        // 2.10 and 2.11 do it too, and are taken for older: no command tells.
+        features.names_devices = commands.contains("blockdev-insert-medium");
         self.outbox.extend(has_types.then_some(Question::Types));
         if dialect == Dialect::Drive {
             self.outbox.extend([Question::DriveOptions, Question::DriveAdd]);
         }
+        Ok(())
     }
 
     fn no_dialect(&self) -> Error {
@@ -190,6 +188,7 @@ impl Operation for Probe {
     fn handle_answer(&mut self, answer: Answer, _now: Instant) {
         let Some(question) = self.asked.pop_front() else { return };
         if let Err(error) = self.handle(question, answer) {
+            self.outbox.clear();
             self.outcome.get_or_insert(Err(error));
         }
         if self.outbox.is_empty() && self.asked.is_empty() {
@@ -199,5 +198,134 @@ impl Operation for Probe {
 
     fn poll_outcome(&mut self) -> Option<Self::Outcome> {
         self.outcome.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qplug_proto::QemuVersion;
+
+    use super::*;
+    use crate::operation::script::Happens::{self, Answer};
+    use crate::operation::script::play;
+
+    fn greeting(major: u32, minor: u32, oob: bool) -> Greeting {
+        let capabilities = if oob { vec!["oob".to_owned()] } else { Vec::new() };
+        let version = QemuVersion { major, minor, micro: 0 };
+        Greeting { version, capabilities, ..Greeting::default() }
+    }
+
+    fn probed(greeting: &Greeting, script: Vec<Happens>) -> Result<Features, Error> {
+        play(Probe::new(greeting, None), script)
+    }
+
+    const HELP: &str = r#""drive_add [[<domain>:]<bus>:]<slot>\r\n[file=file][,if=type]...\r\n""#;
+
+    #[test]
+    fn who_offers_oob_is_asked_nothing() {
+        let features = probed(&greeting(7, 2, true), vec![]).unwrap();
+        assert_eq!(features.dialect(), Dialect::Blockdev);
+        assert!(super::super::Ability::ALL.into_iter().all(|ability| features.can(ability)));
+        assert!(
+            features.flat_objects && !probed(&greeting(4, 2, true), vec![]).unwrap().flat_objects
+        );
+    }
+
+    #[test]
+    fn qemu_0_14_has_drives_and_no_events() {
+        let commands = r#"[{"name": "device_add"}, {"name": "human-monitor-command"}]"#;
+        let features = probed(
+            &greeting(0, 14, false),
+            vec![
+                Answer("query-commands", "", Ok(commands)),
+                Answer("query-events", "", Err("The command query-events has not been found")),
+                Answer("query-command-line-options", "drive", Err("not found")),
+                Answer("human-monitor-command", "help drive_add", Ok(HELP)),
+            ],
+        );
+        let features = features.unwrap();
+        assert_eq!(features.dialect(), Dialect::Drive);
+        use super::super::Ability;
+        for ability in [Ability::Announcing, Ability::Throttling, Ability::Discard, Ability::Sizes]
+        {
+            assert!(!features.can(ability), "{ability}");
+        }
+        assert!(features.has_drive_serials());
+    }
+
+    #[test]
+    fn qemu_2_5_has_an_unfinished_blockdev_add_and_is_told_of_drives() {
+        let commands = r#"[{"name": "blockdev-add"}, {"name": "x-blockdev-del"}, {"name": "qom-list-types"}, {"name": "qom-list"},
+            {"name": "human-monitor-command"}, {"name": "block_set_io_throttle"}, {"name": "drive-backup"}]"#;
+        let options = r#"[{"option": "drive", "parameters": [{"name": "discard", "type": "string"},
+            {"name": "throttling.bps-total-max"}, {"name": "read-only"}]}]"#;
+        let features = probed(
+            &greeting(2, 5, false),
+            vec![
+                Answer("query-commands", "", Ok(commands)),
+                Answer("query-events", "", Ok(r#"[{"name": "DEVICE_DELETED"}]"#)),
+                Answer("qom-list-types", "throttle-group", Ok("[]")),
+                Answer("query-command-line-options", "drive", Ok(options)),
+                Answer("human-monitor-command", "help drive_add", Ok(HELP)),
+            ],
+        );
+        let features = features.unwrap();
+        assert_eq!(features.dialect(), Dialect::Drive);
+        use super::super::Ability;
+        for ability in [Ability::Announcing, Ability::Bursts, Ability::Discard, Ability::Sizes] {
+            assert!(features.can(ability), "{ability}");
+        }
+        for ability in [Ability::DetectZeroes, Ability::Marks, Ability::OtherBuses] {
+            assert!(!features.can(ability), "{ability}");
+        }
+        assert!(!features.has_drive_serials());
+    }
+
+    #[test]
+    fn qemu_2_9_has_nodes_and_does_not_say_which_device_has_which() {
+        let commands =
+            r#"[{"name": "blockdev-add"}, {"name": "blockdev-del"}, {"name": "qom-list-types"}]"#;
+        let features = probed(
+            &greeting(2, 9, false),
+            vec![
+                Answer("query-commands", "", Ok(commands)),
+                Answer("query-events", "", Ok(r#"[{"name": "DEVICE_DELETED"}]"#)),
+                Answer("qom-list-types", "throttle-group", Ok("[]")),
+            ],
+        );
+        let features = features.unwrap();
+        assert_eq!(features.dialect(), Dialect::Blockdev);
+        assert!(!features.names_devices && !features.flat_objects && !features.throttle_groups);
+        assert!(features.announces);
+    }
+
+    #[test]
+    fn who_has_no_command_for_disks_is_told_so() {
+        for (commands, script) in [
+            (r#"[{"name": "query-commands"}]"#, vec![]),
+            (
+                r#"[{"name": "human-monitor-command"}]"#,
+                vec![
+                    Answer("query-events", "", Err("not found")),
+                    Answer("query-command-line-options", "", Err("not found")),
+                    Answer(
+                        "human-monitor-command",
+                        "",
+                        Ok(r#""unknown command: 'drive_add'\r\n""#),
+                    ),
+                ],
+            ),
+        ] {
+            let mut all = vec![Answer("query-commands", "", Ok(commands))];
+            all.extend(script);
+            let error = probed(&greeting(0, 14, false), all).unwrap_err();
+            assert!(matches!(error, Error::NoDialect { .. }), "{error}");
+        }
+        let red_hat = r#"[{"name": "__com.redhat_drive_add"}, {"name": "human-monitor-command"}]"#;
+        let script = vec![
+            Answer("query-commands", "", Ok(red_hat)),
+            Answer("query-events", "", Err("not found")),
+        ];
+        assert_eq!(probed(&greeting(0, 12, false), script).unwrap().dialect(), Dialect::Rhel6);
     }
 }

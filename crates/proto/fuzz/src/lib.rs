@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use qplug_proto::{Client, CommandId, Dialect, Greeting, Incoming, QemuVersion, Request, Server};
+use qplug_proto::{
+    Client, CommandId, Dialect, Generation, Greeting, Incoming, QemuVersion, Request, Server,
+};
 use serde_json::value::RawValue;
 
 const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}}, \"capabilities\": [\"oob\"]}}\r\n{\"return\": {}, \"id\": -1}\r\n";
@@ -70,6 +72,17 @@ pub fn server(data: &[u8]) {
     answered(new_server(), start, bytes, piece);
     answered(new_server(), "", bytes, piece);
     answered(Server::agent(), "", bytes, piece);
+    let start = "{\"execute\":\"qmp_capabilities\"}";
+    for generation in [Generation::V1_2, Generation::V2_5, Generation::V2_9] {
+        answered(server_of(generation), start, bytes, piece);
+    }
+    // Of 0.14 no byte makes sure that it can be got through to.
+    let whole = said(&mut server_of(Generation::V0_14), start, bytes, usize::MAX);
+    assert_eq!(whole, said(&mut server_of(Generation::V0_14), start, bytes, piece));
+}
+
+fn server_of(generation: Generation) -> Server {
+    Server::of(generation, Greeting::default())
 }
 
 fn new_server() -> Server {
@@ -81,6 +94,15 @@ fn new_server() -> Server {
 }
 
 fn answered(mut server: Server, start: &str, bytes: &[u8], piece: usize) -> Vec<u8> {
+    let output = said(&mut server, start, bytes, piece);
+    let last = output.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let is_end = last.windows(11).any(|bytes| bytes == b"\"id\": \"end\"");
+    assert!(is_end, "{}", output.escape_ascii());
+    output
+}
+
+/// All that the server says to these bytes, which is JSON.
+fn said(server: &mut Server, start: &str, bytes: &[u8], piece: usize) -> Vec<u8> {
     let mut output = Vec::new();
     let end = b"\xff{\"execute\":\"a\",\"id\":\"end\"}";
     for piece in [start.as_bytes()].into_iter().chain(bytes.chunks(piece)).chain([&end[..]]) {
@@ -96,9 +118,6 @@ fn answered(mut server: Server, start: &str, bytes: &[u8], piece: usize) -> Vec<
         let is_json = serde_json::from_slice::<&RawValue>(line).is_ok();
         assert!(line.is_empty() || is_json, "{}", line.escape_ascii());
     }
-    let last = output.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    let is_end = last.windows(11).any(|bytes| bytes == b"\"id\": \"end\"");
-    assert!(is_end, "{}", output.escape_ascii());
     output
 }
 

@@ -116,6 +116,8 @@ impl Outbox {
 }
 
 /// One line: QEMU needs no line end, but costs only 4 µs for it, and line-based peers want one.
+/// Arguments that are `null` are none: no QEMU takes them, and 0.14 answers a message that has a
+/// `null` anywhere with an error that has no id (recorded from 0.14.1).
 fn write(
     out: &mut Vec<u8>,
     verb: &str,
@@ -128,8 +130,13 @@ fn write(
     out.extend_from_slice(b"\":");
     serde_json::to_writer(&mut *out, command)?;
     if let Some(arguments) = arguments {
+        let before = out.len();
         out.extend_from_slice(b",\"arguments\":");
+        let value_at = out.len();
         serde_json::to_writer(&mut *out, arguments)?;
+        if &out[value_at..] == b"null" {
+            out.truncate(before);
+        }
     }
     if let Some(id) = id {
         out.extend_from_slice(b",\"id\":");

@@ -240,3 +240,50 @@ fn an_agent_is_brought_in_step_and_asked_one_thing_at_a_time() {
     let outcomes = outcomes(&mut client);
     assert!(outcomes[0].contains("Ok(") && outcomes[1].contains("Err("), "{outcomes:?}");
 }
+
+#[test]
+fn nothing_of_ours_is_null_and_ids_are_small_numbers() {
+    let mut client = ready();
+    client.execute("a", Some(&()), None).unwrap();
+    assert_eq!(transmit(&mut client), "{\"execute\":\"a\",\"id\":0}\n");
+    // 0.14.1 gives numbers back as they came up to 2^63 - 1, and that one for any larger.
+    client.next_id = u32::MAX;
+    client.execute("b", NO_ARGUMENTS, None).unwrap();
+    client.execute("c", NO_ARGUMENTS, None).unwrap();
+    let sent = transmit(&mut client);
+    assert_eq!(sent, "{\"execute\":\"b\",\"id\":4294967295}\n{\"execute\":\"c\",\"id\":0}\n");
+}
+
+/// The lines of 0.14.1, whose monitor is dead after a stray brace until one connects anew.
+#[test]
+fn a_monitor_of_0_14_that_went_silent_is_told_and_met_again() {
+    const GREETING_0_14: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 1, \"minor\": 14, \"major\": 0}, \"package\": \"\"}, \"capabilities\": []}}\r\n";
+    const UNPARSED: &[u8] = b"{\"error\": {\"class\": \"JSONParsing\", \"desc\": \"Invalid JSON syntax\", \"data\": {}}}\r\n";
+    let mut client = Client::new(Dialect::QmpWithOob, None);
+    client.handle_input(GREETING_0_14).unwrap();
+    assert_eq!(transmit(&mut client), "{\"execute\":\"qmp_capabilities\",\"id\":-1}\n");
+    client.handle_input(NEGOTIATED).unwrap();
+    assert!(matches!(client.poll_incoming(), Some(Incoming::Greeting(_))));
+    let start = Instant::now();
+    let id = client.execute("query-status", NO_ARGUMENTS, Some(start)).unwrap();
+    client.handle_input(UNPARSED).unwrap();
+    let Some(Incoming::Unattributed(error)) = client.poll_incoming() else { panic!() };
+    assert_eq!(error.class, "JSONParsing");
+    client.handle_timeout(start).unwrap();
+    let Some(Incoming::Unknown { id: overdue, why: Unanswered::Overdue }) = client.poll_incoming()
+    else {
+        panic!()
+    };
+    assert_eq!(overdue, id);
+    client.handle_close();
+    client.begin_anew(Dialect::Qmp, None);
+    client.handle_input(GREETING_0_14).unwrap();
+    client.handle_input(NEGOTIATED).unwrap();
+    transmit(&mut client);
+    client.execute("query-status", NO_ARGUMENTS, None).unwrap();
+    client
+        .handle_input(b"{\"return\": {\"singlestep\": false, \"running\": true}, \"id\": 1}\r\n")
+        .unwrap();
+    assert!(matches!(client.poll_incoming(), Some(Incoming::Greeting(_))));
+    assert!(matches!(client.poll_incoming(), Some(Incoming::Reply { result: Ok(_), .. })));
+}

@@ -148,7 +148,8 @@ fn next(state: State, byte: u8, generation: Generation) -> Step {
     match (state, byte) {
         (Between | Recovering, _) => first(byte),
         (State::String { .. }, 0) => Step::Stray,
-        (State::String { .. }, 1..0x20 | 0xfe..) if generation == Generation::V7_2 => Step::Stray,
+        (State::String { .. }, 1..0x20) if generation == Generation::V7_2 => Step::Stray,
+        (State::String { .. }, 0xfe..) if generation > Generation::V0_14 => Step::Stray,
         (State::String { escaped: true, .. }, _)
             if generation == Generation::V0_14 && !is_escape(byte) =>
         {

@@ -183,3 +183,8 @@ pub(super) fn is_filter(name: &str) -> bool {
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     DRIVERS.iter().map(|driver| driver.name)
 }
+
+/// Whether a driver has an option of this name.
+pub(crate) fn takes_option(driver: &str, option: &str) -> bool {
+    find(driver).is_some_and(|driver| driver.options.iter().any(|known| known.name == option))
+}

@@ -135,6 +135,11 @@ impl Blockdev {
         }
     }
 
+    /// Whether it names its node.
+    pub(crate) fn is_named(&self) -> bool {
+        self.name.is_some()
+    }
+
     fn text(&self, option: &str) -> Option<&str> {
         self.options.get(option).and_then(Value::as_str)
     }

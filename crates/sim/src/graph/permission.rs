@@ -5,6 +5,7 @@ use qplug_proto::ErrorReply;
 
 use super::driver::{self, Kind};
 use super::{Graph, NodeId, Opened, User, UserKind};
+use crate::config::Version;
 use crate::refusal::generic;
 
 /// A set of the four permissions (`BLK_PERM_*`).
@@ -107,16 +108,23 @@ struct Parent {
 impl Graph {
     /// Checks a node and all below it: no two of its parents may be in conflict, nobody may write
     /// to it if it is read-only, and a file's locks must be to be had.
+    ///
+    /// QEMU before 2.9 knows of none of this, and 2.9 of no locks.
     pub(super) fn check(&self, id: NodeId) -> Result<(), ErrorReply> {
+        if self.version < Version::V2_9 {
+            return Ok(());
+        }
         for id in self.below(id) {
             let Some(node) = self.node(id) else { continue };
             let parents = self.parents(id);
-            conflict(&node.name, &parents)?;
+            conflict(&node.name, &parents, self.version)?;
             let claim = joined(&parents);
             if node.read_only && claim.needs.has(Permissions::WRITE) {
                 return Err(generic("Block node is read-only"));
             }
-            if let Some(opened) = &node.opened {
+            if let Some(opened) = &node.opened
+                && self.version > Version::V2_9
+            {
                 self.check_locks(id, opened, claim)?;
             }
         }
@@ -243,7 +251,7 @@ fn label(user: &User) -> String {
 }
 
 /// The first two that are in conflict, the newer one named last.
-fn conflict(node: &str, parents: &[Parent]) -> Result<(), ErrorReply> {
+fn conflict(node: &str, parents: &[Parent], version: Version) -> Result<(), ErrorReply> {
     for one in parents {
         for other in parents.iter().filter(|other| other.order != one.order) {
             let in_conflict = other.claim.needs.without(one.claim.shares);
@@ -251,6 +259,14 @@ fn conflict(node: &str, parents: &[Parent]) -> Result<(), ErrorReply> {
                 continue;
             }
             let names: Vec<_> = in_conflict.names().collect();
+            if version < Version::V7_2 {
+                return Err(generic(format!(
+                    "Conflicts with use by {} as '{}', which does not allow '{}' on {node}",
+                    one.label,
+                    one.role,
+                    names.join(", ")
+                )));
+            }
             return Err(generic(format!(
                 "Permission conflict on node '{node}': permissions '{}' are both required by {} \
                  (uses node '{node}' as '{}' child) and unshared by {} (uses node '{node}' as \

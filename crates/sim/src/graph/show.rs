@@ -14,18 +14,33 @@ impl Graph {
     /// A node, as `query-named-block-nodes` and the `inserted` of `query-block` show it.
     pub(crate) fn show(&self, id: NodeId, version: Version, nested: bool) -> Value {
         let Some(node) = self.node(id) else { return Value::Null };
+        if version < Version::V1_2 {
+            let mut shown = json!({
+                "ro": node.read_only, "drv": node.driver, "encrypted": false, "file": node.path,
+            });
+            if let Some(backing) = self.backing_of(id).and_then(|id| self.node(id)) {
+                shown["backing_file"] = json!(backing.path);
+            }
+            return shown;
+        }
         let mut shown = json!({
-            "iops_rd": 0, "detect_zeroes": node.detect_zeroes,
-            "image": self.show_image(id, node, version, nested),
-            "iops_wr": 0, "ro": node.read_only, "node-name": node.name,
-            "backing_file_depth": if nested { self.backing_depth(id) } else { 0 }, "drv": node.driver, "iops": 0,
-            "bps_wr": 0, "write_threshold": 0, "encrypted": node.driver == "luks", "bps": 0,
-            "bps_rd": 0,
-            "cache": {
-                "no-flush": node.cache.no_flush, "direct": node.cache.direct, "writeback": true,
-            },
-            "file": node.path,
+            "iops_rd": 0, "iops_wr": 0, "ro": node.read_only,
+            "backing_file_depth": if nested { self.backing_depth(id) } else { 0 },
+            "drv": node.driver, "iops": 0, "bps_wr": 0, "encrypted": node.driver == "luks",
+            "bps": 0, "bps_rd": 0, "file": node.path,
         });
+        if version < Version::V7_2 {
+            shown["encryption_key_missing"] = json!(false);
+        }
+        if version >= Version::V2_5 {
+            shown["detect_zeroes"] = json!(node.detect_zeroes);
+            shown["image"] = self.show_image(id, node, version, nested);
+            shown["node-name"] = json!(node.name);
+            shown["write_threshold"] = json!(0);
+            shown["cache"] = json!({
+                "no-flush": node.cache.no_flush, "direct": node.cache.direct, "writeback": true,
+            });
+        }
         if version >= Version::V10_0 {
             shown["active"] = json!(true);
         }
@@ -69,23 +84,21 @@ impl Graph {
     }
 
     /// One node of `query-blockstats`, with what it lies on.
-    pub(crate) fn show_stats(&self, id: NodeId) -> Value {
+    pub(crate) fn show_stats(&self, id: NodeId, version: Version) -> Value {
         let Some(node) = self.node(id) else { return Value::Null };
-        let mut shown = json!({
-            "node-name": node.name,
-            "stats": {
-                "rd_operations": node.reads, "rd_bytes": node.reads * 512, "wr_operations": 0,
-                "wr_bytes": 0, "wr_highest_offset": 0, "flush_operations": 0,
-                "failed_rd_operations": 0, "failed_wr_operations": 0,
-            },
-        });
+        let mut shown = no_stats(version);
+        if version >= Version::V2_5 {
+            shown["node-name"] = json!(node.name);
+        }
+        shown["stats"]["rd_operations"] = json!(node.reads);
+        shown["stats"]["rd_bytes"] = json!(node.reads * 512);
         for edge in &node.children {
             let below = match edge.role {
                 "file" => "parent",
                 "backing" => "backing",
                 _ => continue,
             };
-            shown[below] = self.show_stats(edge.child);
+            shown[below] = self.show_stats(edge.child, version);
         }
         shown
     }
@@ -102,7 +115,7 @@ impl Graph {
         };
         for (id, user) in self.users() {
             let kind = match user.kind {
-                UserKind::Device | UserKind::Export => "block-backend",
+                UserKind::Device | UserKind::Drive | UserKind::Export => "block-backend",
                 UserKind::Job | UserKind::Filter => "block-job",
             };
             nodes.push(json!({"name": user.label, "type": kind, "id": id}));
@@ -116,4 +129,20 @@ impl Graph {
         }
         json!({"edges": edges, "nodes": nodes})
     }
+}
+
+/// The counters of what nothing was read from.
+pub(crate) fn no_stats(version: Version) -> Value {
+    let mut stats = json!({
+        "rd_operations": 0, "rd_bytes": 0, "wr_operations": 0, "wr_bytes": 0,
+        "wr_highest_offset": 0,
+    });
+    if version >= Version::V1_2 {
+        stats["flush_operations"] = json!(0);
+    }
+    if version >= Version::V2_5 {
+        stats["failed_rd_operations"] = json!(0);
+        stats["failed_wr_operations"] = json!(0);
+    }
+    json!({"stats": stats})
 }

@@ -28,8 +28,17 @@ pub(crate) fn machine(transcript: &Transcript, version: Version) -> Config {
     if has("-S") {
         config = config.start(Start::Prelaunch);
     }
-    if transcript.command_line.contains("id=idecd") {
-        config = config.ide_cd("idecd", "ide.0");
+    let words: Vec<&str> = transcript.command_line.split(' ').collect();
+    for pair in words.windows(2) {
+        config = match pair {
+            ["-vga", "std"] => config.vga(),
+            ["-drive", options] => config.drive(options),
+            // Without a bus it goes to the last one.
+            ["-device", device] if device.contains("id=idecd") => {
+                config.ide_cd_with("idecd", "ide.1", "cd0")
+            }
+            _ => config,
+        };
     }
     images().into_iter().fold(config, |config, (path, image)| config.image(path, image))
 }
