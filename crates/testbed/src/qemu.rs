@@ -160,6 +160,19 @@ impl Qemu {
         in_order(chosen)
     }
 
+    /// Whether it is one of [`releases`].
+    #[must_use]
+    pub fn is_of_another_release(&self) -> bool {
+        self.loader.is_some()
+    }
+
+    /// Whether a q35's ports are plugged by ACPI unless told otherwise. Before 6.1 there is PCI
+    /// Express's own way alone.
+    #[must_use]
+    pub fn has_acpi_ports(&self) -> bool {
+        (self.version.major, self.version.minor) >= (6, 1)
+    }
+
     /// A command that runs this QEMU; arguments are still to be added.
     #[must_use]
     pub fn command(&self) -> Command {

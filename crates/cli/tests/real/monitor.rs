@@ -11,7 +11,7 @@ use crate::run::{GUEST_WITHIN, image, path, qplug, start, start_stuck, start_unr
 
 /// Machines that need no guest.
 fn on_every_qemu(test: &str, arguments: &[&str], run: impl Fn(&mut Machine)) {
-    for qemu in Qemu::under_test(test) {
+    for qemu in Qemu::of_all_ages(test) {
         let builder = Machine::builder(&qemu, Board::Q35).arguments(arguments.iter().copied());
         let mut machine = builder.halted().unwrap();
         within(&mut machine, &format!("QEMU {}", qemu.version), &run);

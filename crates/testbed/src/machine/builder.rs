@@ -163,17 +163,12 @@ impl Builder {
         Ok(machine)
     }
 
-    /// Whether PCI Express itself is all the hotplug that this QEMU's q35 has; ACPI's came with 6.1.
-    fn is_old(&self) -> bool {
-        (self.qemu.version.major, self.qemu.version.minor) < (6, 1)
-    }
-
     /// Whether the guest has to find its empty ports empty first. In QEMU before 6.1 each looks
     /// to Linux as if a card were in it, and it tries for a second to turn that on, and takes another
     /// to turn the port off. A disk that is plugged in meanwhile is turned off with its port, or its
     /// coming is taken for a press of the button, and it is thrown out five seconds later.
     fn settles(&self) -> bool {
-        self.board == Board::Q35 && self.is_old()
+        self.board == Board::Q35 && !self.qemu.has_acpi_ports()
     }
 
     fn wait_settled(&self, machine: &Machine) -> Result<()> {
@@ -253,7 +248,7 @@ impl Builder {
         add("-accel", self.accel.clone());
         add("-m", self.memory_mib.to_string());
         if self.board.has_root_ports() {
-            if self.native_hotplug && self.board == Board::Q35 && !self.is_old() {
+            if self.native_hotplug && self.board == Board::Q35 && self.qemu.has_acpi_ports() {
                 let acpi_off = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
                 add("-global", acpi_off.to_owned());
             }
