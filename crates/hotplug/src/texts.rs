@@ -80,6 +80,8 @@ const fn text(parts: &'static [&'static str], meaning: Meaning) -> Text {
 /// Seen in QEMU 7.2 and 10.0, except where a line says otherwise.
 const TEXTS: &[Text] = &[
     text(&["Duplicate nodes with node-name="], Meaning::DuplicateNode),
+    // 5.2.
+    text(&["Duplicate node name"], Meaning::DuplicateNode),
     // 7.2 has capital letters here, 10.0 too; 1.2 to 2.9 say "Duplicate ID 'x' for device".
     text(&["Duplicate device ID"], Meaning::DuplicateDevice),
     text(&["Duplicate ID", "for device"], Meaning::DuplicateDevice),
@@ -251,6 +253,7 @@ mod tests {
     fn what_is_said_of_nodes_and_devices() {
         all_mean(&[
             ("Duplicate nodes with node-name='data.file'", Meaning::DuplicateNode),
+            ("Duplicate node name", Meaning::DuplicateNode),
             ("Duplicate device ID 's0'", Meaning::DuplicateDevice),
             ("Node data.format is in use", Meaning::NodeInUse),
             ("Failed to find node with node-name='nope'", Meaning::NoNode),

@@ -152,7 +152,10 @@ impl Qemu {
             match qemu {
                 Some(qemu) if everything && !is_named(&qemu.version, &words) => chosen.push(qemu),
                 None if everything && brought().is_none() => {
-                    pass_over(test, &format!("the QEMU of {release} is not set up"));
+                    pass_over(
+                        test,
+                        &format!("the QEMU of {release} is not set up; cargo xtask setup says why"),
+                    );
                 }
                 _ => {}
             }
