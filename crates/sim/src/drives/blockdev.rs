@@ -42,19 +42,8 @@ impl Machine {
     fn add_blockdev_drive(&mut self, id: &str, node: NodeId) -> Result<(), ErrorReply> {
         let user = self.use_as_drive(node, id)?;
         let order = self.graph.number();
-        self.drives.add(Drive {
-            id: None,
-            name: id.to_owned(),
-            made_by: MadeBy::Blockdev,
-            order,
-            user: Some(user),
-            device: None,
-            is_dropped: false,
-            is_cd: false,
-            serial: None,
-            limits: Vec::new(),
-            unit: u32::MAX,
-        });
+        let drive = Drive::new(id, MadeBy::Blockdev, order);
+        self.drives.add(Drive { user: Some(user), ..drive });
         Ok(())
     }
 
