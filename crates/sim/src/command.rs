@@ -58,7 +58,7 @@ impl Machine {
             "__com.redhat_drive_add" => self.redhat_drive_add_members(arguments),
             "__com.redhat_drive_del" => self.redhat_drive_del(arguments),
             "blockdev-add" => {
-                let blockdev = Blockdev::parse(arguments)?;
+                let blockdev = Blockdev::parse(arguments, self.version)?;
                 let (graph, world) = self.graph_and_world();
                 graph.add(&blockdev, &world)?;
                 Ok(json!({}))

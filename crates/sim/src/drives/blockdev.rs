@@ -17,7 +17,7 @@ impl Machine {
         arguments.finish()?;
         let mut options = Arguments::nested(options.rest(), String::new());
         let id = options.text("id")?;
-        let blockdev = Blockdev::parse(options)?;
+        let blockdev = Blockdev::parse(options, self.version)?;
         if let Some(id) = id.as_deref().filter(|id| self.drives.find(id).is_some()) {
             return Err(generic(format!("Device with id '{id}' already exists")));
         }

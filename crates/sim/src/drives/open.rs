@@ -151,7 +151,8 @@ impl Machine {
                 false => generic(format!("Unknown protocol '{protocol}'")),
             });
         }
-        let blockdev = Blockdev::parse(Arguments::nested(describe(image, self), String::new()))?;
+        let blockdev =
+            Blockdev::parse(Arguments::nested(describe(image, self), String::new()), version)?;
         let (graph, world) = self.graph_and_world();
         let node = graph.open(&blockdev, &world).map_err(|why| worded(why, path, version))?;
         if is_remote(path) {
@@ -189,7 +190,10 @@ impl Machine {
             detect_zeroes: None,
             node_name: None,
         };
-        let blockdev = Blockdev::parse(Arguments::nested(describe(&image, self), String::new()))?;
+        let blockdev = Blockdev::parse(
+            Arguments::nested(describe(&image, self), String::new()),
+            self.version,
+        )?;
         let (graph, world) = self.graph_and_world();
         graph.open(&blockdev, &world)
     }
