@@ -130,6 +130,32 @@ fn what_is_there_already_is_told_by_the_tree() {
 }
 
 #[test]
+fn what_is_limited_already_is_told_by_the_drive() {
+    let limits = serde_json::from_str(r#"{"iops-total": 100}"#).unwrap();
+    let attach = |drives: &'static str| {
+        let throttle = crate::Throttle::new(None, Clone::clone(&limits));
+        let mut attach = Attach::new(vec![disk().throttle(Some(throttle))]);
+        let commands = ["human-monitor-command", "block_set_io_throttle"].map(ToOwned::to_owned);
+        attach.speak(&Features { commands: Some(BTreeSet::from(commands)), ..features() });
+        let script = vec![
+            Answer("query-pci", "", Ok(PCI_WITH_DATA)),
+            Answer("query-block", "", Ok(drives)),
+            gone("query-migrate"),
+            gone("qom-list"),
+            Answer("query-block", "", Ok(drives)),
+            Answer("human-monitor-command", "info qtree", Ok(TREE)),
+            Answer("human-monitor-command", "info qtree", Ok(TREE)),
+            Answer("human-monitor-command", "info qtree", Ok(TREE)),
+        ];
+        play(attach, script).remove(0)
+    };
+    let limited = r#"[{"device": "data.format", "removable": false, "inserted":
+        {"ro": false, "drv": "raw", "file": "/a,b.img", "iops": 100, "bps": 0}}]"#;
+    assert!(attach(limited).unwrap().already);
+    assert!(matches!(attach(DRIVES), Err(Error::NameTaken { .. })));
+}
+
+#[test]
 fn a_machine_that_says_nothing_is_looked_at_until_the_disk_is_gone() {
     let mut script = look_to_detach();
     script.extend([
