@@ -272,7 +272,9 @@ fn names(observed: &Observed) -> BTreeSet<DiskName> {
 /// What is left of this disk; nothing where it is whole, or something uses its image.
 fn left_of(observed: &Observed, name: &DiskName) -> Option<Goods> {
     let marked = observed.objects.as_ref().is_some_and(|it| it.has(&name.pending()));
-    let is_there = observed.devices.as_ref().is_some_and(|it| it.has(name.as_str()));
+    // Either tells: a machine that keeps one of the two back has not lost the disk.
+    let is_there = observed.devices.as_ref().is_some_and(|it| it.has(name.as_str()))
+        || observed.blocks.as_ref().is_some_and(|it| it.device(name.as_str()).is_some());
     if is_there && !marked {
         return None;
     }
@@ -338,6 +340,15 @@ mod tests {
         let looks = || look(NODES, OBJECTS);
         let gone = recovered([looks(), vec![At(500)], looks(), clear]);
         assert_eq!(gone, ["data Removed { was_gone: true }", "lost Removed { was_gone: true }"]);
+    }
+
+    #[test]
+    fn a_disk_whose_device_is_not_listed_has_one_all_the_same() {
+        const BLOCKS: &str = r#"[{"device": "", "qdev": "/machine/peripheral/data/virtio-backend",
+            "inserted": {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false}}]"#;
+        let mut script = vec![Answer("query-block", "", Ok(BLOCKS))];
+        script.extend(look(NODES, "[]").into_iter().skip(1));
+        assert!(play(Recover::new(Duration::from_secs(30)), script).unwrap().is_empty());
     }
 
     #[test]
