@@ -18,6 +18,9 @@ use crate::operation::{Answer, decode, decode_optional};
 /// more than `MAX_PENDING_COMMANDS` (proto).
 const MAX_ASKED: usize = 512;
 
+/// What is said of a human monitor that shows no devices.
+const NO_TREE: &str = "'info qtree' shows no tree of devices";
+
 /// A query about the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Look {
@@ -228,8 +231,13 @@ impl Observer {
                 Ok(())
             }
             Query::Tree => {
-                let text: Option<String> = decode_optional(&command, answer)?;
-                self.observed.plant(&Tree::parse(&text.unwrap_or_default()));
+                // Without it, disks in use would look like drives that nothing uses, which may be closed.
+                let text: String = decode(&command, answer)?;
+                let Some(tree) = Tree::parse(&text) else {
+                    let (command, reason) = (command.name, NO_TREE.to_owned());
+                    return Err(Error::NotUnderstood { command, reason });
+                };
+                self.observed.plant(&tree);
                 Ok(())
             }
         }

@@ -7,7 +7,9 @@ use super::*;
 use crate::error::Error;
 use crate::operation::script::Happens::{self, Answer, At};
 use crate::operation::script::play;
-use crate::{Attach, Attached, Detach, Detached, Disk, DiskName, Format, Operation, Which};
+use crate::{
+    Attach, Attached, Detach, Detached, Disk, DiskName, Format, Operation, Resize, Size, Which,
+};
 
 const PCI: &str = r#"[{"bus": 0, "devices": [
     {"bus": 0, "qdev_id": "", "slot": 0, "class_info": {"class": 1536, "desc": "Host bridge"}, "id": {"device": 32902, "vendor": 4663}, "function": 0, "regions": []}]}]"#;
@@ -179,6 +181,26 @@ fn a_guest_that_stays_silent_is_pending_and_nothing_is_marked() {
     script.push(Answer("device_del", "data", Ok("{}")));
     script.extend([At(50), Answer("query-pci", "", Ok(PCI_WITH_DATA)), At(40_000)]);
     assert_eq!(detach(script).unwrap(), Detached::Pending);
+}
+
+#[test]
+fn who_does_not_show_its_devices_keeps_its_drives() {
+    // Each would be taken for one that no device uses, and be closed under the guest.
+    let silent = [
+        (Err("it is not allowed"), "not allowed"),
+        (Ok(r#""unknown command: 'info'\r\n""#), "no tree of devices"),
+        (Ok("{}"), "invalid type"),
+    ];
+    for (answer, why) in silent {
+        let script = vec![
+            Answer("query-block", "", Ok(DRIVES)),
+            Answer("human-monitor-command", "info qtree", answer),
+        ];
+        let mut resize = Resize::new("data", Size::Bytes(512), true);
+        resize.speak(&features());
+        let error = play(resize, script).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
 }
 
 #[test]

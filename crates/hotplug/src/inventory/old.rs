@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn devices_are_found_by_their_drives() {
         let drives: Drives = serde_json::from_str(DRIVES).unwrap();
-        let blocks = drives.blocks(&Tree::parse(TREE), None);
+        let blocks = drives.blocks(&Tree::parse(TREE).unwrap(), None);
         let node = blocks.device("data").unwrap().node.unwrap().name.clone();
         assert_eq!(node, "data.format");
         assert_eq!(blocks.holder("data.format"), Some("data"));

@@ -8,7 +8,7 @@ use qplug_sim::Version;
 use crate::seen::{Seen, has_drives};
 use crate::story::{Deed, Limited, Op, Parts, Wish};
 use crate::wire::{Kill, Trouble};
-use crate::world::{Expect, World};
+use crate::world::World;
 
 /// Longer than any guest here takes.
 const LONG: Duration = Duration::from_secs(60);
