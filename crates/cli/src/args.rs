@@ -140,9 +140,9 @@ pub(crate) struct Hmp {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SimArgs {
-    /// The board: q35 or pc.
-    #[arg(long, default_value = "q35", value_parser = ["q35", "pc"])]
-    pub(crate) machine: String,
+    /// The board: q35 or pc [default: q35; pc before QEMU 7.2].
+    #[arg(long, value_parser = ["q35", "pc"])]
+    pub(crate) machine: Option<String>,
 
     /// How many root ports a q35 has: rp0, rp1 and so on.
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u8).range(0..=24))]

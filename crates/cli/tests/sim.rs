@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -39,7 +41,7 @@ impl Sim {
             .unwrap();
         let sim = Self { child, folder };
         let deadline = Instant::now() + UP_WITHIN;
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        while UnixStream::connect(&socket).is_err() {
             assert!(Instant::now() < deadline, "no socket came");
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -105,6 +107,35 @@ fn a_disk_comes_and_goes() {
     }
 }
 
+/// The monitor's version, its `query-status`, and whether it takes `null` for an id.
+#[test]
+fn an_old_qemu_speaks_as_it_did() {
+    for (name, version, members, takes_null) in [
+        ("0.14", [0, 14, 1], 2, false),
+        ("rhel6", [0, 12, 1], 2, false),
+        ("1.2", [1, 2, 2], 3, false),
+        ("2.5", [2, 5, 1], 3, true),
+        ("2.9", [2, 9, 1], 3, true),
+    ] {
+        let sim = Sim::start(&["--qemu", name]);
+        let mut peer = UnixStream::connect(sim.folder.path().join("qmp")).unwrap();
+        peer.set_read_timeout(Some(UP_WITHIN)).unwrap();
+        let mut lines = BufReader::new(peer.try_clone().unwrap()).lines();
+        let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+        let greeting = next();
+        let qemu = &greeting["QMP"]["version"]["qemu"];
+        assert_eq!([&qemu["major"], &qemu["minor"], &qemu["micro"]], version, "{greeting}");
+        assert_eq!(greeting["QMP"]["capabilities"], serde_json::json!([]));
+        peer.write_all(b"{'execute':'qmp_capabilities'}{'execute':'query-status'}").unwrap();
+        assert!(next().get("return").is_some());
+        let status = next();
+        assert_eq!(status["return"].as_object().unwrap().len(), members, "{status}");
+        peer.write_all(b"{'execute':'query-name','id':null}").unwrap();
+        let answer = next();
+        assert_eq!(answer.get("error").is_none(), takes_null, "{name}: {answer}");
+    }
+}
+
 #[test]
 fn ports_and_status_are_shown() {
     let sim = Sim::start(&["--ports", "3"]);
@@ -146,6 +177,9 @@ fn what_cannot_be_simulated_is_refused() {
     assert!(code == Some(2) && says.contains("line 2"), "{code:?} {says}");
     let (code, says) = run(&["--socket", "tcp:localhost:1", "sim"]);
     assert!(code == Some(2) && says.contains("unix socket"), "{code:?} {says}");
+    let old = ["--socket", text(&socket), "sim", "--qemu", "0.14", "--machine", "q35"];
+    let (code, says) = run(&old);
+    assert!(code == Some(2) && says.contains("--machine pc"), "{code:?} {says}");
     let (code, _) = run(&["--socket", text(&socket), "sim", "--guest", "lazy"]);
     assert_eq!(code, Some(2));
     assert!(!socket.exists());

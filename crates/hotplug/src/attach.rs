@@ -1,11 +1,15 @@
 //! Attaching disks: look, plan, run.
 //!
 //! ```text
-//!  look ──► plan ──► make what they share ──► a run for each disk ──► outcomes
-//!   ▲         │                                      │
-//!   │         └── one cannot: nothing is sent        │
-//!   └────────────── somebody else was faster ────────┘
+//!  look ──► plan ──► make what they share ──► a run for each disk ──► [do they stay?] ──► outcomes
+//!   ▲         │                                      │                     │
+//!   │         └── one cannot: nothing is sent        │          taken out again where not
+//!   └────────────── somebody else was faster ────────┴─────────────────────┘
 //! ```
+//!
+//! | file | owns |
+//! |---|---|
+//! | `attach/stay.rs` | whether a disk's controller is being unplugged by somebody else |
 //!
 //! A look at one disk costs three queries. Only where the name occurs in the machine already are
 //! more asked, to tell a repeated attach from a name that is taken.
@@ -32,6 +36,9 @@ use crate::run::{Ended, Run};
 use crate::spares::Spares;
 use crate::step::Step;
 use crate::window::Window;
+use stay::Stay;
+
+mod stay;
 
 /// A disk that is in the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,6 +89,8 @@ pub struct Attach {
     /// What the disks share: made by this attach, and to be taken back when no disk came to use it.
     shared: Vec<SharedState>,
     works: Vec<(usize, Work)>,
+    /// Disks on controllers that other clients may be about to unplug.
+    stay: Stay,
     /// What is being taken back.
     crowd: Crowd,
     overtaken: u32,
@@ -94,6 +103,7 @@ enum Stage {
     Look,
     MakeShared,
     Disks,
+    Stay,
     RemoveShared,
 }
 
@@ -126,6 +136,7 @@ impl Attach {
             spares: Spares::default(),
             shared: Vec::new(),
             works: Vec::new(),
+            stay: Stay::default(),
             crowd: Crowd::default(),
             overtaken: 0,
             outcomes,
@@ -200,7 +211,12 @@ impl Attach {
         match self.stage {
             Stage::Look => {}
             Stage::MakeShared => self.start_disks(),
-            Stage::Disks => self.remove_unused(),
+            Stage::Disks => {
+                self.stage = Stage::Stay;
+                self.stay.begin(&self.observer.observed.features);
+                self.handle_stay();
+            }
+            Stage::Stay => self.handle_stay(),
             Stage::RemoveShared => self.handle_removed(),
         }
     }
@@ -221,6 +237,33 @@ impl Attach {
             runs.push(Some(Run::new(name, std::mem::take(&mut work.steps), work.resumes)));
         }
         self.start(Stage::Disks, runs);
+    }
+
+    /// Plans those disks again that were taken out of a controller that leaves.
+    fn handle_stay(&mut self) {
+        if self.stage != Stage::Stay {
+            return;
+        }
+        let Some(ended) = self.stay.poll_ended() else { return };
+        for (at, out) in ended {
+            self.outcomes[at] = match out {
+                Ok(()) => self.overtaken(at),
+                Err(error) => Some(Err(error)),
+            };
+        }
+        self.remove_unused();
+    }
+
+    /// The outcome of a disk whose turn comes again; none yet, but in the end.
+    fn overtaken(&mut self, at: usize) -> Option<Result<Attached, Error>> {
+        if self.overtaken < MAX_OVERTAKEN {
+            self.open.push(at);
+            return None;
+        }
+        Some(Err(Error::NameTaken {
+            name: self.disks[at].name.clone(),
+            holds: "used by other clients of this machine again and again".to_owned(),
+        }))
     }
 
     /// Takes back what this attach made for disks to share, and none came to use. A controller is
@@ -298,6 +341,7 @@ impl Attach {
                 for need in &work.needs {
                     self.shared[*need].used = true;
                 }
+                self.stay.add(at, &self.disks[at].name, port.as_ref());
                 Ok(self.attached(at, bus, port.as_ref(), false))
             }
             Ended::NoRoom(reply) => {
@@ -314,14 +358,10 @@ impl Attach {
                 Err(error)
             }
             Ended::Failed(error) => Err(error),
-            Ended::Overtaken if self.overtaken < MAX_OVERTAKEN => {
-                self.open.push(at);
+            Ended::Overtaken => {
+                self.outcomes[at] = self.overtaken(at);
                 return;
             }
-            Ended::Overtaken => Err(Error::NameTaken {
-                name: self.disks[at].name.clone(),
-                holds: "used by other clients of this machine again and again".to_owned(),
-            }),
         });
     }
 
@@ -353,6 +393,9 @@ impl Operation for Attach {
         if self.stage == Stage::Look {
             return self.observer.poll_transmit();
         }
+        if self.stage == Stage::Stay {
+            return self.stay.poll_transmit();
+        }
         if self.stage == Stage::RemoveShared {
             return self.crowd.poll_transmit();
         }
@@ -370,6 +413,10 @@ impl Operation for Attach {
         if self.stage == Stage::RemoveShared {
             self.crowd.handle_answer(answer, now);
             return self.handle_removed();
+        }
+        if self.stage == Stage::Stay {
+            self.stay.handle_answer(answer, now);
+            return self.handle_stay();
         }
         if self.stage == Stage::Look {
             match self.observer.handle_answer(answer) {
@@ -394,7 +441,7 @@ impl Operation for Attach {
             Some(ended) => match self.stage {
                 Stage::MakeShared => self.handle_shared(at, ended),
                 Stage::Disks => self.handle_disk(at, ended),
-                Stage::Look | Stage::RemoveShared => {}
+                Stage::Look | Stage::Stay | Stage::RemoveShared => {}
             },
         }
         if self.sent.is_empty() && self.ready.is_empty() {
@@ -402,25 +449,35 @@ impl Operation for Attach {
         }
     }
 
-    fn handle_event(&mut self, event: &Event, _now: Instant) {
+    fn handle_event(&mut self, event: &Event, now: Instant) {
+        self.stay.handle_event(event, now);
+        self.handle_stay();
         self.crowd.handle_event(event);
         self.handle_removed();
     }
 
-    fn handle_missed(&mut self, _now: Instant) {
+    fn handle_missed(&mut self, now: Instant) {
+        self.stay.handle_missed(now);
         self.crowd.handle_missed();
     }
 
     fn handle_lost(&mut self, why: String) {
+        self.stay.handle_lost(why.clone());
+        self.handle_stay();
         self.crowd.handle_lost(&why);
         self.handle_removed();
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.crowd.poll_timeout()
+        match self.stage {
+            Stage::Stay => self.stay.poll_timeout(),
+            _ => self.crowd.poll_timeout(),
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.stay.handle_timeout(now);
+        self.handle_stay();
         self.crowd.handle_timeout(now);
         self.handle_removed();
     }

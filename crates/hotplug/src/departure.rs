@@ -251,6 +251,7 @@ fn controller(observed: &Observed, id: &str, is_marked: bool) -> Goods {
         device: Some(id.to_owned()),
         // An attach must not use it meanwhile.
         marked_first: true,
+        count: Some(command::query_controller(id)),
         is_marked,
         ..unmarked(observed, pending_mark(id))
     }
@@ -279,6 +280,7 @@ fn unmarked(observed: &Observed, mark: String) -> Goods {
         is_announced: features.can(Ability::Announcing),
         marked_first: false,
         is_marked: false,
+        count: None,
     }
 }
 

@@ -76,6 +76,12 @@ pub enum Error {
         /// What uses it.
         by: String,
     },
+    /// What was to be removed because no disk used it has a disk again.
+    #[error("{shared} has a disk of another client's again, and stays")]
+    InUseAgain {
+        /// Its id.
+        shared: String,
+    },
     /// An attach or a detach of another image ended early under this name.
     #[error(
         "the name {name} is taken: {image} was left open under it by an attach or a detach that ended early. Nothing was changed. 'qplug detach {name}' closes it; attaching {image} again finishes it"
@@ -408,6 +414,7 @@ impl Error {
             | Self::NotOurs { .. }
             | Self::ImageInUse { .. }
             | Self::Busy { .. }
+            | Self::InUseAgain { .. }
             | Self::InGuest { .. }
             | Self::NameHalfDone { .. }
             | Self::NoSuchDisk { .. }

@@ -2,10 +2,11 @@
 //! what was there for the device alone.
 //!
 //! ```text
-//!  [mark ──►] ask ──► wait ──► [unmark ──►] close ──► clear ──► Removed
-//!              ▲  │     │ └──── the guest says no ──► Refused
-//!              └──┴─────┤ ask again
-//!                       └────── the deadline ──► mark ──► Pending
+//!  [mark ──► count ──►] ask ──► wait ──► [unmark ──►] close ──► clear ──► Removed
+//!              │        ▲  │     │ └──── the guest says no ──► Refused
+//!              │        └──┴─────┤ ask again
+//!              │                 └────── the deadline ──► mark ──► Pending
+//!              └── a disk has come to use it ──► unmark ──► it stays
 //! ```
 
 use std::collections::VecDeque;
@@ -14,8 +15,8 @@ use std::time::{Duration, Instant};
 use crate::command::{self, Command};
 use crate::detach::Detached;
 use crate::error::{After, Error};
-use crate::inventory::Pci;
-use crate::operation::{Answer, decode};
+use crate::inventory::{Devices, Pci};
+use crate::operation::{Answer, decode, decode_optional};
 use crate::texts::Meaning;
 use qplug_proto::ErrorReply;
 
@@ -76,6 +77,9 @@ pub(crate) struct Goods {
     pub(crate) marked_first: bool,
     /// Whether it is said already.
     pub(crate) is_marked: bool,
+    /// What shows whether something uses it, asked once the mark is there: whoever came to use it
+    /// before that is seen, and whoever comes later sees the mark.
+    pub(crate) count: Option<Command>,
 }
 
 /// A device on its way out.
@@ -88,6 +92,8 @@ pub(crate) struct Leaving {
     outbox: Option<Command>,
     asked: Option<Asked>,
     look_again: Option<LookAgain>,
+    /// Whether the mark is this detach's, and not another client's.
+    made_mark: bool,
     /// QEMU's words when it last refused to ask the guest, because that was busy with the port.
     busy: Option<ErrorReply>,
     was_gone: bool,
@@ -114,6 +120,8 @@ struct LookAgain {
 enum State {
     /// The mark is being made, before anything else.
     Marking,
+    /// What uses it is being asked about.
+    Counting,
     /// `device_del` is on its way. The event may overtake its reply.
     Asking {
         gone: bool,
@@ -162,6 +170,7 @@ impl Leaving {
             outbox: None,
             asked: None,
             look_again: None,
+            made_mark: false,
             busy: None,
             staying: None,
             outcome: None,
@@ -175,7 +184,7 @@ impl Leaving {
             leaving.state = State::Marking;
             leaving.outbox = Some(mark);
         } else {
-            leaving.ask();
+            leaving.count();
         }
         leaving
     }
@@ -199,6 +208,28 @@ impl Leaving {
             State::Clearing => CLEAR,
             _ => ASK,
         }
+    }
+
+    /// Looks whether nothing uses it, where that is to be looked at.
+    fn count(&mut self) {
+        match self.goods.count.clone() {
+            Some(count) => {
+                self.state = State::Counting;
+                self.outbox = Some(count);
+            }
+            None => self.ask(),
+        }
+    }
+
+    /// A controller that is not there any more is found out by asking.
+    fn handle_counted(&mut self, count: &Command, answer: Answer) {
+        let devices = decode_optional::<Devices>(count, answer).ok().flatten();
+        if devices.is_none_or(|devices| devices.children() == 0) {
+            return self.ask();
+        }
+        // A mark of another client's says what that one does.
+        self.goods.is_marked &= self.made_mark;
+        self.stay(Err(Error::InUseAgain { shared: self.goods.name.clone() }));
     }
 
     fn ask(&mut self) {
@@ -243,6 +274,13 @@ impl Leaving {
         if let State::Looking { ask_at } = self.state {
             return self.handle_looked(ask_at, answer, now);
         }
+        if let (State::Counting, Some(count)) = (self.state, self.goods.count.clone()) {
+            match answer {
+                Answer::Lost(why) => return self.lose(doing, why),
+                Answer::NotSent(why) => return self.not_sent(doing, why),
+                answer => return self.handle_counted(&count, answer),
+            }
+        }
         let sent = match self.state {
             State::Closing { .. } => self.goods.close.as_ref(),
             State::Clearing => self.goods.rest.front(),
@@ -261,7 +299,8 @@ impl Leaving {
         match self.state {
             State::Marking => {
                 self.goods.is_marked = true;
-                self.ask();
+                self.made_mark = reply.is_ok();
+                self.count();
             }
             State::Asking { gone, refused } => self.handle_asked(gone, refused, reply, now),
             State::Closing { tries } => self.handle_closed(tries, reply, now),
@@ -280,6 +319,7 @@ impl Leaving {
             }
             State::Waiting { .. }
             | State::Looking { .. }
+            | State::Counting
             | State::ClosingAgain { .. }
             | State::Over => {}
         }

@@ -169,7 +169,11 @@ impl Recover {
     fn finish(&mut self) {
         let outcomes = std::mem::take(&mut self.outcomes).into_iter().flatten();
         let names = std::mem::take(&mut self.names).into_iter();
-        self.outcome = Some(Ok(names.zip(outcomes).collect()));
+        // What is in use again is nothing that was left.
+        let is_left = |(_, outcome): &(String, Result<Detached, Error>)| {
+            !matches!(outcome, Err(Error::InUseAgain { .. }))
+        };
+        self.outcome = Some(Ok(names.zip(outcomes).filter(is_left).collect()));
     }
 }
 

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::time::{Instant, SystemTime};
 
 use qplug_qmp::{Address, fds};
-use qplug_sim::{Config, Faults, Sim, Start};
+use qplug_sim::{Board, Config, Faults, Sim, Start, Version};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,10 +37,11 @@ pub(super) async fn run(
             .parse()
             .map_err(|error: qplug_sim::ParseFaultsError| Failure::usage(error.to_string()))?,
     };
-    let mut sim = Sim::new(config(&args), faults, Instant::now());
+    let board = board(&args)?;
+    let mut sim = Sim::new(config(&args, board), faults, Instant::now());
     let listener = listen(path)?;
     let _removed_at_the_end = SocketFile(path.clone());
-    output.remark(&format!("a simulated {} listens at {}", args.machine, path.display()));
+    output.remark(&format!("a simulated QEMU {} listens at {}", args.qemu.name(), path.display()));
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -51,10 +52,24 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-fn config(args: &SimArgs) -> Config {
-    let config = match args.machine.as_str() {
-        "pc" => Config::pc(),
-        _ => Config::q35(args.ports),
+/// The board that was asked for; left out, q35 where it is imitated best.
+fn board(args: &SimArgs) -> Result<Board, Failure> {
+    match args.machine.as_deref() {
+        Some("pc") => Ok(Board::Pc),
+        // QEMU 1.4 brought it.
+        Some(_) if args.qemu <= Version::V1_2 => {
+            let text = format!("QEMU {} has no q35: --machine pc", args.qemu.name());
+            Err(Failure::usage(text))
+        }
+        None if args.qemu < Version::V7_2 => Ok(Board::Pc),
+        _ => Ok(Board::Q35),
+    }
+}
+
+fn config(args: &SimArgs, board: Board) -> Config {
+    let config = match board {
+        Board::Pc => Config::pc(),
+        Board::Q35 => Config::q35(args.ports),
     };
     let config = if args.native_hotplug { config.native_hotplug() } else { config };
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -85,6 +85,23 @@ fn close(answer: Result<&'static str, &'static str>) -> Happens {
     Answer("blockdev-del", "data.format", answer)
 }
 
+const CONTROLLER: &str = r#"[{"name": "qplug.scsi.0", "type": "child<virtio-scsi-pci>"}]"#;
+const ON_CONTROLLER: &str = r#"[{"name": "qplug.scsi.0", "type": "child<virtio-scsi-pci>"}, {"name": "data", "type": "child<scsi-hd>"}]"#;
+const SCSI_BLOCK: &str = r#"[{"qdev": "/machine/peripheral/data", "inserted":
+    {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
+const BOTH_NODES: &str = r#"[
+    {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}},
+    {"node-name": "data.file", "drv": "file", "file": "/a", "ro": false, "image": {"virtual-size": 1}}]"#;
+const MARKED: &str = r#"[{"name": "qplug.scsi.0.pending", "type": "child<throttle-group>"}]"#;
+
+/// The look whether a disk on a controller of qplug's own stays.
+fn stays(objects: &'static str, devices: &'static str) -> Vec<Happens> {
+    vec![
+        Answer("qom-list", "/objects", Ok(objects)),
+        Answer("qom-list", "/machine/peripheral", Ok(devices)),
+    ]
+}
+
 fn script(parts: [Vec<Happens>; 2]) -> Vec<Happens> {
     parts.into_iter().flatten().collect()
 }
@@ -374,8 +391,9 @@ fn a_controller_makes_room_where_the_ports_do_not_and_goes_again_when_no_disk_ca
         steps.push(open());
         steps
     };
-    let steps =
+    let mut steps =
         vec![plug(r#""drive":"data.format","serial":"data","bus":"qplug.scsi.0.0""#, Ok("{}"))];
+    steps.extend(stays("[]", ON_CONTROLLER));
     let attached = attach(disk(), script([look(), steps])).unwrap();
     assert_eq!((attached.bus, attached.port.as_deref()), (Bus::VirtioScsi, Some("qplug.scsi.0")));
     let ask = || Answer("device_del", "qplug.scsi.0", Ok("{}"));
@@ -384,6 +402,7 @@ fn a_controller_makes_room_where_the_ports_do_not_and_goes_again_when_no_disk_ca
             plug("qplug.scsi.0.0", Err(LOCKED)),
             close(Ok("{}")),
             Answer("object-add", "qplug.scsi.0.pending", Ok("{}")),
+            Answer("qom-list", "/qplug.scsi.0.0", Ok("[]")),
             ask(),
         ]
     };
@@ -440,7 +459,88 @@ fn a_controller_that_somebody_unplugged_is_no_lack_of_room() {
         open(),
         plug("qplug.scsi.0.0", Ok("{}")),
     ]);
+    again.extend(stays("[]", ON_CONTROLLER));
     attach(disk, script([steps, again])).unwrap();
+}
+
+/// Another client found the controller empty, and unplugs it: the disk of this attach, which came
+/// meanwhile, is taken out again before the guest takes it along, and goes behind another one.
+#[test]
+fn a_disk_on_a_controller_that_somebody_unplugs_goes_elsewhere() {
+    let disk = || {
+        let named = Disk::named("data").unwrap().format(Some(Format::raw()));
+        named.bus(Some(Bus::VirtioScsi)).remote_image("/a").unwrap()
+    };
+    let first = || {
+        let mut steps = look(Q35, "[]");
+        steps.extend([
+            Answer("qom-list", "/machine/peripheral", Ok(CONTROLLER)),
+            Answer("qom-list", "/objects", Ok("[]")),
+            Answer("qom-list", "/qplug.scsi.0.0", Ok("[]")),
+            open(),
+            plug("qplug.scsi.0.0", Ok("{}")),
+        ]);
+        steps
+    };
+    let again = || {
+        let mut steps = look(Q35, "[]");
+        steps.extend([
+            Answer("qom-list", "/machine/peripheral", Ok(CONTROLLER)),
+            Answer("qom-list", "/objects", Ok(MARKED)),
+            Answer("qom-list", "/qplug.scsi.0.0", Ok("[]")),
+            plug(r#""virtio-scsi-pci","id":"qplug.scsi.1""#, Ok("{}")),
+            open(),
+            plug("qplug.scsi.1.0", Ok("{}")),
+        ]);
+        steps.extend(stays(MARKED, ON_CONTROLLER));
+        steps
+    };
+    let detach = |block| {
+        vec![
+            Answer("query-block", "", Ok(block)),
+            Answer("query-block-jobs", "", Ok("[]")),
+            Answer("query-block-exports", "", Ok("[]")),
+            Answer("qom-list", "/objects", Ok("[]")),
+        ]
+    };
+    let left = || Answer("qom-list", "/machine/peripheral", Ok(NO_DEVICES));
+    // The mark is seen.
+    let mut steps = first();
+    steps.extend(stays(MARKED, ON_CONTROLLER));
+    steps.extend(detach(SCSI_BLOCK));
+    steps.extend([
+        Answer("qom-list", "/machine/peripheral", Ok(ON_CONTROLLER)),
+        Answer("device_del", "data", Ok("{}")),
+        Event("DEVICE_DELETED", r#"{"device": "data"}"#),
+        close(Ok("{}")),
+        left(),
+    ]);
+    let attached = attach(disk(), script([steps, again()])).unwrap();
+    assert_eq!(attached.port.as_deref(), Some("qplug.scsi.1"));
+    // The controller is gone, with its mark and the disk.
+    let mut steps = first();
+    steps.extend(stays("[]", NO_DEVICES));
+    steps.extend(detach("[]"));
+    steps.extend([
+        Answer("query-named-block-nodes", "", Ok(BOTH_NODES)),
+        Answer("query-fdsets", "", Ok("[]")),
+        Answer("qom-list", "/machine/peripheral", Ok(NO_DEVICES)),
+        close(Ok("{}")),
+        left(),
+    ]);
+    let attached = attach(disk(), script([steps, again()])).unwrap();
+    assert_eq!(attached.port.as_deref(), Some("qplug.scsi.1"));
+    // A guest that does not let go: the disk is there, on a controller that may leave.
+    let mut steps = first();
+    steps.extend(stays(MARKED, ON_CONTROLLER));
+    steps.extend(detach(SCSI_BLOCK));
+    steps.extend([
+        Answer("qom-list", "/machine/peripheral", Ok(ON_CONTROLLER)),
+        Answer("device_del", "data", Ok("{}")),
+        Event("DEVICE_UNPLUG_GUEST_ERROR", r#"{"device": "data"}"#),
+    ]);
+    let error = attach(disk(), steps).unwrap_err();
+    assert!(matches!(error, Error::Unknown { .. }), "{error}");
 }
 
 #[test]

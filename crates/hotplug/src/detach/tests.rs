@@ -378,9 +378,41 @@ fn a_controller_of_ours_goes_with_its_last_disk() {
         Answer("qom-list", "/machine/peripheral", Ok(left)),
         Answer("qom-list", "/qplug.scsi.0.0", Ok("[]")),
         Answer("object-add", "qplug.scsi.0.pending", Ok("{}")),
+        Answer("qom-list", "/qplug.scsi.0.0", Ok("[]")),
         Answer("device_del", "qplug.scsi.0", Ok("{}")),
         gone(r#"{"device": "qplug.scsi.0"}"#),
         Answer("object-del", "qplug.scsi.0.pending", Ok("{}")),
     ];
     assert_eq!(play_all([looks, script]).unwrap(), removed(false));
+}
+
+/// Another client plugs a disk in between the look and the mark: the controller stays, and the mark
+/// goes, unless it is that of a third one.
+#[test]
+fn a_controller_that_gets_a_disk_before_it_is_marked_stays() {
+    let blocks = r#"[{"device": "", "qdev": "/machine/peripheral/data", "inserted":
+        {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false, "image": {"virtual-size": 1}}}]"#;
+    let devices = r#"[{"name": "data", "type": "child<scsi-hd>"}, {"name": "qplug.scsi.0", "type": "child<virtio-scsi-pci>"}]"#;
+    let left = r#"[{"name": "qplug.scsi.0", "type": "child<virtio-scsi-pci>"}]"#;
+    let used = r#"[{"name": "child[0]", "type": "link<scsi-hd>"}]"#;
+    let script = |marked: Result<&'static str, &'static str>| {
+        let mut script = vec![Answer("query-block", "", Ok(blocks)), NO_JOBS, NO_EXPORTS];
+        script.extend([
+            NO_OBJECTS,
+            Answer("qom-list", "/machine/peripheral", Ok(devices)),
+            ASK,
+            GONE,
+            CLOSE,
+            Answer("qom-list", "/machine/peripheral", Ok(left)),
+            Answer("qom-list", "/qplug.scsi.0.0", Ok("[]")),
+            Answer("object-add", "qplug.scsi.0.pending", marked),
+            Answer("qom-list", "/qplug.scsi.0.0", Ok(used)),
+        ]);
+        script
+    };
+    let mut ours = script(Ok("{}"));
+    ours.push(Answer("object-del", "qplug.scsi.0.pending", Ok("{}")));
+    assert_eq!(play_all([ours, Vec::new()]).unwrap(), removed(false));
+    let exists = "attempt to add duplicate property 'qplug.scsi.0.pending' to object";
+    assert_eq!(play_all([script(Err(exists)), Vec::new()]).unwrap(), removed(false));
 }

@@ -99,10 +99,10 @@ impl Ability {
             | Self::NodeOptions
             | Self::IoThreads
             | Self::WriteCache => "2.9",
-            // Those of 2.10, and waiting too: statistics name their devices since then.
-            Self::WaitGuest => "2.10",
             Self::ThrottleGroups | Self::Marks => "2.11",
             Self::Media => "2.12",
+            // Statistics name their devices.
+            Self::WaitGuest => "3.0",
         }
     }
 
@@ -171,7 +171,8 @@ impl Features {
             Ability::ThrottleGroups => has_nodes && self.throttle_groups,
             Ability::Discard => has_nodes || self.has_drive_option("discard"),
             Ability::DetectZeroes => has_nodes || self.has_drive_option("detect-zeroes"),
-            Ability::WaitGuest => has_nodes && self.names_devices,
+            // As old as what it needs is: `qdev` in statistics.
+            Ability::WaitGuest => has_nodes && self.has("query-jobs"),
             Ability::Media => self.has("blockdev-insert-medium") && has_nodes,
             Ability::Marks => self.throttle_groups,
             Ability::Sizes => self.tells_sizes(),

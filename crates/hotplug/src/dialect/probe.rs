@@ -159,8 +159,8 @@ impl Probe {
         how.clone_into(&mut features.recognised);
         let has_types = commands.contains("qom-list-types");
         features.throttle_groups = false;
-        // Before 2.10 it does not, and from 2.12 on there is mostly the greeting that tells.
-        features.names_devices = false;
+        // 2.10 and 2.11 do it too, and are taken for older: no command tells.
+        features.names_devices = commands.contains("blockdev-insert-medium");
         self.outbox.extend(has_types.then_some(Question::Types));
         if dialect == Dialect::Drive {
             self.outbox.extend([Question::DriveOptions, Question::DriveAdd]);
