@@ -18,9 +18,6 @@ use crate::operation::{Answer, decode, decode_optional};
 /// more than `MAX_PENDING_COMMANDS` (proto).
 const MAX_ASKED: usize = 512;
 
-/// What is said of a human monitor that shows no devices.
-const NO_TREE: &str = "'info qtree' shows no tree of devices";
-
 /// A query about the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Look {
@@ -126,7 +123,7 @@ impl Query {
         match self {
             Self::Look(look) => look.command(),
             Self::Drives { .. } => command::query_block(),
-            Self::Tree => command::human(dialect::line(&["info", "qtree"])),
+            Self::Tree => dialect::show_tree(),
         }
     }
 }
@@ -232,12 +229,7 @@ impl Observer {
             }
             Query::Tree => {
                 // Without it, disks in use would look like drives that nothing uses, which may be closed.
-                let text: String = decode(&command, answer)?;
-                let Some(tree) = Tree::parse(&text) else {
-                    let (command, reason) = (command.name, NO_TREE.to_owned());
-                    return Err(Error::NotUnderstood { command, reason });
-                };
-                self.observed.plant(&tree);
+                self.observed.plant(&Tree::read(answer)?);
                 Ok(())
             }
         }

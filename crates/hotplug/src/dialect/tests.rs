@@ -168,11 +168,28 @@ fn a_machine_that_says_nothing_is_looked_at_until_the_disk_is_gone() {
         Answer("query-pci", "", Ok(PCI_WITH_DATA)),
         At(350),
         Answer("query-pci", "", Ok(PCI)),
+        Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
         // The drive went with its device.
         Answer("human-monitor-command", "drive_del", Ok(r#""Device 'data.format' not found\r\n""#)),
         Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
     ]);
     assert_eq!(detach(script).unwrap(), Detached::Removed { was_gone: false });
+}
+
+#[test]
+fn what_is_behind_a_bridge_that_has_no_number_is_not_gone() {
+    let mut script = look_to_detach();
+    script.extend([
+        Answer("device_del", "data", Ok("{}")),
+        At(50),
+        Answer("query-pci", "", Ok(PCI)),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+        At(150),
+        Answer("query-pci", "", Ok(PCI)),
+        Answer("human-monitor-command", "info qtree", Err("it is not allowed")),
+        At(40_000),
+    ]);
+    assert_eq!(detach(script).unwrap(), Detached::Pending);
 }
 
 #[test]

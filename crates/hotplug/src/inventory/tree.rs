@@ -13,6 +13,10 @@
 
 use std::collections::HashMap;
 
+use crate::dialect;
+use crate::error::Error;
+use crate::operation::{Answer, decode};
+
 /// The devices of a machine.
 #[derive(Debug, Default)]
 pub(crate) struct Tree(Vec<TreeDevice>);
@@ -34,9 +38,22 @@ pub(crate) struct TreeDevice {
 const PARTS: [&str; 2] = ["virtio-blk-device", "scsi-disk"];
 
 impl Tree {
+    /// Reads the answer to `info qtree`.
+    ///
+    /// # Errors
+    /// When it shows no tree. There is always one: whoever took that for an empty one would take all
+    /// drives for idle.
+    pub(crate) fn read(answer: Answer) -> Result<Self, Error> {
+        let query = dialect::show_tree();
+        let text: String = decode(&query, answer)?;
+        let reason = || "'info qtree' shows no tree of devices".to_owned();
+        Self::parse(&text)
+            .ok_or_else(|| Error::NotUnderstood { command: query.name, reason: reason() })
+    }
+
     /// Reads what `info qtree` printed: nothing where it is no tree, which begins with the system's bus.
     /// Lines that say something else are passed over.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         if !text.starts_with("bus: ") {
             return None;
         }
