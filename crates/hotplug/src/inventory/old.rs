@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::block::{Block, Blocks, Node, Nodes};
+use super::device_path;
 use super::tree::{Tree, TreeDevice};
 use crate::name::DiskName;
 
@@ -60,13 +61,22 @@ impl Drives {
         let is_told = |id: &str| blocks.iter().any(|block| block.id() == id);
         let more = tree.named().filter(|(id, device)| is_disk(device) && !is_told(id));
         let more = more.map(|(id, device)| Block {
-            qdev: Some(id.to_owned()),
+            qdev: Some(qdev(id, &device.kind)),
             inserted: device.drive.as_deref().and_then(|node| nodes?.node(node)).cloned(),
             ..Block::default()
         });
         let more: Vec<_> = more.collect();
         blocks.extend(more);
         Blocks::from(blocks)
+    }
+}
+
+/// What QEMU calls the disk of the device of this id, as it does by itself since 2.10. With the id
+/// alone, 2.9 finds no disk in a virtio-blk device, whose part it is.
+fn qdev(id: &str, kind: &str) -> String {
+    match kind.starts_with("virtio-blk-") {
+        true => format!("{}/virtio-backend", device_path(id)),
+        false => id.to_owned(),
     }
 }
 
@@ -114,5 +124,17 @@ mod tests {
         assert!(!blocks.device("foreign").unwrap().removable);
         // Its drive was pulled out from under it.
         assert!(blocks.device("bare").unwrap().node.is_none());
+    }
+
+    #[test]
+    fn a_disk_that_only_the_tree_shows_is_called_by_its_path() {
+        let disk = "bus: main-system-bus\n  dev: virtio-blk-pci, id \"data\"\n    bus: virtio-bus\n      \
+                    dev: virtio-blk-device, id \"\"\n        drive = \"data.format\"\n";
+        let nodes = r#"[{"node-name": "data.format", "drv": "raw", "file": "/d", "ro": false}]"#;
+        let nodes: Nodes = serde_json::from_str(nodes).unwrap();
+        let blocks = Drives::default().blocks(&Tree::parse(disk).unwrap(), Some(&nodes));
+        let data = blocks.device("data").unwrap();
+        assert_eq!(data.qdev, Some("/machine/peripheral/data/virtio-backend"));
+        assert!(!data.may_have_parts && data.node.is_some());
     }
 }
