@@ -55,7 +55,10 @@ impl Drives {
         });
         // What no device uses is in no device: a drive of ours is as a node then.
         let is_idle = |block: &Block| {
-            block.qdev.is_none() && DiskName::of_format_node(&block.device).is_some()
+            // A device need have no id.
+            block.qdev.is_none()
+                && !by_drive.contains_key(block.device.as_str())
+                && DiskName::of_format_node(&block.device).is_some()
         };
         let mut blocks: Vec<_> = drives.filter(|block| !is_idle(block)).collect();
         let is_told = |id: &str| blocks.iter().any(|block| block.id() == id);
@@ -120,6 +123,10 @@ mod tests {
         assert_eq!(node, "data.format");
         assert_eq!(blocks.holder("data.format"), Some("data"));
         assert_eq!(blocks.holder("idle.format"), None);
+        let anonymous = TREE.replace("id \"data\"", "id \"\"");
+        let blocks = drives.blocks(&Tree::parse(&anonymous).unwrap(), None);
+        assert_eq!(blocks.holder("data.format"), Some("data.format"));
+        let blocks = drives.blocks(&Tree::parse(TREE).unwrap(), None);
         assert!(blocks.device("cd").unwrap().removable);
         assert!(!blocks.device("foreign").unwrap().removable);
         // Its drive was pulled out from under it.
