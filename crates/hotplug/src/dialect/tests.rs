@@ -106,10 +106,48 @@ fn a_text_is_a_refusal_and_what_was_done_is_taken_back() {
     script.extend([
         Answer("human-monitor-command", "drive_add", Ok(r#""OK\r\n""#)),
         Answer("device_add", "", Err("Property 'virtio-blk-pci.nosuch' not found")),
+        Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
         Answer("human-monitor-command", "drive_del data.format", Ok("{}")),
     ]);
     let error = attach(disk(), script).unwrap_err();
     assert!(matches!(error, Error::Refused { after: crate::After::Undone, .. }), "{error}");
+}
+
+#[test]
+fn a_drive_that_a_device_has_is_not_taken_back() {
+    let look = |drives, pci| {
+        vec![
+            Answer("query-pci", "", Ok(pci)),
+            Answer("query-block", "", Ok(drives)),
+            gone("query-migrate"),
+        ]
+    };
+    // Another client found the drive half done, and was faster with the device.
+    let mut script = look("[]", PCI);
+    script.extend([
+        Answer("human-monitor-command", "drive_add", Ok(r#""OK\r\n""#)),
+        Answer("device_add", "", Err("Duplicate ID 'data' for device")),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+    ]);
+    script.extend(look(DRIVES, PCI_WITH_DATA));
+    script.extend([
+        Answer("query-block", "", Ok(DRIVES)),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+        gone("qom-list"),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+    ]);
+    assert!(attach(disk(), script).unwrap().already);
+    // Nobody can tell.
+    let mut script = look("[]", PCI);
+    script.extend([
+        Answer("human-monitor-command", "drive_add", Ok(r#""OK\r\n""#)),
+        Answer("device_add", "", Err("Something is wrong")),
+        Answer("human-monitor-command", "info qtree", Err("it is not allowed")),
+    ]);
+    let error = attach(disk(), script).unwrap_err();
+    let Error::Refused { after: crate::After::Left(left), .. } = &error else { panic!("{error}") };
+    assert!(left[0].undo.to_string().contains("drive_del data.format"));
 }
 
 #[test]
