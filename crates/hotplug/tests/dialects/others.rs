@@ -1,11 +1,12 @@
 //! Other clients of the machine, and what they leave.
 
-use qplug_hotplug::{Attach, Change, Detached, DiskState, Error};
+use qplug_hotplug::{Attach, Change, Detach, Detached, DiskState, Error, Which};
 use qplug_sim::Guest;
 use serde_json::json;
 
 use crate::Scenario;
 use crate::bench::{Bench, LONG, detach, disk, over};
+use crate::seen::has_drives;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a device of another client has the name", foreign_device),
@@ -13,12 +14,72 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a disk that is asked to go twice", asked_twice),
     ("an idle drive of another client", idle),
     ("another client is faster", overtaken),
+    ("two attach the same disk", two_attach),
+    ("another's device has a drive that is called as ours", in_anothers_device),
 ];
 
 /// Another client plugs a disk in.
 fn plug(bench: &mut Bench, id: &str, node: &str) {
     let device = json!({"driver": "virtio-blk-pci", "id": id, "drive": node, "bus": "pci.0"});
     bench.execute("device_add", device).unwrap();
+}
+
+/// What another qplug does that attaches the disk `a`, and goes on with what is half done.
+fn attach_too(machine: &mut qplug_sim::Machine, now: std::time::Instant) {
+    let version = machine.version();
+    let mut execute = |command: &str, arguments: serde_json::Value| {
+        let _ = machine.execute(command, Some(&arguments), &mut Vec::new(), now);
+    };
+    if version == qplug_sim::Version::Rhel6 {
+        let drive = json!({"id": "a.format", "file": "/img/a", "format": "raw", "serial": "a"});
+        execute("__com.redhat_drive_add", drive);
+    } else if has_drives(version) {
+        let serial = if version < qplug_sim::Version::V1_2 { ",serial=a" } else { "" };
+        let line = format!("drive_add 0 if=none,id=a.format,file=/img/a,format=raw{serial}");
+        execute("human-monitor-command", json!({"command-line": line}));
+    } else {
+        let file = json!({"driver": "file", "node-name": "a.file", "filename": "/img/a"});
+        execute("blockdev-add", json!({"driver": "raw", "node-name": "a.format", "file": file}));
+    }
+    let mut device =
+        json!({"driver": "virtio-blk-pci", "id": "a", "drive": "a.format", "bus": "pci.0"});
+    if version >= qplug_sim::Version::V1_2 {
+        device["serial"] = "a".into();
+    }
+    execute("device_add", device);
+}
+
+fn two_attach(bench: &mut Bench) {
+    for after in 0..9 {
+        let outcome = bench.run_while(Attach::new(vec![disk("a")]), after, &mut attach_too);
+        let seen = bench.seen();
+        let held = seen.holds.get("a").map(String::as_str);
+        assert_eq!(held, Some("a.format"), "behind {after} commands: {outcome:?}, {seen:#?}");
+        assert!(outcome[0].is_ok(), "behind {after} commands: {outcome:?}");
+        assert_eq!(bench.detach("a", LONG).unwrap(), Detached::Removed { was_gone: false });
+    }
+}
+
+fn in_anothers_device(bench: &mut Bench) {
+    bench.open_for_others("win.format", "/img/theirs");
+    bench.open_for_others("dos.format", "/img/a");
+    plug(bench, "theirs", "win.format");
+    let anonymous = json!({"driver": "virtio-blk-pci", "drive": "dos.format", "bus": "pci.0"});
+    bench.execute("device_add", anonymous).unwrap();
+    let before = bench.seen();
+    assert_eq!(bench.recover(), [""; 0]);
+    bench.assert_nothing_sent();
+    for (name, image) in [("win", "/img/theirs"), ("dos", "/img/a")] {
+        let attached = bench.attach(over(name, image));
+        assert!(attached.is_err(), "{attached:?}");
+        let detached = bench.detach(name, LONG);
+        assert!(detached.is_err(), "{detached:?}");
+        bench.assert_nothing_sent();
+        assert_ne!(bench.state(name), Some(DiskState::HalfDone));
+    }
+    let outcomes = bench.run(Detach::new(Which::All, LONG)).unwrap();
+    assert!(outcomes.is_empty(), "{outcomes:?}");
+    assert_eq!(bench.seen(), before);
 }
 
 fn foreign_device(bench: &mut Bench) {
