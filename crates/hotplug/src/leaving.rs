@@ -405,7 +405,10 @@ impl Leaving {
         }
         let pause = self.look_again.map_or(LOOK_PAUSE, |it| (it.pause * 2).min(LOOK_PAUSE_MAX));
         self.look_again = Some(LookAgain { at: now + pause, pause });
-        self.state = State::Waiting { ask_at };
+        match ask_at <= now {
+            true => self.ask(),
+            false => self.state = State::Waiting { ask_at },
+        }
     }
 
     /// One that cannot be removed now is tried again at the end, and told then.
@@ -526,6 +529,10 @@ impl Leaving {
         match self.state {
             State::Waiting { .. } if self.deadline().is_some_and(|deadline| deadline <= now) => {
                 self.give_up();
+            }
+            // Where nothing tells, one that is gone is not to be asked: by now its name may be another's.
+            State::Waiting { ask_at } if ask_at <= now && self.look_again.is_some() => {
+                self.look(ask_at, false);
             }
             State::Waiting { ask_at } if ask_at <= now => self.ask(),
             State::Waiting { ask_at } if self.look_again.is_some_and(|it| it.at <= now) => {

@@ -215,6 +215,24 @@ fn a_machine_that_says_nothing_is_looked_at_until_the_disk_is_gone() {
 }
 
 #[test]
+fn who_is_asked_again_is_there_still() {
+    let mut script = look_to_detach();
+    script.push(Answer("device_del", "data", Ok("{}")));
+    for at in [50, 150, 350, 700] {
+        script.extend([At(at), Answer("query-pci", "", Ok(PCI_WITH_DATA))]);
+    }
+    script.extend([
+        Answer("device_del", "data", Ok("{}")),
+        At(1500),
+        Answer("query-pci", "", Ok(PCI)),
+        Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
+        Answer("human-monitor-command", "drive_del", Ok(r#""Device 'data.format' not found\r\n""#)),
+        Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
+    ]);
+    assert_eq!(detach(script).unwrap(), Detached::Removed { was_gone: false });
+}
+
+#[test]
 fn what_is_behind_a_bridge_that_has_no_number_is_not_gone() {
     let mut script = look_to_detach();
     script.extend([
