@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use qplug_hotplug::{
-    Ability, After, Attach, Bus, Detach, Detached, DiskState, DriveError, Error, Limits, Meaning,
-    Throttle, Which,
+    Ability, After, Attach, Bus, Detach, Detached, DiskState, DriveError, Error, Limits,
+    MAX_NAME_BYTES, Meaning, Throttle, Which,
 };
 use qplug_sim::Version;
 use serde_json::json;
@@ -27,6 +27,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("slots run out", slots_run_out),
     ("what cannot be is refused", not_able),
     ("a limited disk is there already", limited),
+    ("the longest name", longest_name),
+    ("a machine that is being migrated", migrating),
 ];
 
 fn comes_once(bench: &mut Bench) {
@@ -223,6 +225,35 @@ fn slots_run_out(bench: &mut Bench) {
     bench.detach("s3", LONG).unwrap();
     let attached = bench.attach(wish(count)).unwrap();
     assert!(attached.port.is_some());
+}
+
+fn longest_name(bench: &mut Bench) {
+    // QEMU before 2.2 cuts the names of drives off, so that two of them would be one.
+    let name = |last: char| "n".repeat(MAX_NAME_BYTES - 1) + &last.to_string();
+    let wish = |last: char, image: &str| {
+        named(&name(last)).serial(Some("s")).remote_image(format!("/img/{image}")).unwrap()
+    };
+    for (last, image) in [('a', "a"), ('b', "b")] {
+        bench.attach(wish(last, image)).unwrap();
+        assert!(bench.attach(wish(last, image)).unwrap().already);
+        assert_eq!(bench.state(&name(last)), Some(DiskState::Attached));
+    }
+    assert!(matches!(bench.detach(&name('a'), LONG), Ok(Detached::Removed { was_gone: false })));
+    assert_eq!(bench.state(&name('b')), Some(DiskState::Attached));
+}
+
+fn migrating(bench: &mut Bench) {
+    bench.attached("b");
+    bench.execute("migrate", json!({"uri": "tcp:nowhere:1"})).unwrap();
+    let before = bench.seen();
+    let outcome = bench.attach(disk("a"));
+    assert!(matches!(outcome, Err(Error::Migrating { .. })), "{outcome:?}");
+    bench.assert_nothing_sent();
+    let detached = bench.detach("b", Duration::from_secs(1));
+    assert!(!matches!(detached, Ok(Detached::Removed { .. })), "{detached:?}");
+    assert_eq!(bench.seen(), before);
+    bench.execute("migrate_cancel", json!({})).unwrap();
+    bench.attached("a");
 }
 
 fn limits() -> Limits {

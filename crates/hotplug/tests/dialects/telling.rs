@@ -1,7 +1,10 @@
 //! What a machine is told to be, and the size and the speed of its disks.
 
+use std::time::Duration;
+
 use qplug_hotplug::{
-    Ability, AskStatus, Dialect, Error, ListPorts, PortState, Resize, SetLimits, Size, Throttled,
+    Ability, AskStatus, Attach, AwaitGuest, Detach, Dialect, DiskName, Error, ListPorts, Plans,
+    PortState, Preview, Resize, SetLimits, Size, Throttled, Which,
 };
 use qplug_sim::Version;
 use serde_json::json;
@@ -14,6 +17,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("where there is room", ports),
     ("another size", resized),
     ("another speed", slowed),
+    ("what would be done is what is done", previewed),
+    ("whether the guest has looked", awaited),
 ];
 
 fn status(bench: &mut Bench) {
@@ -39,6 +44,43 @@ fn status(bench: &mut Bench) {
         assert_eq!(status.can.contains(&ability), bench.version >= since, "{ability}");
         assert_eq!(bench.features().can(ability), bench.version >= since, "{ability}");
     }
+}
+
+/// The commands of a plan.
+fn planned(plans: Plans) -> Vec<String> {
+    let steps = plans.disks.into_iter().flat_map(|disk| disk.steps.unwrap());
+    steps.map(|step| step.command.to_string()).collect()
+}
+
+fn previewed(bench: &mut Bench) {
+    let wishes = || vec![disk("a"), disk("b").read_only(true)];
+    let plans = bench.run(Preview::attach(wishes())).unwrap();
+    bench.assert_nothing_sent();
+    let mut shown = planned(plans);
+    bench.run(Attach::new(wishes())).into_iter().for_each(|outcome| drop(outcome.unwrap()));
+    // Of two that come side by side, each sends its own in order.
+    shown.sort();
+    bench.changing.sort();
+    assert_eq!(shown, bench.changing);
+    let plans = bench.run(Preview::detach(Which::All, LONG)).unwrap();
+    bench.assert_nothing_sent();
+    let mut shown = planned(plans);
+    bench.run(Detach::new(Which::All, LONG)).unwrap();
+    shown.sort();
+    bench.changing.sort();
+    assert_eq!(shown, bench.changing);
+}
+
+fn awaited(bench: &mut Bench) {
+    bench.attached("a");
+    let names = [DiskName::new("a").unwrap()];
+    let outcome = bench.run(AwaitGuest::new(names, Duration::from_secs(5)));
+    bench.assert_nothing_sent();
+    if bench.version >= Version::V7_2 {
+        return drop(outcome.unwrap());
+    }
+    let Err(Error::NotAble { ability, .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(ability, Ability::WaitGuest);
 }
 
 fn ports(bench: &mut Bench) {

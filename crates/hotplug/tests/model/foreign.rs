@@ -48,7 +48,9 @@ impl Others {
 
     /// What of the machine is theirs.
     pub(crate) fn part(&self, seen: &Seen) -> Seen {
-        seen.part(|name| self.made(name) && !self.is_loose(name))
+        let part = seen.part(|name| self.made(name) && !self.is_loose(name));
+        // Whoever limits a device by its id may mean theirs.
+        Seen { slowed: BTreeSet::new(), ..part }
     }
 
     fn is_loose(&self, name: &str) -> bool {
