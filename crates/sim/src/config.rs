@@ -131,6 +131,8 @@ pub struct Config {
     pub(crate) name: Option<String>,
     pub(crate) native_hotplug: bool,
     pub(crate) is_migrating: bool,
+    pub(crate) no_reboot: bool,
+    pub(crate) no_shutdown: bool,
     pub(crate) parts: Vec<Part>,
     images: Images,
     files: Option<Box<dyn Files>>,
@@ -149,6 +151,8 @@ impl Config {
             name: None,
             native_hotplug: false,
             is_migrating: false,
+            no_reboot: false,
+            no_shutdown: false,
             parts: Vec::new(),
             images: Images::default(),
             files: None,
@@ -206,6 +210,18 @@ impl Config {
         self
     }
 
+    /// Ends in the place of a reset (`-no-reboot`).
+    pub fn no_reboot(mut self) -> Self {
+        self.no_reboot = true;
+        self
+    }
+
+    /// Stops when the guest switches off, and does not end (`-no-shutdown`).
+    pub fn no_shutdown(mut self) -> Self {
+        self.no_shutdown = true;
+        self
+    }
+
     fn part(mut self, part: Part) -> Self {
         self.parts.push(part);
         self
@@ -251,8 +267,8 @@ impl Config {
         self.part(Part::IdeCd { id: id.to_owned(), bus: bus.to_owned(), drive: None })
     }
 
-    /// A CD drive on an IDE bus with a drive that was added before (`-device ide-cd,drive=`, and
-    /// `ide-drive` before QEMU 1.0).
+    /// A CD drive on an IDE bus with a drive that was added before (`-device ide-cd,drive=`; until
+    /// QEMU 2.9 an `ide-drive`, which is one where the drive is a CD).
     pub fn ide_cd_with(self, id: &str, bus: &str, drive: &str) -> Self {
         let drive = Some(drive.to_owned());
         self.part(Part::IdeCd { id: id.to_owned(), bus: bus.to_owned(), drive })

@@ -18,7 +18,9 @@
 //! | `build.rs` | what is there from the start |
 //! | `bus.rs`, `plug.rs`, `unplug.rs` | how devices come and go |
 //! | `drives.rs`, `human.rs` | drives with a name, and the human monitor that adds them |
+//! | `netdev.rs` | names of network backends |
 //! | `redhat.rs` | what RHEL 6 has of its own |
+//! | `life.rs` | how a machine runs, begins anew and ends |
 //! | `media.rs` | trays, sizes, speeds |
 //! | `objects.rs`, `qom.rs`, `fdset.rs` | objects, the paths of all, passed descriptors |
 //! | `job.rs`, `export.rs`, `migration.rs` | what else holds nodes, or keeps devices in place |
@@ -42,10 +44,12 @@ mod graph;
 mod guest;
 mod human;
 mod job;
+mod life;
 mod machine;
 mod media;
 mod migration;
 mod model;
+mod netdev;
 mod objects;
 mod pci;
 mod plug;

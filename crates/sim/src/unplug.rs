@@ -20,8 +20,6 @@ const BUTTON_EXPIRES: Duration = Duration::from_secs(5);
 /// How long Linux takes to let go: by ACPI, and after the attention button, whose five seconds of
 /// doubt it waits first.
 const ACPI_TAKES: Duration = Duration::from_millis(40);
-/// The same in QEMU 0.14 to 2.9, under TCG: 0.05 to 1.1 s were recorded.
-const OLD_ACPI_TAKES: Duration = Duration::from_millis(400);
 const BUTTON_TAKES: Duration = Duration::from_millis(6150);
 
 impl Machine {
@@ -104,7 +102,6 @@ impl Machine {
         // A request through ACPI may be repeated at once. QEMU takes a time of 0 for none, so that on
         // a machine that never ran it may never be.
         let (expires, takes) = match hotplug {
-            Hotplug::Acpi if self.version < Version::V7_2 => (shown, OLD_ACPI_TAKES),
             Hotplug::Acpi => (shown, ACPI_TAKES),
             Hotplug::Native | Hotplug::NativeOff => (shown + BUTTON_EXPIRES, BUTTON_TAKES),
         };
@@ -203,37 +200,6 @@ impl Machine {
             let _ = self.graph.change_claim(user, label, UserKind::Drive, Claim::nothing());
         } else {
             self.graph.remove_user(user);
-        }
-    }
-
-    /// `system_reset`: whatever was asked to go goes, and the guest boots anew.
-    pub(crate) fn system_reset(&mut self, arguments: Arguments, now: Instant) -> Reply {
-        arguments.finish()?;
-        let data = json!({"guest": false, "reason": "host-qmp-system-reset"});
-        self.tell("RESET", Some(data), now);
-        let pending: Vec<_> = self
-            .devices
-            .present()
-            .filter(|(_, device)| device.pending.is_some())
-            .map(|(key, _)| key)
-            .collect();
-        for key in pending {
-            self.let_go(key, now);
-        }
-        // A machine that was migrated may run again (`main_loop_should_exit`). Since 2.9 one that does
-        // not run is as before its first start (recorded; 2.5 leaves it paused).
-        if self.run_state == RunState::Postmigrate
-            || (self.run_state == RunState::Paused && self.version >= Version::V2_9)
-        {
-            self.run_state = RunState::Prelaunch;
-        }
-        self.begin_boot(now);
-        Ok(json!({}))
-    }
-
-    pub(crate) fn begin_boot(&mut self, now: Instant) {
-        if let Guest::Booting(time) = self.guest {
-            self.boots_until = self.clock.at(now) + time;
         }
     }
 }

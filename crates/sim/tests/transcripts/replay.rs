@@ -1,8 +1,9 @@
 //! A conversation, held with the simulated machine.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use qplug_sim::{Descriptor, Faults, Sim, Version};
+use qplug_sim::{Descriptor, Faults, Guest, Sim, Version};
 use serde_json::Value;
 
 use crate::compare;
@@ -13,9 +14,18 @@ use crate::transcript::{Action, Step, Transcript};
 /// How long, in virtual time, what is expected may take.
 const HEARD_WITHIN: Duration = Duration::from_secs(20);
 
-/// What passes between two commands; before one that is asked again, the recorder had waited.
+/// What passes between two commands, but for those that the recorder waited before.
 const PAUSE: Duration = Duration::from_millis(1);
-const POLL_PAUSE: Duration = Duration::from_secs(2);
+/// How soon after a `device_del` it looked whether the device is gone, and then again and again.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const NEXT_LOOK: Duration = Duration::from_millis(200);
+/// How long it left the guest alone where it did not look.
+const LEFT_ALONE: Duration = Duration::from_secs(2);
+/// How long before the look that found the device gone it went, in the simulated machine.
+const BEFORE_LOOK: Duration = Duration::from_millis(100);
+
+/// How long the recorder may have waited before it asked how things stand.
+const WAITED: Duration = Duration::from_secs(2);
 
 /// Remarks that tell of a wait.
 const WAITS: [&str; 4] = ["guest serial shows", "device gone", "NO REPLY", "reply took"];
@@ -25,6 +35,9 @@ const WAITS: [&str; 4] = ["guest serial shows", "device gone", "NO REPLY", "repl
 const READ_LATE: [(&str, &str, usize); 2] =
     [("0.14.1", "03-malformed", 40), ("0.14.1", "03-malformed", 209)];
 
+/// Remarks that tell of a signal that asks QEMU to end.
+const SIGNALS: [&str; 4] = ["action: sigint", "action: sigterm", "SIGTERM", "second SIGTERM"];
+
 struct Replay {
     sim: Sim,
     now: Instant,
@@ -32,20 +45,49 @@ struct Replay {
 }
 
 /// How many commands there are, and which are answered otherwise.
+///
+/// When a command was given is not recorded. A query whose answer differs is therefore asked later
+/// too, in the hope that the recorder had waited.
 pub(crate) fn replay(transcript: &Transcript, version: Version) -> (usize, Vec<Found>) {
+    let queries = |found: &[Found]| -> Vec<usize> {
+        found.iter().filter(|one| one.is_query()).map(|one| one.line).collect()
+    };
+    let mut waits = BTreeSet::new();
+    let (commands, mut found) = play(transcript, version, &waits);
+    let mut tried = BTreeSet::new();
+    while let Some(line) = queries(&found).into_iter().find(|line| tried.insert(*line)) {
+        waits.insert(line);
+        let (_, later) = play(transcript, version, &waits);
+        if later.len() < found.len() {
+            found = later;
+        } else {
+            waits.remove(&line);
+        }
+    }
+    (commands, found)
+}
+
+/// One run, in which the recorder waits before these lines.
+fn play(transcript: &Transcript, version: Version, waits: &BTreeSet<usize>) -> (usize, Vec<Found>) {
     let now = Instant::now();
     let sim = Sim::new(machine(transcript, version), Faults::default(), now);
     let mut replay = Replay { sim, now, heard: Vec::new() };
     let (mut commands, mut found) = (0, Vec::new());
-    let mut before: &[u8] = b"";
+    let mut before = "";
     let mut expected: Vec<Value> = Vec::new();
-    for step in &transcript.steps {
+    for (at, step) in transcript.steps.iter().enumerate() {
         let (sent, shown) = match &step.action {
             Action::Connect => (&b""[..], "(connect)"),
             Action::Send { bytes, shown, .. } => (bytes.as_slice(), shown.as_str()),
         };
-        replay.wait(if sent == before { POLL_PAUSE } else { PAUSE });
-        before = sent;
+        let waited = waits.contains(&step.line).then_some(WAITED);
+        replay.wait(pause(before, shown).max(waited.unwrap_or_default()));
+        before = shown;
+        if is_removal(shown)
+            && let Some(time) = goes_after(&transcript.steps[at + 1..])
+        {
+            replay.sim.machine().change_guest(Guest::Slow(time));
+        }
         replay.step(step, sent);
         commands += usize::from(!sent.is_empty());
         expected.extend(step.heard.iter().cloned());
@@ -54,13 +96,43 @@ pub(crate) fn replay(transcript: &Transcript, version: Version) -> (usize, Vec<F
             continue;
         }
         let expected = std::mem::take(&mut expected);
-        let is_as_closed = (step.is_closed, replay.sim.has_quit());
+        // Nothing is told of that, and it is no doing of the machine's.
+        let is_killed = step.remarks.iter().any(|remark| remark == "action: sigkill");
+        let is_as_closed = (step.is_closed, is_killed || replay.sim.has_quit());
         if let Err(what) = compare::compare(step, &expected, &replay.heard, is_as_closed) {
             found.push(Found::new(transcript, step.line, shown, what));
         }
         replay.heard.clear();
     }
     (commands, found)
+}
+
+fn is_removal(shown: &str) -> bool {
+    shown.contains(r#""device_del""#)
+}
+
+/// What passed before a command, from the one before it.
+fn pause(before: &str, shown: &str) -> Duration {
+    let looks = shown.contains(r#""query-pci""#);
+    match is_removal(before) {
+        true if looks => FIRST_LOOK,
+        true if !is_removal(shown) => LEFT_ALONE,
+        false if looks && before == shown => NEXT_LOOK,
+        _ => PAUSE,
+    }
+}
+
+/// When the guest let go: some time before the look that found the device gone, if the recorder
+/// looked.
+fn goes_after(steps: &[Step]) -> Option<Duration> {
+    let until = steps.iter().position(|step| match &step.action {
+        Action::Send { shown, .. } => is_removal(shown),
+        Action::Connect => true,
+    });
+    let gone = |step: &Step| step.remarks.iter().any(|it| it.starts_with("device gone"));
+    let looks = steps[..until.unwrap_or(steps.len())].iter().position(gone)?;
+    let last_look = FIRST_LOOK + NEXT_LOOK * u32::try_from(looks).ok()?;
+    Some(last_look.saturating_sub(BEFORE_LOOK))
 }
 
 impl Replay {
@@ -80,6 +152,10 @@ impl Replay {
             }
         }
         self.take();
+        if step.remarks.iter().any(|remark| SIGNALS.contains(&remark.as_str())) {
+            self.sim.handle_signal(self.now);
+            self.take();
+        }
         let waits = |remark: &String| WAITS.iter().any(|sign| remark.starts_with(sign));
         let is_patient = step.remarks.iter().any(waits);
         let deadline = self.now + HEARD_WITHIN;
