@@ -30,6 +30,15 @@ pub(crate) fn on_machines_of_all_ages(test: &str, run: impl Fn(&mut Machine)) {
     on_boards_of(Qemu::of_all_ages(test), run);
 }
 
+/// Machines that need no guest.
+pub(crate) fn on_every_qemu(test: &str, arguments: &[&str], run: impl Fn(&mut Machine)) {
+    for qemu in Qemu::of_all_ages(test) {
+        let builder = Machine::builder(&qemu, Board::Q35).arguments(arguments.iter().copied());
+        let mut machine = builder.halted().unwrap();
+        within(&mut machine, &format!("QEMU {}", qemu.version), &run);
+    }
+}
+
 fn on_boards_of(qemus: Vec<Qemu>, run: impl Fn(&mut Machine)) {
     for qemu in qemus {
         for board in Board::ALL {
