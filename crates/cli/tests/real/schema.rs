@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::run::{on_every_qemu, qplug};
+use crate::run::{on_every_qemu, qplug, start_with};
 
 #[test]
 fn a_schema_is_listed_and_told_as_trees() {
@@ -69,6 +69,15 @@ fn two_qemus_are_compared_and_made_types_of() {
         fs::write(&less_file, Value::from(less).to_string()).unwrap();
         let diff = ["schema", "diff", less_file.to_str().unwrap(), file];
         assert_eq!(qplug(&qmp, &diff).exits(0).stdout, "device_del: came\n");
+
+        // A QEMU that needs another loader is not one that a path names.
+        if machine.qemu.command().get_program() == machine.qemu.path {
+            let environment = machine.qemu.environment();
+            let environment: Vec<_> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            let diff = ["schema", "diff", machine.qemu.path.to_str().unwrap(), file];
+            let same = start_with(&qmp, &diff, &environment).finish().exits(0);
+            assert_eq!(same.stdout, "no difference\n");
+        }
 
         let types = machine.folder().join("types.rs");
         let made = ["codegen", "--qemu", file, "-o", types.to_str().unwrap()];

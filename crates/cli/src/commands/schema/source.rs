@@ -47,7 +47,7 @@ impl Reach {
             return Ok(Source { version, schema });
         }
         let program = word.replace('\'', "'\\''");
-        self.ask(&Address::Exec(format!("exec '{program}' {ASKED}")), word).await
+        self.ask(&Address::Exec(format!("'{program}' {ASKED}")), word).await
     }
 
     async fn ask(&self, address: &Address, word: &str) -> Result<Source, Failure> {
