@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change is kept.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -48,10 +49,20 @@ struct Counts {
 }
 
 fn run_tests(qemu: &str) -> Result<Counts> {
+    let skipped = tempfile::NamedTempFile::new()
+        .map_err(|error| Error::failed(format!("no temporary file: {error}")))?;
     let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
     // Without the first, a test with no QEMU to run on is passed over loudly; here it fails.
     command.env("QPLUG_REQUIRE_QEMU", "1").env("QPLUG_TEST_QEMU", qemu);
-    read_tests(&mut command)
+    command.env("QPLUG_SKIPPED", skipped.path());
+    let mut counts = read_tests(&mut command)?;
+    let lines = fs::read_to_string(skipped.path()).map_err(Error::file("read", skipped.path()))?;
+    // What happened in the middle of so much output is seen by nobody.
+    for line in lines.lines() {
+        println!("{line}");
+        counts.skipped += 1;
+    }
+    Ok(counts)
 }
 
 fn read_tests(command: &mut Command) -> Result<Counts> {

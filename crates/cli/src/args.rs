@@ -152,7 +152,7 @@ pub(crate) struct SimArgs {
     #[arg(long)]
     pub(crate) native_hotplug: bool,
 
-    /// The guest: quick, slow:2s, busy:3s, paused, dead, booting:10s, pulls-out:5s or rejects.
+    /// The guest: quick, slow:2s, busy:3s, paused, dead, booting:10s, pulls-out:5s, switches-off:5s, reboots:5s or rejects.
     #[arg(long, default_value = "quick")]
     pub(crate) guest: Guest,
 

@@ -137,6 +137,31 @@ fn an_old_qemu_speaks_as_it_did() {
 }
 
 #[test]
+fn a_client_is_told_of_the_end() {
+    for (arguments, reason) in
+        [(&["--guest", "switches-off:2s"][..], "guest-shutdown"), (&[], "host-signal")]
+    {
+        let sim = Sim::start(arguments);
+        let mut peer = UnixStream::connect(sim.folder.path().join("qmp")).unwrap();
+        peer.set_read_timeout(Some(UP_WITHIN)).unwrap();
+        peer.write_all(b"{'execute':'qmp_capabilities'}").unwrap();
+        let mut lines = BufReader::new(peer).lines();
+        assert!(lines.next().unwrap().unwrap().contains("QMP"));
+        assert!(lines.next().unwrap().unwrap().contains("return"));
+        if arguments.is_empty() {
+            let pid = sim.child.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        }
+        let event: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(
+            (&event["event"], &event["data"]["reason"]),
+            (&"SHUTDOWN".into(), &reason.into())
+        );
+        assert!(lines.next().is_none());
+    }
+}
+
+#[test]
 fn ports_and_status_are_shown() {
     let sim = Sim::start(&["--ports", "3"]);
     let ports = sim.json(&["ports", "--json"]);

@@ -58,6 +58,8 @@ pub type Departures = Vec<(DiskName, Result<Detached, Error>)>;
 pub struct Detach {
     which: Which,
     timeout: Duration,
+    /// Whether what the disks shared goes too, where nothing uses it then.
+    clears_shared: bool,
     observer: Observer,
     stage: Stage,
     names: Vec<DiskName>,
@@ -84,6 +86,7 @@ impl Detach {
         let mut detach = Self {
             which,
             timeout,
+            clears_shared: true,
             observer: Observer::default(),
             stage: Stage::Look,
             names: Vec::new(),
@@ -95,6 +98,11 @@ impl Detach {
         };
         detach.look();
         detach
+    }
+
+    /// The same for disks whose controller another client takes out.
+    pub(crate) fn leaving_what_is_shared(self) -> Self {
+        Self { clears_shared: false, ..self }
     }
 
     /// Looks at what is not known yet; begins, once all is.
@@ -149,7 +157,7 @@ impl Detach {
         let removed = |outcome: &Option<Result<Detached, Error>>| {
             matches!(outcome, Some(Ok(Detached::Removed { .. })))
         };
-        if self.outcomes.iter().any(removed) {
+        if self.clears_shared && self.outcomes.iter().any(removed) {
             // Some are gone. Whether another one is in a group, QEMU says when it is removed.
             self.observer.observed.nodes = None;
             self.observer.look(departure::looks_at_shared(&self.observer.observed));

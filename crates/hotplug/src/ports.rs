@@ -185,8 +185,9 @@ fn addresses(observed: &Observed) -> Vec<Look> {
     observed.links.values().flatten().map(address).collect()
 }
 
-/// The property that tells where on its bus a PCI device sits, such as `03.0` (QEMU 0.15).
-const ADDRESS: &str = "legacy-addr";
+/// The property that tells where on its bus a PCI device sits: the slot times eight, and the function.
+/// Its twin `legacy-addr`, such as `03.0`, is gone in 11.1.
+const ADDRESS: &str = "addr";
 
 fn listed(observed: &Observed) -> Ports {
     let held = held(observed);
@@ -239,10 +240,10 @@ fn held(observed: &Observed) -> HashMap<Port, String> {
     held
 }
 
-/// The slot of the device at this path: hexadecimal, before the function.
+/// The slot of the device at this path.
 fn slot_of(observed: &Observed, device: &str) -> Option<u8> {
-    let (slot, _) = observed.text(device, ADDRESS)?.split_once('.')?;
-    u8::from_str_radix(slot, 16).ok()
+    let address = observed.properties.get(&(device.to_owned(), ADDRESS))?.as_u64()?;
+    u8::try_from(address >> 3).ok()
 }
 
 /// What QOM cannot say stays as it was: the property is younger than the port.

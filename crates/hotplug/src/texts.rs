@@ -80,6 +80,8 @@ const fn text(parts: &'static [&'static str], meaning: Meaning) -> Text {
 /// Seen in QEMU 7.2 and 10.0, except where a line says otherwise.
 const TEXTS: &[Text] = &[
     text(&["Duplicate nodes with node-name="], Meaning::DuplicateNode),
+    // 5.2.
+    text(&["Duplicate node name"], Meaning::DuplicateNode),
     // 7.2 has capital letters here, 10.0 too; 1.2 to 2.9 say "Duplicate ID 'x' for device".
     text(&["Duplicate device ID"], Meaning::DuplicateDevice),
     text(&["Duplicate ID", "for device"], Meaning::DuplicateDevice),
@@ -106,6 +108,9 @@ const TEXTS: &[Text] = &[
     text(&["File descriptor named '", "' not found"], Meaning::NoDescriptors),
     text(&["Failed to find node with node-name="], Meaning::NoNode),
     text(&["Cannot find device=", "nor node-name="], Meaning::NoNode),
+    // 5.2, of `blockdev-del` and of `block_resize`.
+    text(&["Cannot find node "], Meaning::NoNode),
+    text(&["Cannot find device=", "nor node_name="], Meaning::NoNode),
     text(&["Property '", ".drive' can't find value '"], Meaning::NoNode),
     text(&["Node ", " is in use"], Meaning::NodeInUse),
     text(&["Node '", "' is busy"], Meaning::NodeInUse),
@@ -130,6 +135,8 @@ const TEXTS: &[Text] = &[
     text(&["Failed to get ", " lock"], Meaning::ImageLocked),
     text(&["Failed to lock byte"], Meaning::ImageLocked),
     text(&["Permission conflict on node"], Meaning::ImageShared),
+    // 5.2.
+    text(&["Conflicts with use by ", "which does not allow '"], Meaning::ImageShared),
     text(&["Could not open '", "': No such file or directory"], Meaning::ImageMissing),
     text(&["Could not open '", "': Permission denied"], Meaning::ImageDenied),
     // 'change' of 0.14 and 1.2 does not say why.
@@ -245,12 +252,19 @@ mod tests {
         }
     }
 
-    // The texts of the tests below are what QEMU 7.2.22 and 10.0.2 say, word for word.
+    // The texts of the tests below are what QEMU 5.2.0, 7.2.22 and 10.0.2 say, word for word.
 
     #[test]
     fn what_is_said_of_nodes_and_devices() {
         all_mean(&[
             ("Duplicate nodes with node-name='data.file'", Meaning::DuplicateNode),
+            ("Duplicate node name", Meaning::DuplicateNode),
+            ("Cannot find node data.format", Meaning::NoNode),
+            ("Cannot find device= nor node_name=data.format", Meaning::NoNode),
+            (
+                "Conflicts with use by x as 'root', which does not allow 'write' on n",
+                Meaning::ImageShared,
+            ),
             ("Duplicate device ID 's0'", Meaning::DuplicateDevice),
             ("Node data.format is in use", Meaning::NodeInUse),
             ("Failed to find node with node-name='nope'", Meaning::NoNode),

@@ -117,10 +117,12 @@ fn contents(machine: &mut qplug_testbed::Machine) -> Value {
 
 /// Runs a test on a machine that never ran, on every QEMU.
 fn halted(name: &str, shape: impl Fn(Builder) -> Builder, board: Board, test: impl Fn(Bench)) {
-    for qemu in Qemu::under_test(name) {
-        // Set-up brings s390x for the newest QEMU only: its package is large.
+    for qemu in Qemu::of_all_ages(name) {
+        // Set-up brings s390x for the newest QEMU only, as its package is large, and a PC alone of
+        // another release.
         if !qemu.has_board(board) {
-            assert!(board == Board::S390x, "{name}: QEMU {} has no {}", qemu.version, board.name());
+            let is_apart = board == Board::S390x || qemu.is_of_another_release();
+            assert!(is_apart, "{name}: QEMU {} has no {}", qemu.version, board.name());
             continue;
         }
         let machine = shape(qplug_testbed::Machine::builder(&qemu, board)).halted().unwrap();
@@ -130,7 +132,11 @@ fn halted(name: &str, shape: impl Fn(Builder) -> Builder, board: Board, test: im
 
 /// Runs a test on a machine with every bus and a living guest, on every QEMU and board.
 fn living(name: &str, test: impl Fn(Bench, Board)) {
-    for qemu in Qemu::under_test(name) {
+    living_on(Qemu::under_test(name), name, test);
+}
+
+fn living_on(qemus: Vec<Qemu>, name: &str, test: impl Fn(Bench, Board)) {
+    for qemu in qemus {
         if let Err(error) = BootFiles::ready() {
             return qplug_testbed::qemu::skip(name, &error.to_string());
         }
@@ -144,9 +150,14 @@ fn living(name: &str, test: impl Fn(Bench, Board)) {
 
 #[test]
 fn every_bus_brings_the_guest_a_disk_and_takes_it_away() {
-    living("every bus", |mut bench, board| {
-        let disks = BUSES.map(|bus| bench.disk(&format!("on-{bus}"), Some(bus)));
-        for outcome in bench.attach_all(disks.to_vec()) {
+    living_on(Qemu::of_all_ages("every bus"), "every bus", |mut bench, board| {
+        let major = bench.machine.qemu.version.major;
+        // QEMU 5.2 ends with "usb_packet_copy: invalid pid" as soon as Linux drives its usb-uas.
+        let buses: Vec<_> =
+            BUSES.into_iter().filter(|bus| major > 5 || *bus != Bus::UsbUas).collect();
+        let disks = buses.iter().map(|bus| bench.disk(&format!("on-{bus}"), Some(*bus)));
+        let disks: Vec<_> = disks.collect();
+        for outcome in bench.attach_all(disks.clone()) {
             let attached = outcome.unwrap();
             let name = attached.name;
             bench.machine.guest.wait_added(&name, SEEN_WITHIN).unwrap();
@@ -155,15 +166,17 @@ fn every_bus_brings_the_guest_a_disk_and_takes_it_away() {
             assert_eq!(listed.port, attached.port, "{name}");
             assert_eq!(listed.guest_path.as_deref(), Some(attached.guest_path.as_str()));
         }
-        for (name, port) in [("on-virtio-scsi", "scsi0"), ("on-usb-uas", "xhci.0")] {
-            assert_eq!(bench.listed(name).port.as_deref(), Some(port));
+        for (bus, port) in [(Bus::VirtioScsi, "scsi0"), (Bus::UsbUas, "xhci.0")] {
+            if buses.contains(&bus) {
+                assert_eq!(bench.listed(&format!("on-{bus}")).port.as_deref(), Some(port));
+            }
         }
         let again = bench.attach(disks[1].clone()).unwrap();
         assert!(again.already && again.bus == Bus::VirtioScsi, "{board:?}");
         bench.assert_all_removed(bench.detach_all());
         bench.assert_nothing_left();
         // The guest hears of a USB disk's end a moment later.
-        for bus in BUSES {
+        for bus in buses {
             bench.machine.guest.wait_removed(&format!("on-{bus}"), SEEN_WITHIN).unwrap();
         }
     });
@@ -295,6 +308,9 @@ fn a_usb_disk_that_cannot_be_finished_is_undone() {
         let error = bench.attach(disk).unwrap_err();
         assert!(matches!(error, Error::Refused { after: After::Undone, .. }), "{error}");
         bench.assert_nothing_left();
+        // QEMU 5.2 keeps a device's id until it has said so.
+        let gone = |data: &Value| data["device"] == "data.uas";
+        bench.machine.oracle.wait_event_where("DEVICE_DELETED", SEEN_WITHIN, gone).unwrap();
         bench.attach(bench.disk("data", Some(Bus::UsbUas))).unwrap();
     });
 }

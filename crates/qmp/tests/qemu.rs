@@ -178,9 +178,11 @@ fn a_second_client_is_told_that_the_monitor_is_taken_and_later_gets_it() {
 #[test]
 fn a_qemu_that_connects_to_us_is_a_monitor_like_any_other() {
     for qemu in Qemu::under_test("listening") {
-        let out = "socket,id=out,path=out.sock,server=off,reconnect=1";
+        // `reconnect` went with 11; `reconnect-ms` came with 9.2.
+        let again = if qemu.version.major < 10 { "reconnect=1" } else { "reconnect-ms=1000" };
+        let out = format!("socket,id=out,path=out.sock,server=off,{again}");
         let machine = Machine::builder(&qemu, Board::Q35)
-            .arguments(["-chardev", out, "-mon", "chardev=out,mode=control"])
+            .arguments(["-chardev", &out, "-mon", "chardev=out,mode=control"])
             .halted()
             .unwrap();
         let address = Address::Listen(Box::new(Address::Unix(machine.folder().join("out.sock"))));

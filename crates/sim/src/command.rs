@@ -9,7 +9,7 @@ use crate::arguments::Arguments;
 use crate::config::Version;
 use crate::fdset::Descriptor;
 use crate::graph::Blockdev;
-use crate::machine::{Machine, RunState};
+use crate::machine::Machine;
 use crate::refusal::{Reply, generic};
 use crate::release::PACKAGE;
 
@@ -175,7 +175,7 @@ impl Machine {
             }
             "quit" => self.quit(now),
             "system_powerdown" => {
-                self.tell("POWERDOWN", None, now);
+                self.power_down(now);
                 json!({})
             }
             "x-debug-query-block-graph" => self.graph.show_graph(),
@@ -187,60 +187,6 @@ impl Machine {
         let is_running = self.is_running();
         let Self { fdsets, graph, .. } = self;
         fdsets.collect(|set| graph.uses_fdset(set), is_running);
-    }
-
-    fn cont(&mut self, now: Instant) -> Reply {
-        match self.run_state {
-            RunState::Running => {}
-            RunState::Postmigrate => {
-                return Err(generic("Resetting the Virtual Machine is required"));
-            }
-            before => {
-                self.clock.run(now);
-                self.run_state = RunState::Running;
-                if before == RunState::Prelaunch {
-                    // Firmware runs, and numbers the buses.
-                    self.is_numbered = true;
-                    self.begin_boot(now);
-                }
-                self.emit("RESUME", None, now);
-            }
-        }
-        Ok(json!({}))
-    }
-
-    fn stop(&mut self, now: Instant) -> Value {
-        if self.is_running() {
-            self.clock.stop(now);
-            self.run_state = RunState::Paused;
-            self.emit("STOP", None, now);
-        }
-        json!({})
-    }
-
-    /// The machine ends when the reply is sent.
-    pub(crate) fn quit(&mut self, now: Instant) -> Value {
-        let data = json!({"guest": false, "reason": "host-qmp-quit"});
-        self.tell("SHUTDOWN", Some(data), now);
-        self.has_quit = true;
-        json!({})
-    }
-
-    pub(crate) fn query_status(&self) -> Value {
-        let status = match self.run_state {
-            RunState::Prelaunch => "prelaunch",
-            RunState::Running => "running",
-            RunState::Paused => "paused",
-            RunState::Postmigrate => "postmigrate",
-        };
-        let mut shown = json!({"running": self.is_running()});
-        if self.version >= Version::V1_2 {
-            shown["status"] = json!(status);
-        }
-        if self.version < Version::V10_0 {
-            shown["singlestep"] = json!(false);
-        }
-        shown
     }
 }
 

@@ -131,6 +131,8 @@ pub struct Config {
     pub(crate) name: Option<String>,
     pub(crate) native_hotplug: bool,
     pub(crate) is_migrating: bool,
+    pub(crate) no_reboot: bool,
+    pub(crate) no_shutdown: bool,
     pub(crate) parts: Vec<Part>,
     images: Images,
     files: Option<Box<dyn Files>>,
@@ -149,6 +151,8 @@ impl Config {
             name: None,
             native_hotplug: false,
             is_migrating: false,
+            no_reboot: false,
+            no_shutdown: false,
             parts: Vec::new(),
             images: Images::default(),
             files: None,
@@ -203,6 +207,18 @@ impl Config {
     /// A migration runs.
     pub fn migrating(mut self) -> Self {
         self.is_migrating = true;
+        self
+    }
+
+    /// Ends in the place of a reset (`-no-reboot`).
+    pub fn no_reboot(mut self) -> Self {
+        self.no_reboot = true;
+        self
+    }
+
+    /// Stops when the guest switches off, and does not end (`-no-shutdown`).
+    pub fn no_shutdown(mut self) -> Self {
+        self.no_shutdown = true;
         self
     }
 

@@ -25,6 +25,10 @@ pub enum Guest {
     Booting(Duration),
     /// Lets go of every disk by itself, this long after it was plugged in.
     PullsOut(Duration),
+    /// Switches off, this long after the simulation began: the machine ends.
+    SwitchesOff(Duration),
+    /// Reboots once, this long after the simulation began.
+    Reboots(Duration),
     /// Says no: `DEVICE_UNPLUG_GUEST_ERROR`. On x86 no PCI disk is refused that way by a real QEMU;
     /// other boards do it.
     Rejects,
@@ -34,7 +38,7 @@ pub enum Guest {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "no such guest: {0:?} (there are quick, slow:2s, busy:3s, paused, dead, booting:10s, \
-     pulls-out:5s and rejects)"
+     pulls-out:5s, switches-off:5s, reboots:5s and rejects)"
 )]
 pub struct ParseGuestError(String);
 
@@ -56,6 +60,8 @@ impl FromStr for Guest {
             ("busy", Some(Some(time))) => Self::Busy(time),
             ("booting", Some(Some(time))) => Self::Booting(time),
             ("pulls-out", Some(Some(time))) => Self::PullsOut(time),
+            ("switches-off", Some(Some(time))) => Self::SwitchesOff(time),
+            ("reboots", Some(Some(time))) => Self::Reboots(time),
             _ => return Err(ParseGuestError(text.to_owned())),
         })
     }
@@ -71,6 +77,8 @@ impl fmt::Display for Guest {
             Self::Dead => f.write_str("dead"),
             Self::Booting(time) => write!(f, "booting:{time:?}"),
             Self::PullsOut(time) => write!(f, "pulls-out:{time:?}"),
+            Self::SwitchesOff(time) => write!(f, "switches-off:{time:?}"),
+            Self::Reboots(time) => write!(f, "reboots:{time:?}"),
             Self::Rejects => f.write_str("rejects"),
         }
     }
@@ -95,7 +103,17 @@ mod tests {
 
     #[test]
     fn guests_are_read_and_shown_alike() {
-        for text in ["quick", "slow:2s", "busy:300ms", "paused", "dead", "booting:10s", "rejects"] {
+        for text in [
+            "quick",
+            "slow:2s",
+            "busy:300ms",
+            "paused",
+            "dead",
+            "booting:10s",
+            "switches-off:5s",
+            "reboots:5s",
+            "rejects",
+        ] {
             assert_eq!(text.parse::<Guest>().map(|guest| guest.to_string()), Ok(text.to_owned()));
         }
         assert_eq!("slow:1.5s".parse(), Ok(Guest::Slow(Duration::from_millis(1500))));

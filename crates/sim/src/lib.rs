@@ -20,6 +20,7 @@
 //! | `drives.rs`, `human.rs` | drives with a name, and the human monitor that adds them |
 //! | `netdev.rs` | names of network backends |
 //! | `redhat.rs` | what RHEL 6 has of its own |
+//! | `life.rs` | how a machine runs, begins anew and ends |
 //! | `media.rs` | trays, sizes, speeds |
 //! | `objects.rs`, `qom.rs`, `fdset.rs` | objects, the paths of all, passed descriptors |
 //! | `job.rs`, `export.rs`, `migration.rs` | what else holds nodes, or keeps devices in place |
@@ -43,6 +44,7 @@ mod graph;
 mod guest;
 mod human;
 mod job;
+mod life;
 mod machine;
 mod media;
 mod migration;

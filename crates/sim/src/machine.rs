@@ -42,6 +42,10 @@ pub(crate) enum Timer {
     Job(String),
     /// The migration ends.
     Migrated,
+    /// The guest switches off.
+    SwitchOff,
+    /// The guest reboots.
+    Reboot,
     /// An event is told that came of a command, behind the command's reply.
     Tell(&'static str),
 }
@@ -53,6 +57,8 @@ pub(crate) enum RunState {
     Running,
     Paused,
     Postmigrate,
+    /// The guest switched off, and `-no-shutdown` keeps the machine.
+    Shutdown,
 }
 
 /// Whether QEMU itself goes on.
@@ -76,6 +82,8 @@ pub struct Machine {
     pub(crate) run_state: RunState,
     pub(crate) fate: Fate,
     pub(crate) has_quit: bool,
+    pub(crate) no_reboot: bool,
+    pub(crate) no_shutdown: bool,
     /// It waits for its client to read.
     is_blocked: bool,
     /// Whether firmware numbered the buses.
@@ -130,6 +138,8 @@ impl Machine {
             run_state,
             fate: Fate::Alive,
             has_quit: false,
+            no_reboot: config.no_reboot,
+            no_shutdown: config.no_shutdown,
             is_blocked: false,
             is_numbered: config.start != Start::Prelaunch,
             clock: GuestClock::new(has_run, (run_state == RunState::Running).then_some(now)),
@@ -153,6 +163,7 @@ impl Machine {
             epoch: config.epoch,
         };
         machine.build(&config);
+        machine.begin_life(has_run);
         machine
     }
 
@@ -221,6 +232,8 @@ impl Machine {
                 Timer::GraceEnds => self.end_grace(due),
                 Timer::Job(id) => self.advance_job(&id, due),
                 Timer::Migrated => self.end_migration(due),
+                Timer::SwitchOff => self.switch_off(due),
+                Timer::Reboot => self.reboot(due),
                 Timer::Tell(event) => self.emit(event, None, due),
             }
         }
@@ -286,16 +299,6 @@ impl Machine {
     pub fn handle_disconnect(&mut self) {
         let (graph, is_running) = (&self.graph, self.is_running());
         self.fdsets.lose_clients(|set| graph.uses_fdset(set), is_running);
-    }
-
-    /// Tells of what a command did to the whole machine. Before 7.2 QEMU does it behind the reply,
-    /// and has no data for it.
-    pub(crate) fn tell(&mut self, name: &'static str, data: Option<Value>, now: Instant) {
-        if self.version < Version::V7_2 {
-            self.timers.at_host(now, Timer::Tell(name));
-        } else {
-            self.emit(name, data, now);
-        }
     }
 
     /// Tells of an event, where the version has it.

@@ -110,6 +110,13 @@ impl Sim {
         self.work(now);
     }
 
+    /// The process is asked to end, as by SIGTERM: the client is told, and [`Sim::has_quit`].
+    pub fn handle_signal(&mut self, now: Instant) {
+        self.handle_timeout(now);
+        self.machine.terminate(now);
+        self.handle_timeout(now);
+    }
+
     /// What there is to send cannot be sent, for the client does not read. Then
     /// [`Sim::handle_unblocked`], before anything else but the connection's end.
     pub fn handle_blocked(&mut self, now: Instant) {
@@ -140,6 +147,9 @@ impl Sim {
             self.unswap();
         }
         self.flush();
+        if self.machine.has_quit && self.server.is_some() {
+            self.lose_connection();
+        }
     }
 
     /// When [`Sim::handle_timeout`] wants to be called at the latest.

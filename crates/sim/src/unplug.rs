@@ -202,35 +202,4 @@ impl Machine {
             self.graph.remove_user(user);
         }
     }
-
-    /// `system_reset`: whatever was asked to go goes, and the guest boots anew.
-    pub(crate) fn system_reset(&mut self, arguments: Arguments, now: Instant) -> Reply {
-        arguments.finish()?;
-        let data = json!({"guest": false, "reason": "host-qmp-system-reset"});
-        self.tell("RESET", Some(data), now);
-        let pending: Vec<_> = self
-            .devices
-            .present()
-            .filter(|(_, device)| device.pending.is_some())
-            .map(|(key, _)| key)
-            .collect();
-        for key in pending {
-            self.let_go(key, now);
-        }
-        // A machine that was migrated may run again (`main_loop_should_exit`). Since 2.9 one that does
-        // not run is as before its first start (recorded; 2.5 leaves it paused).
-        if self.run_state == RunState::Postmigrate
-            || (self.run_state == RunState::Paused && self.version >= Version::V2_9)
-        {
-            self.run_state = RunState::Prelaunch;
-        }
-        self.begin_boot(now);
-        Ok(json!({}))
-    }
-
-    pub(crate) fn begin_boot(&mut self, now: Instant) {
-        if let Guest::Booting(time) = self.guest {
-            self.boots_until = self.clock.at(now) + time;
-        }
-    }
 }

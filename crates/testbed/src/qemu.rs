@@ -152,12 +152,28 @@ impl Qemu {
             match qemu {
                 Some(qemu) if everything && !is_named(&qemu.version, &words) => chosen.push(qemu),
                 None if everything && brought().is_none() => {
-                    pass_over(test, &format!("the QEMU of {release} is not set up"));
+                    pass_over(
+                        test,
+                        &format!("the QEMU of {release} is not set up; cargo xtask setup says why"),
+                    );
                 }
                 _ => {}
             }
         }
         in_order(chosen)
+    }
+
+    /// Whether it is one of [`releases`].
+    #[must_use]
+    pub fn is_of_another_release(&self) -> bool {
+        self.loader.is_some()
+    }
+
+    /// Whether a q35's ports are plugged by ACPI unless told otherwise. Before 6.1 there is PCI
+    /// Express's own way alone.
+    #[must_use]
+    pub fn has_acpi_ports(&self) -> bool {
+        (self.version.major, self.version.minor) >= (6, 1)
     }
 
     /// A command that runs this QEMU; arguments are still to be added.
@@ -247,7 +263,7 @@ pub fn skip(test: &str, reason: &str) {
 
 /// [`skip`] of what not every system can have. The line also goes into the file that
 /// `QPLUG_SKIPPED` names: whoever runs many tests shows all such lines together at the end.
-fn pass_over(test: &str, reason: &str) {
+pub fn pass_over(test: &str, reason: &str) {
     let line = format!("SKIPPED {test}: {reason}\n");
     // `eprintln!` would be captured. If standard error is gone there is nobody to tell.
     let _ = std::io::stderr().write_all(line.as_bytes());

@@ -115,6 +115,11 @@ fn usb_disks_of_both_kinds() {
         let stick = json!({"driver": "usb-storage", "id": "stick", "drive": "stick",
             "serial": "stick", "bus": "xhci.0"});
         plug(&mut machine, "stick", &[stick])?;
+        if qemu.version.major < 6 {
+            let reason = "it dies as soon as Linux drives that";
+            qplug_testbed::qemu::pass_over("usb-uas on 5.2", reason);
+            return unplug(&mut machine, "stick", "stick");
+        }
         open(&mut machine, "fast")?;
         let adapter = json!({"driver": "usb-uas", "id": "adapter", "bus": "xhci.0"});
         let fast = json!({"driver": "scsi-hd", "id": "fast", "drive": "fast", "serial": "fast",

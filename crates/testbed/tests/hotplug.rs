@@ -106,6 +106,11 @@ fn native_hotplug() {
 #[test]
 fn a_reboot_is_survived() {
     everywhere("reboot", |qemu, board| {
+        if board == Board::Q35 && qemu.version.major < 6 {
+            let reason = "its firmware resets itself again and again once a guest has";
+            qplug_testbed::qemu::pass_over("reboot on 5.2's q35", reason);
+            return Ok(());
+        }
         let mut machine = Machine::builder(qemu, board).restored()?;
         machine.guest.reboot()?;
         machine.guest.wait_ready(Duration::from_secs(60))?;

@@ -5,14 +5,13 @@ mod images;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::time::{Instant, SystemTime};
 
 use qplug_qmp::{Address, fds};
 use qplug_sim::{Board, Config, Faults, Sim, Start, Version};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::SimArgs;
 use crate::failure::{Exit, Failure};
@@ -42,13 +41,11 @@ pub(super) async fn run(
     let listener = listen(path)?;
     let _removed_at_the_end = SocketFile(path.clone());
     output.remark(&format!("a simulated QEMU {} listens at {}", args.qemu.name(), path.display()));
-    let mut interrupted = pin!(tokio::signal::ctrl_c());
-    let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        signal = &mut interrupted => signal?,
-        _ = terminated.recv() => {}
-        outcome = serve(&mut sim, &listener) => outcome?,
-    }
+    let mut signals = Signals {
+        interrupt: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+    };
+    serve(&mut sim, &listener, &mut signals).await?;
     Ok(Exit::Done)
 }
 
@@ -81,8 +78,23 @@ fn config(args: &SimArgs, board: Board) -> Config {
     if args.halted { config.start(Start::Prelaunch) } else { config }
 }
 
+/// What asks the process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// Clients come one after the other; in between, time goes by for the machine all the same.
-async fn serve(sim: &mut Sim, listener: &UnixListener) -> io::Result<()> {
+async fn serve(sim: &mut Sim, listener: &UnixListener, signals: &mut Signals) -> io::Result<()> {
     while !sim.has_quit() {
         let stream = tokio::select! {
             accepted = listener.accept() => accepted?.0,
@@ -90,20 +102,31 @@ async fn serve(sim: &mut Sim, listener: &UnixListener) -> io::Result<()> {
                 sim.handle_timeout(Instant::now());
                 continue;
             }
+            () = signals.heard() => {
+                sim.handle_signal(Instant::now());
+                continue;
+            }
         };
         sim.handle_connect(Instant::now());
         // A client that breaks off is no failure of the machine's.
-        let _ = converse(sim, &stream).await;
+        let _ = converse(sim, &stream, signals).await;
         sim.handle_close(Instant::now());
     }
     Ok(())
 }
 
-async fn converse(sim: &mut Sim, stream: &UnixStream) -> io::Result<()> {
+async fn converse(sim: &mut Sim, stream: &UnixStream, signals: &mut Signals) -> io::Result<()> {
     let mut space = vec![0; READ_BYTES];
     loop {
         if let Some(bytes) = sim.poll_transmit() {
-            send(sim, stream, &bytes).await?;
+            tokio::select! {
+                sent = send(sim, stream, &bytes) => sent?,
+                // A client that does not read is told nothing any more.
+                () = signals.heard() => {
+                    sim.handle_signal(Instant::now());
+                    return Ok(());
+                }
+            }
         }
         if sim.wants_close() {
             return Ok(());
@@ -125,6 +148,7 @@ async fn converse(sim: &mut Sim, stream: &UnixStream) -> io::Result<()> {
                 }
             }
             () = until(sim.poll_timeout()) => sim.handle_timeout(Instant::now()),
+            () = signals.heard() => sim.handle_signal(Instant::now()),
         }
     }
 }

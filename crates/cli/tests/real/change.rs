@@ -3,11 +3,13 @@
 use qplug_testbed::image::Format;
 use serde_json::json;
 
-use crate::run::{DISK_BYTES, GUEST_WITHIN, image, on_every_machine, path, qplug, state};
+use crate::run::{
+    DISK_BYTES, GUEST_WITHIN, image, on_every_machine, on_machines_of_all_ages, path, qplug, state,
+};
 
 #[test]
 fn a_disk_grows_under_the_guest_and_shrinks_only_when_told_so() {
-    on_every_machine("resize", |machine| {
+    on_machines_of_all_ages("resize", |machine| {
         let before = state(machine);
         let image = image(machine, "data", Format::Qcow2);
         let qmp = machine.qmp_path();

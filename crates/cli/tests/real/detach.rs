@@ -8,7 +8,8 @@ use qplug_testbed::{Board, Machine, Qemu};
 use serde_json::json;
 
 use crate::run::{
-    GUEST_WITHIN, Running, image, on_every_machine, path, qplug, start, state, within,
+    GUEST_WITHIN, Running, image, on_every_machine, on_machines_of_all_ages, path, qplug, start,
+    state, within,
 };
 
 /// The number of `device_del` among the commands of a detach, from the negotiation on.
@@ -43,7 +44,7 @@ fn attach_then_detach_at_once_before_the_guest_has_looked() {
 
 #[test]
 fn a_paused_guest_makes_it_pending_and_the_same_command_completes_it() {
-    on_every_machine("paused", |machine| {
+    on_machines_of_all_ages("paused", |machine| {
         let before = state(machine);
         let image = image(machine, "data", Format::Qcow2);
         let qmp = machine.qmp_path();
@@ -148,6 +149,7 @@ fn a_native_port_is_said_so_while_it_is_waited_for() {
             let builder = Machine::builder(&qemu, Board::Q35);
             let builder = if is_native { builder.native_hotplug() } else { builder };
             let mut machine = builder.restored().unwrap();
+            let is_native = is_native || !qemu.has_acpi_ports();
             within(&mut machine, &format!("QEMU {} q35, {is_native}", qemu.version), |machine| {
                 let image = image(machine, "data", Format::Raw);
                 let qmp = machine.qmp_path();

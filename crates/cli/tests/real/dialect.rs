@@ -6,7 +6,10 @@ use qplug_testbed::image::{Format, Image};
 use serde_json::json;
 
 use crate::media::{inside, medium, on_machines_with_drives};
-use crate::run::{DISK_BYTES, GUEST_WITHIN, Ran, image, on_every_machine, path, qplug, state};
+use crate::run::{
+    DISK_BYTES, GUEST_WITHIN, Ran, image, on_every_machine, on_machines_of_all_ages, path, qplug,
+    state,
+};
 
 /// Runs qplug in the dialect of QEMU 0.14 to 2.8.
 fn old(machine: &Machine, arguments: &[&str]) -> Ran {
@@ -19,7 +22,7 @@ fn seen(machine: &mut Machine, serial: &str) -> Disk {
 
 #[test]
 fn a_disk_comes_as_a_drive_and_goes() {
-    on_every_machine("drive dialect", |machine| {
+    on_machines_of_all_ages("drive dialect", |machine| {
         let before = state(machine);
         for format in [Format::Raw, Format::Qcow2] {
             let image = image(machine, "data", format);

@@ -4,13 +4,15 @@ use qplug_testbed::Machine;
 use qplug_testbed::image::Format;
 use serde_json::json;
 
-use crate::run::{DISK_BYTES, GUEST_WITHIN, image, on_every_machine, path, qplug, state};
+use crate::run::{
+    DISK_BYTES, GUEST_WITHIN, image, on_every_machine, on_machines_of_all_ages, path, qplug, state,
+};
 
 const OFFSET: u64 = 4096;
 
 #[test]
 fn attached_seen_written_detached_and_the_bytes_are_in_the_image() {
-    on_every_machine("journey", |machine| {
+    on_machines_of_all_ages("journey", |machine| {
         for format in Format::ALL {
             let before = state(machine);
             let image = image(machine, "data", format);
@@ -69,7 +71,7 @@ fn a_read_only_disk_is_read_only_for_the_guest() {
 
 #[test]
 fn name_serial_and_port_are_what_was_asked_for() {
-    on_every_machine("names", |machine| {
+    on_machines_of_all_ages("names", |machine| {
         let image = image(machine, "a", Format::Raw);
         let qmp = machine.qmp_path();
         let ports = qplug(&qmp, &["ports", "--json"]).exits(0).json();

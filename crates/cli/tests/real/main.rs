@@ -7,6 +7,7 @@
 //! | `journey.rs` | the main job, start to end |
 //! | `detach.rs` | guests that are quick, slow, paused, or not there |
 //! | `refusals.rs` | what cannot be done, and that it leaves nothing behind |
+//! | `controller.rs` | two clients and one SCSI controller |
 //! | `crash.rs` | qplug killed between two steps, and run again |
 //! | `many.rs` | many disks at once, and lists of them |
 //! | `images.rs` | images of other kinds than a plain file |
@@ -22,6 +23,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 mod change;
+mod controller;
 mod crash;
 mod detach;
 mod dialect;

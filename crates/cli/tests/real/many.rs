@@ -4,7 +4,9 @@ use qplug_testbed::Machine;
 use qplug_testbed::image::Format;
 use serde_json::Value;
 
-use crate::run::{GUEST_WITHIN, image, on_every_machine, path, qplug, state};
+use crate::run::{
+    GUEST_WITHIN, image, on_every_machine, on_machines_of_all_ages, path, qplug, state,
+};
 
 /// The members of this name, of each disk that was told of.
 fn each(told: &Value, member: &str) -> Vec<String> {
@@ -20,7 +22,7 @@ fn wait_added(machine: &mut Machine, names: &[&str]) {
 
 #[test]
 fn three_disks_come_at_once_and_all_leave_together() {
-    on_every_machine("many", |machine| {
+    on_machines_of_all_ages("many", |machine| {
         let before = state(machine);
         let images = ["a", "b", "c"].map(|name| image(machine, name, Format::Raw));
         let qmp = machine.qmp_path();

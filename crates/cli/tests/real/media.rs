@@ -12,7 +12,7 @@ use crate::run::{path, qplug, start, state, within};
 const MIB: u64 = 1 << 20;
 
 pub(crate) fn on_machines_with_drives(test: &str, run: impl Fn(&mut Machine)) {
-    for qemu in Qemu::under_test(test) {
+    for qemu in Qemu::of_all_ages(test) {
         let builder = Machine::builder(&qemu, Board::Q35).scsi().usb().cdrom().scsi_cdrom();
         let mut machine = builder.bridge().restored().unwrap();
         within(&mut machine, &format!("QEMU {} with CD drives", qemu.version), &run);

@@ -4,7 +4,9 @@ use qplug_testbed::image::Format;
 use qplug_testbed::{Board, Machine, Qemu};
 use serde_json::json;
 
-use crate::run::{GUEST_WITHIN, Ran, image, on_every_machine, path, qplug, state, within};
+use crate::run::{
+    GUEST_WITHIN, Ran, image, on_every_machine, on_machines_of_all_ages, path, qplug, state, within,
+};
 
 /// Runs an attach that must fail so, and changes nothing.
 fn refused(machine: &mut Machine, arguments: &[&str], code: i32) -> Ran {
@@ -67,7 +69,7 @@ fn an_image_that_another_process_has_open_is_refused_with_nothing_left_behind() 
 
 #[test]
 fn a_name_or_an_image_that_is_taken_in_this_machine() {
-    on_every_machine("taken", |machine| {
+    on_machines_of_all_ages("taken", |machine| {
         let (data, other) =
             (image(machine, "data", Format::Raw), image(machine, "other", Format::Raw));
         qplug(machine.qmp_path(), &["attach", path(&data)]).exits(0);

@@ -21,7 +21,17 @@ pub(crate) const DISK_BYTES: u64 = 16 << 20;
 
 /// Runs a test on each QEMU and each board, with a booted guest.
 pub(crate) fn on_every_machine(test: &str, run: impl Fn(&mut Machine)) {
-    for qemu in Qemu::under_test(test) {
+    on_boards_of(Qemu::under_test(test), run);
+}
+
+/// The same on QEMUs older and newer than the system's too, which takes much longer: for what may
+/// differ from one to the next.
+pub(crate) fn on_machines_of_all_ages(test: &str, run: impl Fn(&mut Machine)) {
+    on_boards_of(Qemu::of_all_ages(test), run);
+}
+
+fn on_boards_of(qemus: Vec<Qemu>, run: impl Fn(&mut Machine)) {
+    for qemu in qemus {
         for board in Board::ALL {
             let mut machine = Machine::builder(&qemu, board).restored().unwrap();
             within(&mut machine, &format!("QEMU {} {}", qemu.version, board.name()), &run);

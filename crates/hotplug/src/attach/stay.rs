@@ -91,7 +91,8 @@ impl Stay {
             return;
         }
         let names = self.leaving.iter().map(|(_, name)| name.clone()).collect();
-        let mut detach = Detach::new(Which::Named(names), LET_GO_WITHIN);
+        let detach = Detach::new(Which::Named(names), LET_GO_WITHIN);
+        let mut detach = detach.leaving_what_is_shared();
         detach.speak(&observed.features);
         self.detach = Some(detach);
     }

@@ -18,6 +18,7 @@ const SHOWN: usize = 150;
 /// A command that is answered otherwise.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
+    pub(crate) line: usize,
     /// The version and the line.
     key: String,
     shown: String,
@@ -28,7 +29,12 @@ impl Found {
     pub(crate) fn new(transcript: &Transcript, line: usize, shown: &str, what: String) -> Self {
         let shown: String = shown.escape_debug().take(SHOWN).collect();
         let key = format!("{}:{line}", transcript.version);
-        Self { key, shown: shown.replace("\\\"", "\"").replace("\\'", "'"), what }
+        Self { line, key, shown: shown.replace("\\\"", "\"").replace("\\'", "'"), what }
+    }
+
+    /// Whether it asks how things stand, and changes nothing.
+    pub(crate) fn is_query(&self) -> bool {
+        self.shown.contains("\"query-") || self.shown.contains("\"info ")
     }
 }
 
@@ -77,7 +83,7 @@ impl Differences {
         for (name, found) in found {
             let known = self.0.get(name).cloned().unwrap_or_default();
             for one in found.iter().filter(|one| !known.contains_key(&one.key)) {
-                let Found { key, shown, what } = one;
+                let Found { key, shown, what, .. } = one;
                 writeln!(complaints, "{name} {key} {shown}\n  {what}").unwrap();
             }
             let is_found = |key: &String| found.iter().any(|one| one.key == *key);

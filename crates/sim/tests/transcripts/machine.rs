@@ -1,10 +1,15 @@
 //! The machine that a command line describes.
 
-use qplug_sim::{Config, Image, Start, Version};
+use std::time::Duration;
+
+use qplug_sim::{Config, Guest, Image, Start, Version};
 
 use crate::transcript::Transcript;
 
 const MIB: u64 = 1 << 20;
+
+/// When a guest does what its command line says.
+const ACTS_AFTER: Duration = Duration::from_secs(5);
 
 /// The images that the recorder had.
 fn images() -> [(&'static str, Image); 9] {
@@ -39,6 +44,19 @@ pub(crate) fn machine(transcript: &Transcript, version: Version) -> Config {
             }
             _ => config,
         };
+    }
+    if has("-no-reboot") {
+        config = config.no_reboot();
+    }
+    if has("-no-shutdown") {
+        config = config.no_shutdown();
+    }
+    if has("action=poweroff") {
+        config = config.guest(Guest::SwitchesOff(ACTS_AFTER));
+    }
+    // It panics to reboot.
+    if has("action=reboot") || has("action=panic") {
+        config = config.guest(Guest::Reboots(ACTS_AFTER));
     }
     images().into_iter().fold(config, |config, (path, image)| config.image(path, image))
 }

@@ -1,5 +1,6 @@
 //! A conversation, held with the simulated machine.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use qplug_sim::{Descriptor, Faults, Guest, Sim, Version};
@@ -23,6 +24,9 @@ const LEFT_ALONE: Duration = Duration::from_secs(2);
 /// How long before the look that found the device gone it went, in the simulated machine.
 const BEFORE_LOOK: Duration = Duration::from_millis(100);
 
+/// How long the recorder may have waited before it asked how things stand.
+const WAITED: Duration = Duration::from_secs(2);
+
 /// Remarks that tell of a wait.
 const WAITS: [&str; 4] = ["guest serial shows", "device gone", "NO REPLY", "reply took"];
 
@@ -31,6 +35,9 @@ const WAITS: [&str; 4] = ["guest serial shows", "device gone", "NO REPLY", "repl
 const READ_LATE: [(&str, &str, usize); 2] =
     [("0.14.1", "03-malformed", 40), ("0.14.1", "03-malformed", 209)];
 
+/// Remarks that tell of a signal that asks QEMU to end.
+const SIGNALS: [&str; 4] = ["action: sigint", "action: sigterm", "SIGTERM", "second SIGTERM"];
+
 struct Replay {
     sim: Sim,
     now: Instant,
@@ -38,7 +45,30 @@ struct Replay {
 }
 
 /// How many commands there are, and which are answered otherwise.
+///
+/// When a command was given is not recorded. A query whose answer differs is therefore asked later
+/// too, in the hope that the recorder had waited.
 pub(crate) fn replay(transcript: &Transcript, version: Version) -> (usize, Vec<Found>) {
+    let queries = |found: &[Found]| -> Vec<usize> {
+        found.iter().filter(|one| one.is_query()).map(|one| one.line).collect()
+    };
+    let mut waits = BTreeSet::new();
+    let (commands, mut found) = play(transcript, version, &waits);
+    let mut tried = BTreeSet::new();
+    while let Some(line) = queries(&found).into_iter().find(|line| tried.insert(*line)) {
+        waits.insert(line);
+        let (_, later) = play(transcript, version, &waits);
+        if later.len() < found.len() {
+            found = later;
+        } else {
+            waits.remove(&line);
+        }
+    }
+    (commands, found)
+}
+
+/// One run, in which the recorder waits before these lines.
+fn play(transcript: &Transcript, version: Version, waits: &BTreeSet<usize>) -> (usize, Vec<Found>) {
     let now = Instant::now();
     let sim = Sim::new(machine(transcript, version), Faults::default(), now);
     let mut replay = Replay { sim, now, heard: Vec::new() };
@@ -50,7 +80,8 @@ pub(crate) fn replay(transcript: &Transcript, version: Version) -> (usize, Vec<F
             Action::Connect => (&b""[..], "(connect)"),
             Action::Send { bytes, shown, .. } => (bytes.as_slice(), shown.as_str()),
         };
-        replay.wait(pause(before, shown));
+        let waited = waits.contains(&step.line).then_some(WAITED);
+        replay.wait(pause(before, shown).max(waited.unwrap_or_default()));
         before = shown;
         if is_removal(shown)
             && let Some(time) = goes_after(&transcript.steps[at + 1..])
@@ -65,7 +96,9 @@ pub(crate) fn replay(transcript: &Transcript, version: Version) -> (usize, Vec<F
             continue;
         }
         let expected = std::mem::take(&mut expected);
-        let is_as_closed = (step.is_closed, replay.sim.has_quit());
+        // Nothing is told of that, and it is no doing of the machine's.
+        let is_killed = step.remarks.iter().any(|remark| remark == "action: sigkill");
+        let is_as_closed = (step.is_closed, is_killed || replay.sim.has_quit());
         if let Err(what) = compare::compare(step, &expected, &replay.heard, is_as_closed) {
             found.push(Found::new(transcript, step.line, shown, what));
         }
@@ -119,6 +152,10 @@ impl Replay {
             }
         }
         self.take();
+        if step.remarks.iter().any(|remark| SIGNALS.contains(&remark.as_str())) {
+            self.sim.handle_signal(self.now);
+            self.take();
+        }
         let waits = |remark: &String| WAITS.iter().any(|sign| remark.starts_with(sign));
         let is_patient = step.remarks.iter().any(waits);
         let deadline = self.now + HEARD_WITHIN;

@@ -1,7 +1,7 @@
 //! What a machine is made of, and how it comes to life.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -18,6 +18,16 @@ const MAX_PORTS: u8 = 24;
 const DEFAULT_PORTS: u8 = 4;
 /// The kernel boots in this, and a small machine is saved and restored quickly.
 const DEFAULT_MEMORY_MIB: u32 = 128;
+
+/// Has Linux tell what it does with ports.
+const PORTS_TOLD: &str = "loglevel=8 pciehp.dyndbg=+p";
+/// What it says then of a port that it tried to turn on, found empty, and has turned off: both lamps
+/// are told to be out.
+const PORT_OFF: &str = "write cmd 300";
+/// How long all ports may take to settle; it takes three seconds.
+const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+/// Time between two looks at the console.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A machine to be. Ports are ignored by boards that have none, such as [`Board::Pc`].
 #[derive(Debug, Clone)]
@@ -149,7 +159,29 @@ impl Builder {
         let files = self.boot_files()?;
         let mut machine = Machine::launch(&self.qemu, &self.full_arguments(&files)?)?;
         machine.guest.wait_ready(within)?;
+        self.wait_settled(&machine)?;
         Ok(machine)
+    }
+
+    /// Whether the guest has to find its empty ports empty first. In QEMU before 6.1 each looks
+    /// to Linux as if a card were in it, and it tries for a second to turn that on, and takes another
+    /// to turn the port off. A disk that is plugged in meanwhile is turned off with its port, or its
+    /// coming is taken for a press of the button, and it is thrown out five seconds later.
+    fn settles(&self) -> bool {
+        self.board == Board::Q35 && !self.qemu.has_acpi_ports()
+    }
+
+    fn wait_settled(&self, machine: &Machine) -> Result<()> {
+        let ports = usize::from(if self.settles() { self.ports + self.unnamed_ports } else { 0 });
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        let evidence = machine.evidence();
+        while evidence.console().matches(PORT_OFF).count() < ports {
+            if Instant::now() > deadline {
+                return Err(evidence.failure("the guest never said that its ports are empty"));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// A machine that has booted already, loaded from the cache in a fraction of a second; the
@@ -194,7 +226,7 @@ impl Builder {
         let mut key = Key::default()
             .with(self.qemu.version.to_string())
             .with(self.qemu.path.as_os_str().as_encoded_bytes());
-        for argument in self.machine_arguments()?.iter().chain(&boot_arguments(files)) {
+        for argument in self.machine_arguments()?.iter().chain(&self.boot_arguments(files)) {
             key = key.with(argument);
         }
         Ok(key)
@@ -202,7 +234,7 @@ impl Builder {
 
     fn full_arguments(&self, files: &BootFiles) -> Result<Vec<String>> {
         let mut arguments = self.machine_arguments()?;
-        arguments.extend(boot_arguments(files));
+        arguments.extend(self.boot_arguments(files));
         arguments.extend(self.surroundings());
         Ok(arguments)
     }
@@ -216,7 +248,7 @@ impl Builder {
         add("-accel", self.accel.clone());
         add("-m", self.memory_mib.to_string());
         if self.board.has_root_ports() {
-            if self.native_hotplug && self.board == Board::Q35 {
+            if self.native_hotplug && self.board == Board::Q35 && self.qemu.has_acpi_ports() {
                 let acpi_off = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
                 add("-global", acpi_off.to_owned());
             }
@@ -265,18 +297,23 @@ impl Builder {
         words.extend(self.devices.surroundings());
         words
     }
-}
 
-fn boot_arguments(files: &BootFiles) -> [String; 6] {
-    let path = |path: &std::path::Path| path.display().to_string();
-    [
-        "-kernel".to_owned(),
-        path(&files.kernel),
-        "-initrd".to_owned(),
-        path(&files.initramfs),
-        "-append".to_owned(),
-        KERNEL_ARGUMENTS.to_owned(),
-    ]
+    fn boot_arguments(&self, files: &BootFiles) -> [String; 6] {
+        let path = |path: &Path| path.display().to_string();
+        let kernel = if self.settles() {
+            KERNEL_ARGUMENTS.replace("quiet", PORTS_TOLD)
+        } else {
+            KERNEL_ARGUMENTS.to_owned()
+        };
+        [
+            "-kernel".to_owned(),
+            path(&files.kernel),
+            "-initrd".to_owned(),
+            path(&files.initramfs),
+            "-append".to_owned(),
+            kernel,
+        ]
+    }
 }
 
 /// Turns MIGRATION events on: the end of a save or a load is then waited for, not polled.

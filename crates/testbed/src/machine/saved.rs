@@ -20,7 +20,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 2;
 /// Saved states that are kept, each of some 70 MB; the oldest ones go. All tests together ask for
 /// fewer, so that none boots what another run has saved.
-const MAX_SAVED: usize = 32;
+const MAX_SAVED: usize = 42;
 /// Time between two looks for a file.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
