@@ -233,6 +233,16 @@ fn who_is_asked_again_is_there_still() {
 }
 
 #[test]
+fn a_job_on_a_drive_keeps_its_disk() {
+    const JOBS: &str = r#"[{"type": "mirror", "device": "data.format", "len": 9, "offset": 1, "speed": 1, "busy": true}]"#;
+    let mut script = look_to_detach();
+    script[2] = Answer("query-block-jobs", "", Ok(JOBS));
+    script.push(gone("x-debug-query-block-graph"));
+    let error = detach(script).unwrap_err();
+    assert!(matches!(&error, Error::Busy { by, .. } if by.contains("data.format")), "{error}");
+}
+
+#[test]
 fn what_is_behind_a_bridge_that_has_no_number_is_not_gone() {
     let mut script = look_to_detach();
     script.extend([
