@@ -125,17 +125,21 @@ fn plan_disk(observed: &Observed, name: &DiskName) -> Result<Goods, Error> {
 
 /// Plans the way out of what a disk left that is gone; the error, if it left nothing.
 fn plan_objects(observed: &Observed, name: &DiskName, error: Error) -> Result<Goods, Error> {
+    match error {
+        Error::NoSuchDisk { .. } => plan_rest(observed, name).ok_or(error),
+        error => Err(error),
+    }
+}
+
+/// Plans the way out of the objects and descriptors of a disk that is gone, if it left any.
+pub(crate) fn plan_rest(observed: &Observed, name: &DiskName) -> Option<Goods> {
     let goods = Goods {
         name: name.to_string(),
         rest: belongings(observed, name),
         is_marked: is_marked(observed, name),
         ..unmarked(observed, name.pending())
     };
-    let nothing = goods.rest.is_empty() && !goods.is_marked;
-    match error {
-        Error::NoSuchDisk { .. } if !nothing => Ok(goods),
-        error => Err(error),
-    }
+    (!goods.rest.is_empty() || goods.is_marked).then_some(goods)
 }
 
 /// Plans the way out of a medium of ours that was taken out of its drive.

@@ -32,7 +32,7 @@ use serde_json::{Map, Value};
 
 pub use ability::Ability;
 pub use drive::DriveError;
-pub(crate) use human::{line, understand};
+pub(crate) use human::{line, show_tree, understand};
 pub use probe::Probe;
 
 use crate::command::{self, Command};

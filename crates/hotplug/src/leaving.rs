@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::command::{self, Command};
 use crate::detach::Detached;
+use crate::dialect;
 use crate::error::{After, Error};
-use crate::inventory::{Devices, Pci};
+use crate::inventory::{Devices, Pci, Tree};
 use crate::operation::{Answer, decode, decode_optional};
 use crate::texts::Meaning;
 use qplug_proto::ErrorReply;
@@ -132,9 +133,12 @@ enum State {
     Waiting {
         ask_at: Instant,
     },
-    /// The machine does not say when the guest has answered, and is being looked at.
+    /// The machine does not say when the guest has answered, and is being looked at: first at its PCI
+    /// devices, then at all of them, for it does not show what is behind a bridge that has no number
+    /// yet, or while the guest boots anew.
     Looking {
         ask_at: Instant,
+        at_all: bool,
     },
     /// The device is gone, and its mark is being removed: it must not outlive the nodes, or it would
     /// be taken for the mark of the next disk of this name.
@@ -271,8 +275,8 @@ impl Leaving {
 
     pub(crate) fn handle_answer(&mut self, answer: Answer, now: Instant) {
         let doing = self.doing();
-        if let State::Looking { ask_at } = self.state {
-            return self.handle_looked(ask_at, answer, now);
+        if let State::Looking { ask_at, at_all } = self.state {
+            return self.handle_looked(ask_at, at_all, answer, now);
         }
         if let (State::Counting, Some(count)) = (self.state, self.goods.count.clone()) {
             match answer {
@@ -375,14 +379,13 @@ impl Leaving {
         }
     }
 
-    fn look(&mut self, ask_at: Instant) {
-        self.state = State::Looking { ask_at };
-        self.outbox = Some(command::query_pci());
+    fn look(&mut self, ask_at: Instant, at_all: bool) {
+        self.state = State::Looking { ask_at, at_all };
+        self.outbox = Some(if at_all { dialect::show_tree() } else { command::query_pci() });
     }
 
-    /// Whether the device is still there. One that the answer does not show is gone: without events
-    /// there are only disks on PCI buses.
-    fn handle_looked(&mut self, ask_at: Instant, answer: Answer, now: Instant) {
+    /// Whether the device is still there. A `drive_del` of one that is would tear its image out.
+    fn handle_looked(&mut self, ask_at: Instant, at_all: bool, answer: Answer, now: Instant) {
         let why = match &answer {
             Answer::Lost(why) | Answer::NotSent(why) => Some(why.clone()),
             _ => None,
@@ -391,13 +394,21 @@ impl Leaving {
             return self.lose(ASK, why);
         }
         let device = self.goods.device.as_deref().unwrap_or_default();
-        let pci = decode::<Pci>(&command::query_pci(), answer);
-        if pci.is_ok_and(|pci| !pci.has(device)) {
-            return self.close(0);
+        let is_gone = match at_all {
+            false => decode::<Pci>(&command::query_pci(), answer).is_ok_and(|it| !it.has(device)),
+            true => Tree::read(answer).is_ok_and(|it| it.named().all(|(id, _)| id != device)),
+        };
+        match (is_gone, at_all) {
+            (true, false) => return self.look(ask_at, true),
+            (true, true) => return self.close(0),
+            (false, _) => {}
         }
         let pause = self.look_again.map_or(LOOK_PAUSE, |it| (it.pause * 2).min(LOOK_PAUSE_MAX));
         self.look_again = Some(LookAgain { at: now + pause, pause });
-        self.state = State::Waiting { ask_at };
+        match ask_at <= now {
+            true => self.ask(),
+            false => self.state = State::Waiting { ask_at },
+        }
     }
 
     /// One that cannot be removed now is tried again at the end, and told then.
@@ -519,9 +530,13 @@ impl Leaving {
             State::Waiting { .. } if self.deadline().is_some_and(|deadline| deadline <= now) => {
                 self.give_up();
             }
+            // Where nothing tells, one that is gone is not to be asked: by now its name may be another's.
+            State::Waiting { ask_at } if ask_at <= now && self.look_again.is_some() => {
+                self.look(ask_at, false);
+            }
             State::Waiting { ask_at } if ask_at <= now => self.ask(),
             State::Waiting { ask_at } if self.look_again.is_some_and(|it| it.at <= now) => {
-                self.look(ask_at);
+                self.look(ask_at, false);
             }
             State::ClosingAgain { tries, at } if at <= now => self.close(tries),
             _ => {}

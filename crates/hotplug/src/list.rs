@@ -120,11 +120,13 @@ fn devices(observed: &Observed) -> impl Iterator<Item = DeviceDisk<'_>> {
     observed.blocks.iter().flat_map(Blocks::devices)
 }
 
-/// The disk of this name, if the device has the name and our node is there. The device may hold
+/// The disk of this name, if the device has the name and our nodes are there. The device may hold
 /// another node: a block job puts a filter over ours.
 fn our_disk<'a>(observed: &'a Observed, id: &str) -> Option<(DiskName, &'a Node)> {
-    let name = DiskName::new(id).ok()?;
-    let node = observed.nodes.as_ref()?.format_node(&name)?;
+    let (name, nodes) = (DiskName::new(id).ok()?, observed.nodes.as_ref()?);
+    // They come together: another client may have a node of such a name.
+    nodes.node(&name.file_node())?;
+    let node = nodes.format_node(&name)?;
     Some((name, node))
 }
 
@@ -270,5 +272,24 @@ mod tests {
         let listed = play(List::new(), script).unwrap();
         let listed: Vec<_> = listed.iter().map(|disk| (disk.name.as_str(), disk.state)).collect();
         assert_eq!(listed, [("cd0", DiskState::Foreign), ("x", DiskState::HalfDone)]);
+    }
+
+    #[test]
+    fn a_node_of_another_client_makes_no_disk_ours() {
+        let nodes = r#"[
+            {"node-name": "x.format", "drv": "raw", "file": "/x", "ro": true, "image": {"virtual-size": 1}},
+            {"node-name": "theirs", "drv": "raw", "file": "/t", "ro": true, "image": {"virtual-size": 1}}]"#;
+        let blocks = r#"[{"device": "", "qdev": "x", "inserted":
+            {"node-name": "theirs", "drv": "raw", "file": "/t", "ro": true, "image": {"virtual-size": 1}}}]"#;
+        let script = vec![
+            Answer("query-pci", "", Ok("[]")),
+            Answer("query-named-block-nodes", "", Ok(nodes)),
+            Answer("query-block", "", Ok(blocks)),
+            Answer("qom-list", "/objects", Ok("[]")),
+            Answer("qom-list", "/machine/peripheral", Ok("[]")),
+        ];
+        let listed = play(List::new(), script).unwrap();
+        let listed: Vec<_> = listed.iter().map(|disk| (disk.name.as_str(), disk.state)).collect();
+        assert_eq!(listed, [("x", DiskState::Foreign)]);
     }
 }

@@ -123,7 +123,7 @@ impl Query {
         match self {
             Self::Look(look) => look.command(),
             Self::Drives { .. } => command::query_block(),
-            Self::Tree => command::human(dialect::line(&["info", "qtree"])),
+            Self::Tree => dialect::show_tree(),
         }
     }
 }
@@ -228,8 +228,8 @@ impl Observer {
                 Ok(())
             }
             Query::Tree => {
-                let text: Option<String> = decode_optional(&command, answer)?;
-                self.observed.plant(&Tree::parse(&text.unwrap_or_default()));
+                // Without it, disks in use would look like drives that nothing uses, which may be closed.
+                self.observed.plant(&Tree::read(answer)?);
                 Ok(())
             }
         }

@@ -355,9 +355,14 @@ impl Planner<'_> {
     }
 
     /// Whether the nodes that are there limit the disk's speed as it is wished: in the same group,
-    /// or not at all.
+    /// or not at all. A drive has its own limits, which may have been changed since; only one that has
+    /// none is not what was wished.
     fn is_limited_alike(&self, disk: &Disk) -> bool {
         let nodes = self.observed.nodes.as_ref();
+        if self.observed.features.has_drives() {
+            let drive = nodes.and_then(|nodes| nodes.format_node(&disk.name));
+            return disk.throttle.is_none() || drive.is_some_and(Node::is_slowed);
+        }
         let limits = nodes.and_then(|nodes| nodes.node(&disk.name.limits_node()));
         match (limits, &disk.throttle) {
             (None, None) => true,

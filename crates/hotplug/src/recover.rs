@@ -276,9 +276,13 @@ fn names(observed: &Observed) -> BTreeSet<DiskName> {
 /// What is left of this disk; nothing where it is whole, or something uses its image.
 fn left_of(observed: &Observed, name: &DiskName) -> Option<Goods> {
     let marked = observed.objects.as_ref().is_some_and(|it| it.has(&name.pending()));
-    let is_there = observed.devices.as_ref().is_some_and(|it| it.has(name.as_str()));
+    // Either tells: a machine that keeps one of the two back has not lost the disk.
+    let is_there = observed.devices.as_ref().is_some_and(|it| it.has(name.as_str()))
+        || observed.blocks.as_ref().is_some_and(|it| it.device(name.as_str()).is_some());
     if is_there && !marked {
-        return None;
+        // A device of ours has our node: this one is another client's, which came to have the name.
+        let is_ours = observed.nodes.as_ref().is_none_or(|it| it.format_node(name).is_some());
+        return if is_ours { None } else { departure::plan_rest(observed, name) };
     }
     let holder = observed.blocks.as_ref().and_then(|blocks| blocks.holder(&name.format_node()));
     if holder.is_some_and(|holder| holder != name.as_str()) {
@@ -342,6 +346,30 @@ mod tests {
         let looks = || look(NODES, OBJECTS);
         let gone = recovered([looks(), vec![At(500)], looks(), clear]);
         assert_eq!(gone, ["data Removed { was_gone: true }", "lost Removed { was_gone: true }"]);
+    }
+
+    #[test]
+    fn a_disk_whose_device_is_not_listed_has_one_all_the_same() {
+        const BLOCKS: &str = r#"[{"device": "", "qdev": "/machine/peripheral/data/virtio-backend",
+            "inserted": {"node-name": "data.format", "drv": "raw", "file": "/a", "ro": false}}]"#;
+        let mut script = vec![Answer("query-block", "", Ok(BLOCKS))];
+        script.extend(look(NODES, "[]").into_iter().skip(1));
+        assert!(play(Recover::new(Duration::from_secs(30)), script).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_disk_left_goes_though_another_clients_device_has_its_name() {
+        const THEIRS: &str = r#"[{"device": "", "qdev": "/machine/peripheral/data/virtio-backend",
+            "inserted": {"node-name": "theirs", "drv": "raw", "file": "/a", "ro": false}}]"#;
+        const LEFT: &str = r#"[{"name": "qplug.disk.data.secret", "type": "child<secret>"}]"#;
+        let looks = || {
+            let rest = look("[]", LEFT).into_iter().skip(1);
+            [Answer("query-block", "", Ok(THEIRS))].into_iter().chain(rest).collect()
+        };
+        let mut clear = vec![Answer("object-del", "qplug.disk.data.secret", Ok("{}"))];
+        clear.extend(look_at_shared("[]", "[]"));
+        let gone = recovered([looks(), vec![At(500)], looks(), clear]);
+        assert_eq!(gone, ["data Removed { was_gone: true }"]);
     }
 
     #[test]

@@ -9,12 +9,16 @@
 //!   └────────┴──────────┴────────────────┴── refused, or somebody else was faster ──►
 //!                        the undo of each, last first ──► Failed, NoRoom, Overtaken
 //! ```
+//!
+//! A drive is taken back only where no device has it: another client may have gone on with what was
+//! half done, and QEMU would take it from under that one's disk.
 
 use qplug_proto::ErrorReply;
 
 use crate::command::Command;
+use crate::dialect;
 use crate::error::{After, Error, Left};
-use crate::inventory::Port;
+use crate::inventory::{Port, Tree};
 use crate::operation::Answer;
 use crate::spares::Spares;
 use crate::step::Step;
@@ -47,6 +51,8 @@ pub(crate) struct Run {
     /// What could not be undone.
     left: Vec<Left>,
     sent: bool,
+    /// Whether no device has the drive that is to be taken back.
+    is_idle: bool,
     /// Whether an earlier run had left something that this one goes on with.
     resumes: bool,
 }
@@ -54,7 +60,16 @@ pub(crate) struct Run {
 impl Run {
     /// A run of these steps, of which there must be one.
     pub(crate) fn new(name: String, steps: Vec<Step>, resumes: bool) -> Self {
-        Self { name, steps, at: 0, end: None, left: Vec::new(), sent: false, resumes }
+        Self {
+            name,
+            steps,
+            at: 0,
+            end: None,
+            left: Vec::new(),
+            sent: false,
+            is_idle: false,
+            resumes,
+        }
     }
 
     /// The next command; none while one is on its way.
@@ -62,7 +77,10 @@ impl Run {
         if std::mem::replace(&mut self.sent, true) {
             return None;
         }
-        self.command().cloned()
+        match self.drive_to_look_at() {
+            Some(_) => Some(dialect::show_tree()),
+            None => self.command().cloned(),
+        }
     }
 
     /// The command whose turn it is.
@@ -74,6 +92,12 @@ impl Run {
         }
     }
 
+    /// The drive that is to be taken back, as long as nobody knows whether a device has it.
+    fn drive_to_look_at(&self) -> Option<&str> {
+        self.end.as_ref().filter(|_| !self.is_idle)?;
+        self.steps.get(self.at)?.drive.as_deref()
+    }
+
     /// Has the command sent again whose answer was not handed in.
     pub(crate) fn try_again(&mut self) {
         self.sent = false;
@@ -82,6 +106,9 @@ impl Run {
     /// Takes in the answer to the command; the end, if this is it.
     pub(crate) fn handle_answer(&mut self, answer: Answer, spares: &mut Spares) -> Option<Ended> {
         self.sent = false;
+        if self.drive_to_look_at().is_some() {
+            return self.handle_looked(answer);
+        }
         let answer = match self.command()?.read(answer) {
             Answer::Returned(_) => Ok(()),
             Answer::Refused(reply) if self.is_cleared(&reply) => Ok(()),
@@ -156,6 +183,28 @@ impl Run {
             }
             None => self.finish(),
         }
+    }
+
+    /// Takes the drive back if no device has it. Where nobody can tell, it is left.
+    fn handle_looked(&mut self, answer: Answer) -> Option<Ended> {
+        let answer = match answer {
+            Answer::Lost(why) => return Some(self.lost(why)),
+            Answer::NotSent(why) => return Some(self.not_sent(why)),
+            answer => answer,
+        };
+        let drive = self.drive_to_look_at()?;
+        match Tree::read(answer) {
+            Ok(tree) if !tree.by_drive().contains_key(drive) => {
+                self.is_idle = true;
+                return None;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let undo = self.steps[self.at].undo.clone();
+                self.left.extend(undo.map(|undo| Left { undo, why: error.to_string() }));
+            }
+        }
+        self.step_back()
     }
 
     fn handle_undone(&mut self, answer: Result<(), ErrorReply>) -> Option<Ended> {

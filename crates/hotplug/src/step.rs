@@ -14,6 +14,9 @@ pub(crate) struct Step {
     pub(crate) undo: Option<Command>,
     /// For a step that plugs something in: where. Another port may be tried when this one cannot.
     pub(crate) port: Option<Port>,
+    /// The drive that the undo takes, which QEMU would take from under a device, too: whether one has
+    /// it is looked at before.
+    pub(crate) drive: Option<String>,
     /// Whether it only removes something, so that it is done where that is gone already.
     pub(crate) clears: bool,
 }
@@ -23,17 +26,27 @@ const CLEAR: &str = "remove what an attach or a detach left that ended early";
 
 impl Step {
     pub(crate) fn new(doing: &'static str, command: Command, undo: Option<Command>) -> Self {
-        Self { doing, command, undo, port: None, clears: false }
+        Self { doing, command, undo, port: None, drive: None, clears: false }
+    }
+
+    /// A step that adds a drive.
+    pub(crate) fn add_drive(
+        doing: &'static str,
+        command: Command,
+        undo: Command,
+        drive: String,
+    ) -> Self {
+        Self { drive: Some(drive), ..Self::new(doing, command, Some(undo)) }
     }
 
     /// A step that removes what was left.
     pub(crate) fn clear(command: Command) -> Self {
-        Self { doing: CLEAR, command, undo: None, port: None, clears: true }
+        Self { clears: true, ..Self::new(CLEAR, command, None) }
     }
 
     /// A step that plugs something into a port.
     pub(crate) fn plug(doing: &'static str, command: Command, undo: Command, port: Port) -> Self {
-        Self { doing, command, undo: Some(undo), port: Some(port), clears: false }
+        Self { port: Some(port), ..Self::new(doing, command, Some(undo)) }
     }
 
     /// The same step at another port.

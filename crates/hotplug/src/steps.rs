@@ -33,8 +33,9 @@ impl Disk {
     pub(crate) fn steps_to_open(&self, features: &Features) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
         if features.has_drives() {
-            let close = features.close(&self.name.format_node());
-            return Ok(vec![Step::new(OPEN, self.add_drive(features)?, Some(close))]);
+            let drive = self.name.format_node();
+            let close = features.close(&drive);
+            return Ok(vec![Step::add_drive(OPEN, self.add_drive(features)?, close, drive)]);
         }
         for (set, descriptor, owner) in self.storage.descriptors(&self.name) {
             let add = command::add_descriptor(descriptor, set, &owner);

@@ -38,21 +38,7 @@ impl Machine {
     /// QEMU 1.2 shows its firmware as a drive (recorded).
     fn build_firmware(&mut self) {
         let order = self.graph.number();
-        let name = "pflash0".to_owned();
-        let drive = Drive {
-            id: None,
-            name,
-            made_by: MadeBy::Board,
-            order,
-            user: None,
-            device: None,
-            is_dropped: false,
-            is_cd: false,
-            serial: None,
-            limits: Vec::new(),
-            unit: u32::MAX,
-        };
-        self.drives.add(drive);
+        self.drives.add(Drive::new("pflash0", MadeBy::Board, order));
     }
 
     /// A part that does not fit is left out: it is a mistake of the test that describes it.
@@ -82,8 +68,10 @@ impl Machine {
             Part::Scsi { id, bus } => ("virtio-scsi-pci", Some(id.clone()), on(bus, self)),
             Part::Xhci { id } => ("qemu-xhci", Some(id.clone()), BusRef::Pci(0)),
             Part::IdeCd { id, bus, drive } => {
+                let is_old = self.version < Version::V1_2
+                    || (drive.is_some() && self.version < Version::V7_2);
+                let model = if is_old { "ide-drive" } else { "ide-cd" };
                 wanted.drive = self.cd_drive(drive.as_deref(), id);
-                let model = if self.version < Version::V1_2 { "ide-drive" } else { "ide-cd" };
                 (model, Some(id.clone()), BusRef::Fixed(bus.clone(), Goes::Ide))
             }
             Part::ScsiCd { id } => {

@@ -58,7 +58,7 @@ impl Machine {
             "__com.redhat_drive_add" => self.redhat_drive_add_members(arguments),
             "__com.redhat_drive_del" => self.redhat_drive_del(arguments),
             "blockdev-add" => {
-                let blockdev = Blockdev::parse(arguments)?;
+                let blockdev = Blockdev::parse(arguments, self.version)?;
                 let (graph, world) = self.graph_and_world();
                 graph.add(&blockdev, &world)?;
                 Ok(json!({}))
@@ -79,6 +79,9 @@ impl Machine {
                 let is_used = self.graph.uses_group(&id);
                 self.objects.delete(&id, is_used)
             }
+            "netdev_add" => self.netdev_add(arguments),
+            "netdev_del" => self.netdev_del(arguments),
+            "set_link" => self.set_link(arguments),
             "qom-list" => self.qom_list(arguments),
             "qom-get" => self.qom_get(arguments),
             "qom-set" => self.qom_set(arguments),

@@ -267,8 +267,8 @@ impl Config {
         self.part(Part::IdeCd { id: id.to_owned(), bus: bus.to_owned(), drive: None })
     }
 
-    /// A CD drive on an IDE bus with a drive that was added before (`-device ide-cd,drive=`, and
-    /// `ide-drive` before QEMU 1.0).
+    /// A CD drive on an IDE bus with a drive that was added before (`-device ide-cd,drive=`; until
+    /// QEMU 2.9 an `ide-drive`, which is one where the drive is a CD).
     pub fn ide_cd_with(self, id: &str, bus: &str, drive: &str) -> Self {
         let drive = Some(drive.to_owned());
         self.part(Part::IdeCd { id: id.to_owned(), bus: bus.to_owned(), drive })

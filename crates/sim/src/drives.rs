@@ -56,6 +56,31 @@ pub(crate) struct Drive {
     pub(crate) limits: Vec<(String, u64)>,
     /// The number within its interface.
     pub(crate) unit: u32,
+    /// Whether `query-block` tells of errors once it is plugged: where one may stop the machine.
+    pub(crate) may_stop: bool,
+    /// Whether a device had it.
+    pub(crate) was_plugged: bool,
+}
+
+impl Drive {
+    /// An empty drive that no device has.
+    pub(crate) fn new(name: &str, made_by: MadeBy, order: u64) -> Self {
+        Self {
+            id: None,
+            name: name.to_owned(),
+            made_by,
+            order,
+            user: None,
+            device: None,
+            is_dropped: false,
+            is_cd: false,
+            serial: None,
+            limits: Vec::new(),
+            unit: u32::MAX,
+            may_stop: true,
+            was_plugged: false,
+        }
+    }
 }
 
 /// All drives, in the order in which they came.

@@ -167,13 +167,14 @@ impl Machine {
             false => line.text(2),
         };
         let options = Options::read(text, None, self.version);
+        let path = options.clone().take("file").unwrap_or_default();
         match self.add_drive(options) {
             Ok((_, 0)) => "OK\n".to_owned(),
             Ok((name, interface)) => {
                 self.take_drive_back(&name);
                 format!("Can't hot-add drive to type {interface}\n")
             }
-            Err(why) => in_drive_add(&why, self.version),
+            Err(why) => in_drive_add(&why, &path, self.version),
         }
     }
 
@@ -210,11 +211,14 @@ fn told(why: &ErrorReply, version: Version) -> String {
     format!("{error}{said}")
 }
 
-/// The same in `drive_add`, which since 2.10 also says whose lock it may be.
-fn in_drive_add(why: &ErrorReply, version: Version) -> String {
+/// The same in `drive_add`, which also says whose lock it may be.
+fn in_drive_add(why: &ErrorReply, path: &str, version: Version) -> String {
     let said = format!("{}\n", why.desc);
-    match why.desc == "Parameter 'id' expects an identifier" {
-        true => with_identifiers(&said, version),
+    if why.desc == "Parameter 'id' expects an identifier" {
+        return with_identifiers(&said, version);
+    }
+    match why.desc.starts_with("Failed to get ") {
+        true => format!("{said}Is another process using the image [{path}]?\n"),
         false => said,
     }
 }

@@ -18,6 +18,7 @@
 //! | `build.rs` | what is there from the start |
 //! | `bus.rs`, `plug.rs`, `unplug.rs` | how devices come and go |
 //! | `drives.rs`, `human.rs` | drives with a name, and the human monitor that adds them |
+//! | `netdev.rs` | names of network backends |
 //! | `redhat.rs` | what RHEL 6 has of its own |
 //! | `life.rs` | how a machine runs, begins anew and ends |
 //! | `media.rs` | trays, sizes, speeds |
@@ -48,6 +49,7 @@ mod machine;
 mod media;
 mod migration;
 mod model;
+mod netdev;
 mod objects;
 mod pci;
 mod plug;

@@ -96,6 +96,8 @@ pub struct Machine {
     pub(crate) pci: Pci,
     pub(crate) devices: Devices,
     pub(crate) drives: Drives,
+    /// The ids of network backends.
+    pub(crate) netdevs: Vec<String>,
     pub(crate) objects: Objects,
     pub(crate) fdsets: Fdsets,
     pub(crate) jobs: Jobs,
@@ -147,6 +149,7 @@ impl Machine {
             pci: Pci::new(config.version),
             devices: Devices::default(),
             drives: Drives::default(),
+            netdevs: Vec::new(),
             objects: Objects::default(),
             fdsets: Fdsets::new(config.version),
             jobs: Jobs::default(),

@@ -290,17 +290,22 @@ impl Machine {
         Ok(json!({}))
     }
 
-    /// `block_set_io_throttle`: what is set is not shown anywhere here but in `query-block`.
+    /// `block_set_io_throttle`: what is set shows in `query-block`, of drives only.
     pub(crate) fn block_set_io_throttle(&mut self, mut arguments: Arguments) -> Reply {
         let named = (arguments.any("device"), arguments.any("id"));
+        let mut limits = Vec::new();
         for limit in ["bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"] {
-            arguments.required_integer(limit)?;
+            let number = arguments.required_integer(limit)?;
+            limits.push((limit.to_owned(), u64::try_from(number).unwrap_or_default()));
         }
         // Bursts, and the name of a group.
         drop(arguments.rest());
         let named = ["device", "id"].into_iter().zip([named.0, named.1]);
         let members = named.filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        self.target(&mut Arguments::nested(members.collect(), String::new()))?;
+        let target = self.target(&mut Arguments::nested(members.collect(), String::new()))?;
+        if let Some(drive) = target.drive.and_then(|name| self.drives.find_mut(&name)) {
+            drive.limits = limits;
+        }
         Ok(json!({}))
     }
 }

@@ -288,16 +288,24 @@ const MODELS: &[Model] = &[
     },
     Model {
         name: "virtio-balloon-pci",
+        properties: &[PCI, VIRTIO],
+        facts: facts(0x1af4, 0x1045, 0x0500, "RAM controller"),
+        until: Version::Rhel6,
+        ..PLAIN
+    },
+    Model {
+        name: "virtio-balloon-pci",
         inner: "virtio-balloon-device",
         properties: &[PCI, VIRTIO],
-        facts: facts(0x1af4, 0x1045, 0x00ff, "Class 00ff"),
+        facts: Facts { vendor: 0x1af4, device: 0x1045, class: 0x00ff, desc: None },
+        since: Version::V1_2,
         ..PLAIN
     },
     Model {
         name: "virtio-serial-pci",
         inner: "virtio-serial-device",
         properties: &[PCI, VIRTIO],
-        facts: facts(0x1af4, 0x1043, 0x0780, "Class 0780"),
+        facts: Facts { vendor: 0x1af4, device: 0x1043, class: 0x0780, desc: None },
         buses: &[".0"],
         carries: Some(Goes::Serial),
         ..PLAIN

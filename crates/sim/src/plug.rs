@@ -65,12 +65,13 @@ impl Machine {
             return Err(generic(format!("Duplicate device ID '{id}'")));
         }
         let properties = arguments.rest();
-        model.check(&properties, version)?;
-        let wanted = self.drive(model, &properties)?;
         if version < Version::V1_2 && properties.get("addr").is_some_and(is_beyond) {
             self.fate = Fate::Hung;
             return Err(generic("no answer ever comes"));
         }
+        model.check(&properties, version)?;
+        let wanted = self.drive(model, &properties)?;
+        self.check_netdev(model, &properties)?;
         let plugged = self.plug(model, id, &bus, properties, wanted, now);
         plugged.map_err(|why| match version < Version::V2_5 {
             true => refusal::init_failed(model.name),
@@ -145,6 +146,7 @@ impl Machine {
         if let Some(drive) = wanted.drive.as_deref().and_then(|name| self.drives.find_mut(name)) {
             drive.device = Some(key);
             drive.user = None;
+            drive.was_plugged = true;
         }
         if is_hotplug {
             self.show_guest(key);

@@ -20,8 +20,6 @@ const BUTTON_EXPIRES: Duration = Duration::from_secs(5);
 /// How long Linux takes to let go: by ACPI, and after the attention button, whose five seconds of
 /// doubt it waits first.
 const ACPI_TAKES: Duration = Duration::from_millis(40);
-/// The same in QEMU 0.14 to 2.9, under TCG: 0.05 to 1.1 s were recorded.
-const OLD_ACPI_TAKES: Duration = Duration::from_millis(400);
 const BUTTON_TAKES: Duration = Duration::from_millis(6150);
 
 impl Machine {
@@ -104,7 +102,6 @@ impl Machine {
         // A request through ACPI may be repeated at once. QEMU takes a time of 0 for none, so that on
         // a machine that never ran it may never be.
         let (expires, takes) = match hotplug {
-            Hotplug::Acpi if self.version < Version::V7_2 => (shown, OLD_ACPI_TAKES),
             Hotplug::Acpi => (shown, ACPI_TAKES),
             Hotplug::Native | Hotplug::NativeOff => (shown + BUTTON_EXPIRES, BUTTON_TAKES),
         };

@@ -10,6 +10,7 @@ use qplug_proto::ErrorReply;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::command::{self, Command};
 use crate::operation::Answer;
 
 /// The longest word that the monitor takes; what is longer it cuts off without a word (`buf[1024]`
@@ -20,6 +21,11 @@ pub(crate) const MAX_WORD_BYTES: usize = 1023;
 pub(crate) fn line(words: &[&str]) -> String {
     let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
     words.join(" ")
+}
+
+/// The command that shows all devices, with their drives.
+pub(crate) fn show_tree() -> Command {
+    command::human(line(&["info", "qtree"]))
 }
 
 /// A word in quotes, where it needs them.

@@ -7,7 +7,9 @@ use super::*;
 use crate::error::Error;
 use crate::operation::script::Happens::{self, Answer, At};
 use crate::operation::script::play;
-use crate::{Attach, Attached, Detach, Detached, Disk, DiskName, Format, Operation, Which};
+use crate::{
+    Attach, Attached, Detach, Detached, Disk, DiskName, Format, Operation, Resize, Size, Which,
+};
 
 const PCI: &str = r#"[{"bus": 0, "devices": [
     {"bus": 0, "qdev_id": "", "slot": 0, "class_info": {"class": 1536, "desc": "Host bridge"}, "id": {"device": 32902, "vendor": 4663}, "function": 0, "regions": []}]}]"#;
@@ -104,10 +106,48 @@ fn a_text_is_a_refusal_and_what_was_done_is_taken_back() {
     script.extend([
         Answer("human-monitor-command", "drive_add", Ok(r#""OK\r\n""#)),
         Answer("device_add", "", Err("Property 'virtio-blk-pci.nosuch' not found")),
+        Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
         Answer("human-monitor-command", "drive_del data.format", Ok("{}")),
     ]);
     let error = attach(disk(), script).unwrap_err();
     assert!(matches!(error, Error::Refused { after: crate::After::Undone, .. }), "{error}");
+}
+
+#[test]
+fn a_drive_that_a_device_has_is_not_taken_back() {
+    let look = |drives, pci| {
+        vec![
+            Answer("query-pci", "", Ok(pci)),
+            Answer("query-block", "", Ok(drives)),
+            gone("query-migrate"),
+        ]
+    };
+    // Another client found the drive half done, and was faster with the device.
+    let mut script = look("[]", PCI);
+    script.extend([
+        Answer("human-monitor-command", "drive_add", Ok(r#""OK\r\n""#)),
+        Answer("device_add", "", Err("Duplicate ID 'data' for device")),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+    ]);
+    script.extend(look(DRIVES, PCI_WITH_DATA));
+    script.extend([
+        Answer("query-block", "", Ok(DRIVES)),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+        gone("qom-list"),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+    ]);
+    assert!(attach(disk(), script).unwrap().already);
+    // Nobody can tell.
+    let mut script = look("[]", PCI);
+    script.extend([
+        Answer("human-monitor-command", "drive_add", Ok(r#""OK\r\n""#)),
+        Answer("device_add", "", Err("Something is wrong")),
+        Answer("human-monitor-command", "info qtree", Err("it is not allowed")),
+    ]);
+    let error = attach(disk(), script).unwrap_err();
+    let Error::Refused { after: crate::After::Left(left), .. } = &error else { panic!("{error}") };
+    assert!(left[0].undo.to_string().contains("drive_del data.format"));
 }
 
 #[test]
@@ -130,6 +170,32 @@ fn what_is_there_already_is_told_by_the_tree() {
 }
 
 #[test]
+fn what_is_limited_already_is_told_by_the_drive() {
+    let limits = serde_json::from_str(r#"{"iops-total": 100}"#).unwrap();
+    let attach = |drives: &'static str| {
+        let throttle = crate::Throttle::new(None, Clone::clone(&limits));
+        let mut attach = Attach::new(vec![disk().throttle(Some(throttle))]);
+        let commands = ["human-monitor-command", "block_set_io_throttle"].map(ToOwned::to_owned);
+        attach.speak(&Features { commands: Some(BTreeSet::from(commands)), ..features() });
+        let script = vec![
+            Answer("query-pci", "", Ok(PCI_WITH_DATA)),
+            Answer("query-block", "", Ok(drives)),
+            gone("query-migrate"),
+            gone("qom-list"),
+            Answer("query-block", "", Ok(drives)),
+            Answer("human-monitor-command", "info qtree", Ok(TREE)),
+            Answer("human-monitor-command", "info qtree", Ok(TREE)),
+            Answer("human-monitor-command", "info qtree", Ok(TREE)),
+        ];
+        play(attach, script).remove(0)
+    };
+    let limited = r#"[{"device": "data.format", "removable": false, "inserted":
+        {"ro": false, "drv": "raw", "file": "/a,b.img", "iops": 100, "bps": 0}}]"#;
+    assert!(attach(limited).unwrap().already);
+    assert!(matches!(attach(DRIVES), Err(Error::NameTaken { .. })));
+}
+
+#[test]
 fn a_machine_that_says_nothing_is_looked_at_until_the_disk_is_gone() {
     let mut script = look_to_detach();
     script.extend([
@@ -140,6 +206,7 @@ fn a_machine_that_says_nothing_is_looked_at_until_the_disk_is_gone() {
         Answer("query-pci", "", Ok(PCI_WITH_DATA)),
         At(350),
         Answer("query-pci", "", Ok(PCI)),
+        Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
         // The drive went with its device.
         Answer("human-monitor-command", "drive_del", Ok(r#""Device 'data.format' not found\r\n""#)),
         Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
@@ -148,11 +215,65 @@ fn a_machine_that_says_nothing_is_looked_at_until_the_disk_is_gone() {
 }
 
 #[test]
+fn who_is_asked_again_is_there_still() {
+    let mut script = look_to_detach();
+    script.push(Answer("device_del", "data", Ok("{}")));
+    for at in [50, 150, 350, 700] {
+        script.extend([At(at), Answer("query-pci", "", Ok(PCI_WITH_DATA))]);
+    }
+    script.extend([
+        Answer("device_del", "data", Ok("{}")),
+        At(1500),
+        Answer("query-pci", "", Ok(PCI)),
+        Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
+        Answer("human-monitor-command", "drive_del", Ok(r#""Device 'data.format' not found\r\n""#)),
+        Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
+    ]);
+    assert_eq!(detach(script).unwrap(), Detached::Removed { was_gone: false });
+}
+
+#[test]
+fn what_is_behind_a_bridge_that_has_no_number_is_not_gone() {
+    let mut script = look_to_detach();
+    script.extend([
+        Answer("device_del", "data", Ok("{}")),
+        At(50),
+        Answer("query-pci", "", Ok(PCI)),
+        Answer("human-monitor-command", "info qtree", Ok(TREE)),
+        At(150),
+        Answer("query-pci", "", Ok(PCI)),
+        Answer("human-monitor-command", "info qtree", Err("it is not allowed")),
+        At(40_000),
+    ]);
+    assert_eq!(detach(script).unwrap(), Detached::Pending);
+}
+
+#[test]
 fn a_guest_that_stays_silent_is_pending_and_nothing_is_marked() {
     let mut script = look_to_detach();
     script.push(Answer("device_del", "data", Ok("{}")));
     script.extend([At(50), Answer("query-pci", "", Ok(PCI_WITH_DATA)), At(40_000)]);
     assert_eq!(detach(script).unwrap(), Detached::Pending);
+}
+
+#[test]
+fn who_does_not_show_its_devices_keeps_its_drives() {
+    // Each would be taken for one that no device uses, and be closed under the guest.
+    let silent = [
+        (Err("it is not allowed"), "not allowed"),
+        (Ok(r#""unknown command: 'info'\r\n""#), "no tree of devices"),
+        (Ok("{}"), "invalid type"),
+    ];
+    for (answer, why) in silent {
+        let script = vec![
+            Answer("query-block", "", Ok(DRIVES)),
+            Answer("human-monitor-command", "info qtree", answer),
+        ];
+        let mut resize = Resize::new("data", Size::Bytes(512), true);
+        resize.speak(&features());
+        let error = play(resize, script).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
 }
 
 #[test]

@@ -43,6 +43,19 @@ pub(crate) struct Node {
     pub(crate) read_only: bool,
     /// Before QEMU 1.6 there is none.
     pub(super) image: Option<NodeImage>,
+    /// The limits to a drive's speed (QEMU 1.1), 0 where there is none: a burst has one below it.
+    #[serde(default)]
+    pub(super) iops: u64,
+    #[serde(default)]
+    pub(super) iops_rd: u64,
+    #[serde(default)]
+    pub(super) iops_wr: u64,
+    #[serde(default)]
+    pub(super) bps: u64,
+    #[serde(default)]
+    pub(super) bps_rd: u64,
+    #[serde(default)]
+    pub(super) bps_wr: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -87,6 +100,12 @@ impl Node {
     /// The size that the guest sees, in bytes, where the machine tells (QEMU 1.6).
     pub(crate) fn bytes(&self) -> Option<u64> {
         self.image.as_ref().map(|image| image.virtual_size)
+    }
+
+    /// Whether the speed of what this is the top of is limited by itself, and not by a throttle node.
+    pub(crate) fn is_slowed(&self) -> bool {
+        let limits = [self.iops, self.iops_rd, self.iops_wr, self.bps, self.bps_rd, self.bps_wr];
+        limits.into_iter().any(|limit| limit > 0)
     }
 
     /// The throttle group that this node is in, which a throttle node shows as a part of its file

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::block::{Block, Blocks, Node, Nodes};
+use super::device_path;
 use super::tree::{Tree, TreeDevice};
 use crate::name::DiskName;
 
@@ -54,19 +55,31 @@ impl Drives {
         });
         // What no device uses is in no device: a drive of ours is as a node then.
         let is_idle = |block: &Block| {
-            block.qdev.is_none() && DiskName::of_format_node(&block.device).is_some()
+            // A device need have no id.
+            block.qdev.is_none()
+                && !by_drive.contains_key(block.device.as_str())
+                && DiskName::of_format_node(&block.device).is_some()
         };
         let mut blocks: Vec<_> = drives.filter(|block| !is_idle(block)).collect();
         let is_told = |id: &str| blocks.iter().any(|block| block.id() == id);
         let more = tree.named().filter(|(id, device)| is_disk(device) && !is_told(id));
         let more = more.map(|(id, device)| Block {
-            qdev: Some(id.to_owned()),
+            qdev: Some(qdev(id, &device.kind)),
             inserted: device.drive.as_deref().and_then(|node| nodes?.node(node)).cloned(),
             ..Block::default()
         });
         let more: Vec<_> = more.collect();
         blocks.extend(more);
         Blocks::from(blocks)
+    }
+}
+
+/// What QEMU calls the disk of the device of this id, as it does by itself since 2.10. With the id
+/// alone, 2.9 finds no disk in a virtio-blk device, whose part it is.
+fn qdev(id: &str, kind: &str) -> String {
+    match kind.starts_with("virtio-blk-") {
+        true => format!("{}/virtio-backend", device_path(id)),
+        false => id.to_owned(),
     }
 }
 
@@ -105,14 +118,30 @@ mod tests {
     #[test]
     fn devices_are_found_by_their_drives() {
         let drives: Drives = serde_json::from_str(DRIVES).unwrap();
-        let blocks = drives.blocks(&Tree::parse(TREE), None);
+        let blocks = drives.blocks(&Tree::parse(TREE).unwrap(), None);
         let node = blocks.device("data").unwrap().node.unwrap().name.clone();
         assert_eq!(node, "data.format");
         assert_eq!(blocks.holder("data.format"), Some("data"));
         assert_eq!(blocks.holder("idle.format"), None);
+        let anonymous = TREE.replace("id \"data\"", "id \"\"");
+        let blocks = drives.blocks(&Tree::parse(&anonymous).unwrap(), None);
+        assert_eq!(blocks.holder("data.format"), Some("data.format"));
+        let blocks = drives.blocks(&Tree::parse(TREE).unwrap(), None);
         assert!(blocks.device("cd").unwrap().removable);
         assert!(!blocks.device("foreign").unwrap().removable);
         // Its drive was pulled out from under it.
         assert!(blocks.device("bare").unwrap().node.is_none());
+    }
+
+    #[test]
+    fn a_disk_that_only_the_tree_shows_is_called_by_its_path() {
+        let disk = "bus: main-system-bus\n  dev: virtio-blk-pci, id \"data\"\n    bus: virtio-bus\n      \
+                    dev: virtio-blk-device, id \"\"\n        drive = \"data.format\"\n";
+        let nodes = r#"[{"node-name": "data.format", "drv": "raw", "file": "/d", "ro": false}]"#;
+        let nodes: Nodes = serde_json::from_str(nodes).unwrap();
+        let blocks = Drives::default().blocks(&Tree::parse(disk).unwrap(), Some(&nodes));
+        let data = blocks.device("data").unwrap();
+        assert_eq!(data.qdev, Some("/machine/peripheral/data/virtio-backend"));
+        assert!(!data.may_have_parts && data.node.is_some());
     }
 }

@@ -13,6 +13,10 @@
 
 use std::collections::HashMap;
 
+use crate::dialect;
+use crate::error::Error;
+use crate::operation::{Answer, decode};
+
 /// The devices of a machine.
 #[derive(Debug, Default)]
 pub(crate) struct Tree(Vec<TreeDevice>);
@@ -34,8 +38,25 @@ pub(crate) struct TreeDevice {
 const PARTS: [&str; 2] = ["virtio-blk-device", "scsi-disk"];
 
 impl Tree {
-    /// Reads what `info qtree` printed. Lines that say something else are passed over.
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Reads the answer to `info qtree`.
+    ///
+    /// # Errors
+    /// When it shows no tree. There is always one: whoever took that for an empty one would take all
+    /// drives for idle.
+    pub(crate) fn read(answer: Answer) -> Result<Self, Error> {
+        let query = dialect::show_tree();
+        let text: String = decode(&query, answer)?;
+        let reason = || "'info qtree' shows no tree of devices".to_owned();
+        Self::parse(&text)
+            .ok_or_else(|| Error::NotUnderstood { command: query.name, reason: reason() })
+    }
+
+    /// Reads what `info qtree` printed: nothing where it is no tree, which begins with the system's bus.
+    /// Lines that say something else are passed over.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if !text.starts_with("bus: ") {
+            return None;
+        }
         let mut devices: Vec<TreeDevice> = Vec::new();
         // The devices that are open, with how deep each is.
         let mut open: Vec<(usize, usize)> = Vec::new();
@@ -55,7 +76,7 @@ impl Tree {
                 devices[*at].set(key, value);
             }
         }
-        Self(devices)
+        Some(Self(devices))
     }
 
     /// The device of this id.
@@ -123,7 +144,8 @@ mod tests {
              bus-prop: addr = 03.0\r\n        class SCSI controller, addr 00:03.0, pci id 1af4:1001 (sub 1af4:0002)\r\n      \
              dev: piix3-ide, id \"\"\r\n        bus: ide.1\r\n          dev: ide-drive, id \"idecd\"\r\n            \
              dev-prop: drive = cd0\r\n            dev-prop: serial = \"QM00003\"\r\n",
-        );
+        )
+        .unwrap();
         assert_eq!(tree.device("vd1"), Some(&disk("virtio-blk-pci", "vd1", Some("hd1"), None)));
         assert_eq!(tree.by_drive()["cd0"].id.as_deref(), Some("idecd"));
         assert_eq!(tree.named().count(), 2);
@@ -136,7 +158,8 @@ mod tests {
              bus: virtio-bus\n        dev: virtio-blk-device, id \"\"\n          drive = \"data.format\"\n          \
              serial = \"data\"\n    dev: virtio-scsi-pci, id \"s0\"\n      bus: s0.0\n        dev: scsi-hd, id \"two\"\n          \
              drive = \"\"\n          serial = \"b\"\n      numa_node = 1\n",
-        );
+        )
+        .unwrap();
         let data = disk("virtio-blk-pci", "data", Some("data.format"), Some("data"));
         assert_eq!(tree.device("data"), Some(&data));
         assert_eq!(tree.device("two"), Some(&disk("scsi-hd", "two", None, Some("b"))));
@@ -145,7 +168,9 @@ mod tests {
 
     #[test]
     fn what_is_no_tree_is_empty() {
-        assert_eq!(Tree::parse("unknown command: 'info'\r\n").named().count(), 0);
-        assert_eq!(Tree::parse("dev: , id\n = \ndev: x, id \"\"").named().count(), 0);
+        assert!(Tree::parse("unknown command: 'info'\r\n").is_none());
+        assert!(Tree::parse("").is_none());
+        let odd = Tree::parse("bus: main-system-bus\ndev: , id\n = \ndev: x, id \"\"").unwrap();
+        assert_eq!(odd.named().count(), 0);
     }
 }

@@ -1,33 +1,35 @@
 //! Other clients of the machine: what they make, which qplug must not touch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use qplug_sim::Machine;
 use serde_json::{Value, json};
 
-use crate::seen::Seen;
+use crate::seen::{Seen, has_drives};
 use crate::story::{Foreign, GROUP, IMAGES, THEIR_IMAGE};
 
 /// What others made, and what was there from the start.
 #[derive(Debug)]
 pub(crate) struct Others {
     /// Devices, nodes and objects that are to be there.
-    names: BTreeSet<String>,
-    /// Those of them that are devices that others plugged in.
-    devices: BTreeSet<String>,
+    pub(crate) names: BTreeSet<String>,
+    /// Those of them that are devices that others plugged in, with their nodes.
+    pub(crate) devices: BTreeMap<String, String>,
+    /// Whether what a device has is a drive, which goes with it.
+    has_drives: bool,
     /// Whether the guest may let go of them by itself.
     pub(crate) may_go: bool,
     jobs: BTreeSet<String>,
     exports: BTreeSet<String>,
-    made: u32,
+    pub(crate) made: u32,
 }
 
 impl Others {
-    pub(crate) fn new(seen: &Seen) -> Self {
+    pub(crate) fn new(seen: &Seen, has_drives: bool) -> Self {
         let names = seen.names().cloned().collect();
-        let (devices, jobs, exports) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { names, devices, may_go: false, jobs, exports, made: 0 }
+        let (devices, jobs, exports) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { names, devices, has_drives, may_go: false, jobs, exports, made: 0 }
     }
 
     /// Whether something of this name is theirs.
@@ -46,11 +48,14 @@ impl Others {
 
     /// What of the machine is theirs.
     pub(crate) fn part(&self, seen: &Seen) -> Seen {
-        seen.part(|name| self.made(name) && !self.is_loose(name))
+        let part = seen.part(|name| self.made(name) && !self.is_loose(name));
+        // Whoever limits a device by its id may mean theirs.
+        Seen { slowed: BTreeSet::new(), ..part }
     }
 
     fn is_loose(&self, name: &str) -> bool {
-        self.may_go && self.devices.contains(name)
+        let is_drive = || self.has_drives && self.devices.values().any(|drive| drive == name);
+        self.may_go && (self.devices.contains_key(name) || is_drive())
     }
 
     /// What is not.
@@ -63,10 +68,13 @@ impl Others {
         self.jobs.retain(|job| seen.jobs.contains(job));
         self.exports.retain(|export| seen.exports.contains(export));
         let gone = |name: &String| self.is_loose(name) && !seen.devices.contains_key(name);
-        let gone: Vec<_> = self.devices.iter().filter(|name| gone(name)).cloned().collect();
+        let gone: Vec<_> = self.devices.keys().filter(|name| gone(name)).cloned().collect();
         for name in gone {
             self.names.remove(&name);
-            self.devices.remove(&name);
+            let node = self.devices.remove(&name).expect("it was found there");
+            if self.has_drives {
+                self.names.remove(&node);
+            }
         }
     }
 
@@ -79,6 +87,9 @@ impl Others {
 
     /// Does what another client does.
     pub(crate) fn act(&mut self, foreign: &Foreign, machine: &mut Machine, now: Instant) {
+        if has_drives(machine.version()) {
+            return self.act_on_drives(foreign, machine, now);
+        }
         let mut execute = |command: &str, arguments: Value| {
             machine.execute(command, Some(&arguments), &mut Vec::new(), now).ok()
         };
@@ -127,7 +138,7 @@ impl Others {
                 let is_in = buses.iter().any(|bus| execute("device_add", device(bus)).is_some());
                 match is_in {
                     true => {
-                        self.devices.insert((*disk).to_owned());
+                        self.devices.insert((*disk).to_owned(), node.clone());
                         names.extend([node, (*disk).to_owned()]);
                     }
                     false => drop(execute("blockdev-del", json!({"node-name": node}))),
@@ -184,6 +195,7 @@ impl Others {
                 let begun = begin("limits").or_else(|| begin("format"));
                 self.exports.extend(begun.map(|_| export));
             }
+            Foreign::Drop(_) => {}
             Foreign::EndJobs => {
                 for job in std::mem::take(&mut self.jobs) {
                     let _ = execute("block-job-cancel", json!({"device": job, "force": true}));

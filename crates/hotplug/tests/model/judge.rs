@@ -1,8 +1,12 @@
 //! What an outcome says of the disks, held against what is known of them.
 
-use qplug_hotplug::{After, Attached, Departures, Detached, Error, Recovered};
+use qplug_hotplug::{
+    After, Attached, Departures, Detached, DiskState, Error, ListedDisk, Recovered,
+};
+use qplug_sim::Version;
 
-use crate::story::{NAMES, Wish};
+use crate::story::{IMAGES, NAMES, Wish};
+use crate::wire::Report;
 use crate::world::{Expect, World};
 
 impl World {
@@ -29,6 +33,56 @@ impl World {
         }
     }
 
+    /// After an attach of disks, one of which this QEMU cannot have.
+    pub(crate) fn judge_refusal(
+        wishes: &[Wish],
+        report: &Report<Vec<Result<Attached, Error>>>,
+        is_calm: bool,
+        version: Version,
+    ) {
+        assert_eq!(report.changing, [""; 0], "what cannot be was begun");
+        let outcomes = report.outcome.iter().flatten();
+        for (wish, outcome) in wishes.iter().zip(outcomes) {
+            let is_told = matches!(outcome, Err(Error::NotAble { .. }));
+            assert!(outcome.is_err(), "{wish:?} is {outcome:?}");
+            assert!(!is_calm || is_told != wish.is_able(version), "{wish:?} is {outcome:?}");
+        }
+    }
+
+    /// What a list says of the disks, when nothing goes `wrong`.
+    pub(crate) fn judge_list(&self, disks: &[ListedDisk], is_quiet: bool) {
+        for name in NAMES {
+            let mut listed = disks.iter().filter(|disk| disk.name == name);
+            let disk = listed.next();
+            assert_eq!(listed.count(), 0, "{name} is listed twice: {disks:#?}");
+            let state = disk.map(|disk| disk.state);
+            match self.disks.get(name) {
+                Some(Expect::Whole(wish)) => {
+                    assert_ne!(state, Some(DiskState::HalfDone), "{name} is whole");
+                    let (path, format) = IMAGES[wish.image];
+                    let Some(disk) = disk.filter(|_| is_quiet) else { continue };
+                    assert_eq!(disk.state, DiskState::Attached, "{name}");
+                    assert_eq!(disk.image.as_deref(), Some(path), "{name}");
+                    assert_eq!(disk.format.as_deref(), Some(format), "{name}");
+                    assert_eq!(disk.read_only, Some(wish.read_only), "{name}");
+                    assert!(wish.bus.is_none() || disk.bus == wish.bus, "{name}: {disk:?}");
+                }
+                Some(Expect::Bare) if is_quiet => {
+                    assert!(matches!(state, Some(DiskState::Foreign)), "{name} is {disk:?}");
+                }
+                None if is_quiet => {
+                    let is_theirs = self.others.uses_name(name);
+                    let is_right =
+                        state.is_none_or(|state| state == DiskState::Foreign && is_theirs);
+                    assert!(is_right, "{name} is not there: {disk:?}");
+                }
+                None | Some(_) => {}
+            }
+            let is_whole = matches!(self.disks.get(name), Some(Expect::Whole(_)));
+            assert!(!is_whole || !is_quiet || disk.is_some(), "{name} is not listed: {disks:#?}");
+        }
+    }
+
     fn attached(&mut self, wish: &Wish, attached: &Attached) {
         assert_eq!(attached.name, wish.name);
         let wish = Wish { bus: Some(attached.bus), ..wish.clone() };
@@ -46,7 +100,8 @@ impl World {
             Some(Expect::Leaving | Expect::Loose) if attached.already => {
                 self.note(wish.name, Some(Expect::Loose));
             }
-            Some(Expect::Leaving | Expect::Loose) => {
+            Some(Expect::Bare) if attached.already => panic!("{} has no drive", wish.name),
+            Some(Expect::Leaving | Expect::Loose | Expect::Bare) => {
                 self.note(wish.name, Some(Expect::Whole(wish)));
             }
         }
@@ -142,7 +197,7 @@ impl World {
         let Some(Ok(recovered)) = outcome else { return };
         for (name, outcome) in recovered {
             let Some(name) = NAMES.iter().find(|it| **it == name) else { continue };
-            let is_whole = matches!(self.disks.get(name), Some(Expect::Whole(_)));
+            let is_whole = matches!(self.disks.get(name), Some(Expect::Whole(_) | Expect::Bare));
             assert!(!is_whole, "recover touches {name}, which is whole: {outcome:?}");
             self.departed(name, outcome);
         }

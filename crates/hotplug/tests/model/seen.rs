@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qplug_sim::Version;
 use serde_json::{Value, json};
 
 use crate::wire::Wire;
@@ -11,7 +12,8 @@ use crate::wire::Wire;
 pub(crate) struct Seen {
     /// Devices with ids, and their types.
     pub(crate) devices: BTreeMap<String, String>,
-    /// Nodes by name: driver, file, whether read-only.
+    /// Nodes by name: driver, file, whether read-only. Where there are none, the drives that have a
+    /// medium.
     pub(crate) nodes: BTreeMap<String, (String, String, bool)>,
     pub(crate) objects: BTreeMap<String, String>,
     /// Which node the drive of each device holds.
@@ -19,6 +21,13 @@ pub(crate) struct Seen {
     pub(crate) jobs: BTreeSet<String>,
     pub(crate) exports: BTreeSet<String>,
     pub(crate) fdsets: usize,
+    /// The drives whose speed is limited.
+    pub(crate) slowed: BTreeSet<String>,
+}
+
+/// Whether disks are drives there, and not nodes.
+pub(crate) fn has_drives(version: Version) -> bool {
+    version < Version::V2_9
 }
 
 /// Whose something is, by its name.
@@ -32,11 +41,7 @@ pub(crate) enum Owner {
 
 impl Seen {
     pub(crate) fn of(wire: &mut Wire) -> Self {
-        let mut ask = |command: &str, arguments: Value| {
-            let answer = wire.execute(command, arguments).expect("a query is answered");
-            answer.as_array().expect("a list").clone()
-        };
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let version = wire.sim.machine().version();
         let children = |list: Vec<Value>| {
             let child = |it: &Value| {
                 let kind = it["type"].as_str()?.strip_prefix("child<")?.strip_suffix('>')?;
@@ -44,27 +49,53 @@ impl Seen {
             };
             list.iter().filter_map(child).collect()
         };
-        let node = |it: &Value| {
-            let what = (text(&it["drv"]), text(&it["file"]), it["ro"] == true);
-            (text(&it["node-name"]), what)
-        };
-        let drive = |it: &Value| {
+        if has_drives(version) {
+            return Self::of_drives(wire);
+        }
+        let held = |it: &Value| {
             let holder = text(&it["qdev"]).replace("/machine/peripheral/", "");
             let holder = holder.split('/').next().unwrap_or_default().to_owned();
-            let held = it["inserted"]["node-name"].as_str()?;
-            Some((holder, held.to_owned()))
+            Some((holder, it["inserted"]["node-name"].as_str()?.to_owned()))
         };
+        let holds = match version < Version::V7_2 {
+            true => Tree::of(wire).holds,
+            false => ask(wire, "query-block", json!({})).iter().filter_map(held).collect(),
+        };
+        let mut ask = |command: &str, arguments: Value| ask(wire, command, arguments);
+        let exports = match version < Version::V7_2 {
+            true => Vec::new(),
+            false => ask("query-block-exports", json!({})),
+        };
+        let node = |it: &Value| (text(&it["node-name"]), medium(it));
         Self {
             devices: children(ask("qom-list", json!({"path": "/machine/peripheral"}))),
             nodes: ask("query-named-block-nodes", json!({})).iter().map(node).collect(),
             objects: children(ask("qom-list", json!({"path": "/objects"}))),
-            holds: ask("query-block", json!({})).iter().filter_map(drive).collect(),
+            holds,
             jobs: ask("query-block-jobs", json!({})).iter().map(|it| text(&it["device"])).collect(),
-            exports: ask("query-block-exports", json!({}))
-                .iter()
-                .map(|it| text(&it["id"]))
-                .collect(),
+            exports: exports.iter().map(|it| text(&it["id"])).collect(),
             fdsets: ask("query-fdsets", json!({})).len(),
+            slowed: BTreeSet::new(),
+        }
+    }
+
+    /// What a machine holds that has drives.
+    fn of_drives(wire: &mut Wire) -> Self {
+        let Tree { devices, holds } = Tree::of(wire);
+        let drives = ask(wire, "query-block", json!({}));
+        let full = |it: &&Value| it["inserted"].is_object() && it["device"] != "";
+        let full: Vec<_> = drives.iter().filter(full).collect();
+        let is_slow = |it: &&&Value| it["inserted"]["iops"].as_u64().is_some_and(|iops| iops > 0);
+        let named = |it: &&Value| (text(&it["device"]), medium(&it["inserted"]));
+        Self {
+            devices,
+            nodes: full.iter().map(named).collect(),
+            objects: BTreeMap::new(),
+            holds,
+            jobs: BTreeSet::new(),
+            exports: BTreeSet::new(),
+            fdsets: 0,
+            slowed: full.iter().filter(is_slow).map(|it| text(&it["device"])).collect(),
         }
     }
 
@@ -75,6 +106,7 @@ impl Seen {
         part.nodes.retain(|name, _| is_in(name));
         part.objects.retain(|id, _| is_in(id));
         part.holds.retain(|id, _| is_in(id));
+        part.slowed.retain(|name| is_in(name));
         part
     }
 
@@ -90,6 +122,56 @@ impl Seen {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.names().next().is_none()
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn ask(wire: &mut Wire, command: &str, arguments: Value) -> Vec<Value> {
+    let answer = wire.execute(command, arguments).expect("a query is answered");
+    answer.as_array().expect("a list").clone()
+}
+
+fn medium(it: &Value) -> (String, String, bool) {
+    (text(&it["drv"]), text(&it["file"]), it["ro"] == true)
+}
+
+/// What `info qtree` tells.
+#[derive(Default)]
+struct Tree {
+    devices: BTreeMap<String, String>,
+    holds: BTreeMap<String, String>,
+}
+
+impl Tree {
+    fn of(wire: &mut Wire) -> Self {
+        let printed = wire.human("info qtree");
+        let mut tree = Self::default();
+        // The last device that has an id, and how far in it stands: what stands further in is a part.
+        let mut whole = (String::new(), 0);
+        for line in printed.lines() {
+            let depth = line.len() - line.trim_start().len();
+            let line = line.trim().trim_start_matches("dev-prop: ");
+            if let Some((kind, id)) =
+                line.strip_prefix("dev: ").and_then(|it| it.split_once(", id "))
+            {
+                let id = id.trim_matches('"').to_owned();
+                if !id.is_empty() {
+                    tree.devices.insert(id.clone(), kind.to_owned());
+                }
+                if !id.is_empty() || depth <= whole.1 {
+                    whole = (id, depth);
+                }
+            } else if let Some(drive) = line.strip_prefix("drive = ") {
+                let drive = drive.trim_matches('"');
+                if !matches!(drive, "" | "<null>") {
+                    tree.holds.insert(whole.0.clone(), drive.to_owned());
+                }
+            }
+        }
+        tree
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) enum Deed {
     Detach(Vec<&'static str>, Duration),
     Recover(Duration),
     Resize(&'static str, u64),
+    List,
     /// A disk, or the group.
     Limit(Option<&'static str>),
 }
@@ -89,6 +90,8 @@ pub(crate) enum Foreign {
     /// An export of a disk of qplug's.
     Export(&'static str),
     EndJobs,
+    /// Takes the drive of a disk of qplug's, plugged or not, where there are drives.
+    Drop(&'static str),
 }
 
 #[derive(Debug, Clone)]
@@ -113,13 +116,13 @@ pub(crate) enum Op {
 /// The machine that it all happens to.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
+    pub(crate) version: Version,
     /// Root ports of a q35; a pc where there is no number.
     pub(crate) ports: Option<u8>,
     pub(crate) native: bool,
     pub(crate) scsi: bool,
     pub(crate) usb: bool,
     pub(crate) prelaunch: bool,
-    pub(crate) old: bool,
 }
 
 impl Parts {
@@ -140,7 +143,7 @@ impl Parts {
         if self.prelaunch {
             config = config.start(Start::Prelaunch);
         }
-        config = config.version(if self.old { Version::V7_2 } else { Version::V10_0 });
+        config = config.version(self.version);
         for (path, format) in IMAGES.into_iter().filter(|image| *image != MISSING) {
             let image = Image::new(format, IMAGE_BYTES);
             let image = if (path, format) == LOCKED { image.locked() } else { image };
@@ -151,18 +154,46 @@ impl Parts {
 }
 
 pub(crate) fn parts() -> impl Strategy<Value = Parts> {
+    let version = prop_oneof![
+        2 => Just(Version::V0_14),
+        1 => Just(Version::Rhel6),
+        2 => Just(Version::V1_2),
+        2 => Just(Version::V2_5),
+        2 => Just(Version::V2_9),
+        3 => Just(Version::V7_2),
+        3 => Just(Version::V10_0),
+    ];
     let ports = prop_oneof![4 => (1_u8..6).prop_map(Some), 1 => Just(None)];
     let rarely = || prop::bool::weighted(0.2);
-    (ports, rarely(), any::<bool>(), any::<bool>(), rarely(), any::<bool>()).prop_map(
-        |(ports, native, scsi, usb, prelaunch, old)| Parts {
-            native: native && ports.is_some(),
-            ports,
-            scsi,
-            usb,
-            prelaunch,
-            old,
+    (version, ports, rarely(), any::<bool>(), any::<bool>(), rarely()).prop_map(
+        |(version, ports, native, scsi, usb, prelaunch)| {
+            // Before these there was no such board, and there were no such controllers.
+            let ports = ports.filter(|_| version >= Version::V2_9);
+            Parts {
+                version,
+                native: native && ports.is_some(),
+                ports,
+                scsi: scsi && version >= Version::V2_9,
+                usb: usb && version >= Version::V7_2,
+                prelaunch,
+            }
         },
     )
+}
+
+impl Wish {
+    /// Whether this QEMU can have such a disk.
+    pub(crate) fn is_able(&self, version: Version) -> bool {
+        let can_limit = match self.limits {
+            Limited::Not => true,
+            // QEMU 1.1 to 2.8 limit drives, and 2.11 limits nodes.
+            Limited::Alone => {
+                version >= Version::V7_2 || matches!(version, Version::V1_2 | Version::V2_5)
+            }
+            Limited::InGroup | Limited::Joining => version >= Version::V7_2,
+        };
+        can_limit && (version >= Version::V2_9 || self.bus.is_none_or(|it| it == Bus::VirtioBlk))
+    }
 }
 
 fn name() -> impl Strategy<Value = &'static str> {
@@ -171,14 +202,14 @@ fn name() -> impl Strategy<Value = &'static str> {
 
 fn wish() -> impl Strategy<Value = Wish> {
     let bus = prop_oneof![
-        3 => Just(None),
-        2 => Just(Some(Bus::VirtioBlk)),
+        4 => Just(None),
+        3 => Just(Some(Bus::VirtioBlk)),
         2 => Just(Some(Bus::VirtioScsi)),
         1 => Just(Some(Bus::Nvme)),
         1 => Just(Some(Bus::UsbStorage)),
     ];
     let limits = prop_oneof![
-        4 => Just(Limited::Not),
+        6 => Just(Limited::Not),
         2 => Just(Limited::Alone),
         2 => Just(Limited::InGroup),
         1 => Just(Limited::Joining),
@@ -208,10 +239,18 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => patience().prop_map(Deed::Recover),
         1 => (name(), 1_u64..4).prop_map(|(name, more)| Deed::Resize(name, more * 512)),
         1 => prop::option::of(name()).prop_map(Deed::Limit),
+        1 => Just(Deed::List),
     ]
 }
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 15] = [
+    "human-monitor-command",
+    "human-monitor-command",
+    "human-monitor-command",
+    "human-monitor-command",
+    "__com.redhat_drive_add",
+    "query-block",
+    "query-pci",
     "blockdev-add",
     "device_add",
     "device_del",
@@ -300,6 +339,7 @@ fn foreign() -> impl Strategy<Value = Foreign> {
         2 => name().prop_map(Foreign::Job),
         1 => name().prop_map(Foreign::Export),
         2 => Just(Foreign::EndJobs),
+        2 => name().prop_map(Foreign::Drop),
     ]
 }
 

@@ -4,9 +4,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use qplug_hotplug::{Answer, Command, Operation};
-use qplug_proto::{Client, CommandId, Dialect, Event, Incoming};
+use qplug_hotplug::{Answer, Command, Features, Operation, Probe};
+use qplug_proto::{Client, CommandId, Dialect, Event, Greeting, Incoming};
 use qplug_sim::{Machine, Sim};
+use serde_json::json;
 
 /// More turns than any operation takes. One that takes more never ends.
 const MAX_TURNS: u32 = 200_000;
@@ -66,6 +67,8 @@ pub(crate) struct Report<T> {
     pub(crate) commands: u64,
     pub(crate) sent: usize,
     pub(crate) heard: usize,
+    /// The commands that were given and may change something.
+    pub(crate) changing: Vec<String>,
 }
 
 /// What another client does, and behind which command of qplug's.
@@ -105,9 +108,42 @@ struct Talk<'a> {
     missed: bool,
     sent: usize,
     heard: usize,
+    changing: Vec<String>,
 }
 
 impl Wire {
+    /// Finds out what the machine speaks, as whoever connects to it does.
+    pub(crate) fn probe(&mut self) -> Features {
+        let greeting = self.greeting();
+        let report = self.run(Probe::new(&greeting, None), &Trouble::none(), None);
+        assert_eq!(report.changing, [""; 0], "a question changes something");
+        report.outcome.unwrap().unwrap()
+    }
+
+    fn greeting(&mut self) -> Greeting {
+        self.sim.handle_connect(self.now);
+        let mut client = Client::new(Dialect::Qmp, None);
+        loop {
+            let said = self.sim.poll_transmit().expect("a machine greets");
+            client.handle_input(&said).unwrap();
+            while let Some(incoming) = client.poll_incoming() {
+                if let Incoming::Greeting(greeting) = incoming {
+                    self.sim.handle_close(self.now);
+                    return greeting;
+                }
+            }
+            let asked = client.poll_transmit().to_vec();
+            client.handle_transmitted(asked.len());
+            self.sim.handle_input(&asked, self.now);
+        }
+    }
+
+    /// What the human monitor prints.
+    pub(crate) fn human(&mut self, line: &str) -> String {
+        let printed = self.execute("human-monitor-command", json!({"command-line": line}));
+        printed.unwrap().as_str().unwrap_or_default().to_owned()
+    }
+
     /// Carries out what another client says, and gives its answer.
     pub(crate) fn execute(
         &mut self,
@@ -170,6 +206,7 @@ impl Wire {
             commands: self.sim.commands() - commands,
             sent: talk.sent,
             heard: talk.heard,
+            changing: talk.changing,
         }
     }
 
@@ -202,10 +239,22 @@ impl<'a> Talk<'a> {
             missed: false,
             sent: 0,
             heard: 0,
+            changing: Vec::new(),
         }
     }
 
     fn give(&mut self, command: &Command) {
+        let looks = [
+            "query-",
+            "qom-list",
+            "qom-get",
+            "human-monitor-command command-line='info ",
+            "human-monitor-command command-line='help ",
+        ];
+        let text = command.to_string();
+        if !looks.iter().any(|look| text.starts_with(look)) {
+            self.changing.push(text);
+        }
         let given = match self.is_open {
             true => self.client.execute(command.name, command.arguments.as_ref(), None).ok(),
             false => None,

@@ -17,7 +17,7 @@ impl Machine {
         arguments.finish()?;
         let mut options = Arguments::nested(options.rest(), String::new());
         let id = options.text("id")?;
-        let blockdev = Blockdev::parse(options)?;
+        let blockdev = Blockdev::parse(options, self.version)?;
         if let Some(id) = id.as_deref().filter(|id| self.drives.find(id).is_some()) {
             return Err(generic(format!("Device with id '{id}' already exists")));
         }
@@ -42,19 +42,8 @@ impl Machine {
     fn add_blockdev_drive(&mut self, id: &str, node: NodeId) -> Result<(), ErrorReply> {
         let user = self.use_as_drive(node, id)?;
         let order = self.graph.number();
-        self.drives.add(Drive {
-            id: None,
-            name: id.to_owned(),
-            made_by: MadeBy::Blockdev,
-            order,
-            user: Some(user),
-            device: None,
-            is_dropped: false,
-            is_cd: false,
-            serial: None,
-            limits: Vec::new(),
-            unit: u32::MAX,
-        });
+        let drive = Drive::new(id, MadeBy::Blockdev, order);
+        self.drives.add(Drive { user: Some(user), ..drive });
         Ok(())
     }
 

@@ -99,26 +99,19 @@ impl Machine {
         }
         let is_cd = media == "cdrom";
         let limits = limits(&mut options)?;
-        let serial = options.take("serial").filter(|_| version < Version::V7_2);
+        let serial = if version < Version::V7_2 { options.take("serial") } else { None };
+        let stops = |policy: Option<String>, usual: bool| {
+            policy.map_or(usual, |policy| ["enospc", "stop"].contains(&policy.as_str()))
+        };
+        let may_stop = stops(options.take("werror"), true) | stops(options.take("rerror"), false);
         let unit = self.drives.free_unit();
         let name = self.drives.name_for(options.id.as_deref(), &interface, unit, version);
         let id = options.id.take();
         let image = image(&mut options, is_cd, &name, self)?;
         let user = image.map(|image| self.open_image(&image, &name)).transpose()?;
         let order = self.graph.number();
-        self.drives.add(Drive {
-            id,
-            name: name.clone(),
-            made_by: MadeBy::Drive,
-            order,
-            user,
-            device: None,
-            is_dropped: false,
-            is_cd,
-            serial,
-            limits,
-            unit,
-        });
+        let drive = Drive::new(&name, MadeBy::Drive, order);
+        self.drives.add(Drive { id, user, is_cd, serial, limits, unit, may_stop, ..drive });
         Ok((name, number))
     }
 
@@ -158,7 +151,8 @@ impl Machine {
                 false => generic(format!("Unknown protocol '{protocol}'")),
             });
         }
-        let blockdev = Blockdev::parse(Arguments::nested(describe(image, self), String::new()))?;
+        let blockdev =
+            Blockdev::parse(Arguments::nested(describe(image, self), String::new()), version)?;
         let (graph, world) = self.graph_and_world();
         let node = graph.open(&blockdev, &world).map_err(|why| worded(why, path, version))?;
         if is_remote(path) {
@@ -196,7 +190,10 @@ impl Machine {
             detect_zeroes: None,
             node_name: None,
         };
-        let blockdev = Blockdev::parse(Arguments::nested(describe(&image, self), String::new()))?;
+        let blockdev = Blockdev::parse(
+            Arguments::nested(describe(&image, self), String::new()),
+            self.version,
+        )?;
         let (graph, world) = self.graph_and_world();
         graph.open(&blockdev, &world)
     }
@@ -248,7 +245,14 @@ fn image(
         }
     }
     let path = options.take("file").or_else(|| options.take("file.filename"));
-    let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(None) };
+    let Some(path) = path.filter(|path| !path.is_empty()) else {
+        return match format {
+            Some(_) if version >= Version::V7_2 => {
+                Err(generic("A block device must be specified for \"file\""))
+            }
+            _ => Ok(None),
+        };
+    };
     let format = format.unwrap_or_else(|| machine.probe(&path));
     let image = Image {
         path,

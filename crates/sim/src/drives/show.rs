@@ -34,6 +34,23 @@ impl Shown<'_> {
     }
 }
 
+/// The speeds that a drive is held to. Between 1.7 and 2.9 a burst of a tenth is shown that nobody
+/// asked for.
+fn show_limits(drive: &Drive, version: Version, inserted: &mut Value) {
+    for (limit, number) in &drive.limits {
+        inserted[limit.as_str()] = json!(number);
+        if [Version::V2_5, Version::V2_9].contains(&version) {
+            inserted[format!("{limit}_max")] = json!(number / 10);
+        }
+        if version == Version::V2_9 {
+            inserted[format!("{limit}_max_length")] = json!(1);
+        }
+    }
+    if !drive.limits.is_empty() && version >= Version::V2_5 {
+        inserted["group"] = json!(drive.name);
+    }
+}
+
 impl Machine {
     /// `query-block`.
     pub(crate) fn query_block(&self) -> Value {
@@ -60,8 +77,9 @@ impl Machine {
         let mut value = json!({
             "device": shown.name(), "locked": false, "removable": is_removable, "type": "unknown",
         });
-        let has_status = shown.device.is_some() && !shown.drive.is_some_and(|it| it.is_dropped);
-        if has_status {
+        let has_status = shown.drive.is_none_or(|it| it.may_stop && !it.is_dropped);
+        let is_plugged = shown.device.is_some() || shown.drive.is_some_and(|it| it.was_plugged);
+        if has_status && is_plugged {
             value["io-status"] = json!("ok");
         }
         if let Some(device) = shown.device
@@ -75,8 +93,8 @@ impl Machine {
             None => {}
         }
         if let Some(mut inserted) = self.show_inserted(shown) {
-            for (limit, number) in shown.drive.into_iter().flat_map(|drive| &drive.limits) {
-                inserted[limit.as_str()] = json!(number);
+            if let Some(drive) = shown.drive {
+                show_limits(drive, version, &mut inserted);
             }
             value["inserted"] = inserted;
         }

@@ -1,5 +1,7 @@
 //! The block drivers there are, and the options of each, as QEMU's schema has them.
 
+use crate::config::Version;
+
 /// What a node of a driver is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -170,6 +172,45 @@ pub(super) const DRIVERS: &[Driver] = &[
         options: &[need("file", Type::Node), opt("force-size-calc", Type::Text)],
     },
 ];
+
+/// What QEMU 2.9 does not have yet, by its recorded schema: drivers, and options of all or of one.
+const LATER: &[&str] = &[
+    "auto-read-only",
+    "copy-on-read",
+    "force-share",
+    "file.aio-max-batch",
+    "file.drop-cache",
+    "file.locking",
+    "file.pr-manager",
+    "file.x-check-cache-dropped",
+    "host_device.aio-max-batch",
+    "host_device.drop-cache",
+    "host_device.locking",
+    "host_device.pr-manager",
+    "host_device.x-check-cache-dropped",
+    "http.cookie-secret",
+    "https.cookie-secret",
+    "nbd.open-timeout",
+    "nbd.reconnect-delay",
+    "nbd.tls-hostname",
+    "nbd.x-dirty-bitmap",
+    "null-aio.read-zeroes",
+    "null-co.read-zeroes",
+    "qcow2.data-file",
+    "qcow2.encrypt",
+    "qcow2.l2-cache-entry-size",
+    "throttle",
+];
+
+/// What 7.2 does not have yet.
+const LATEST: &[&str] = &["luks.header", "qcow2.discard-no-unref"];
+
+/// Whether a version has a driver, an option of all, or `DRIVER.OPTION`.
+pub(super) fn is_there(name: &str, version: Version) -> bool {
+    let is_late = version < Version::V7_2 && LATER.contains(&name);
+    let is_last = version < Version::V10_0 && LATEST.contains(&name);
+    !is_late && !is_last
+}
 
 pub(super) fn find(name: &str) -> Option<&'static Driver> {
     DRIVERS.iter().find(|driver| driver.name == name)

@@ -3,13 +3,16 @@
 use qplug_proto::ErrorReply;
 use serde_json::{Map, Value};
 
-use super::driver::{self, Driver, Kind, Type};
+use super::driver::{self, Driver, Kind, Type, is_there};
 use super::{Cache, Edge, Graph, MAX_NODE_NAME, Node, NodeId, Opened};
 use crate::arguments::Arguments;
+use crate::config::Version;
 use crate::fdset::Fdsets;
 use crate::files::{Files, Image, OpenError};
 use crate::objects::Objects;
-use crate::refusal::{generic, missing, no_device_nor_node, not_accepted, wrong_type};
+use crate::refusal::{
+    generic, missing, no_device_nor_node, not_accepted, unknown_parameter, wrong_type,
+};
 
 /// How deep backing images may lie.
 const MAX_BACKING: usize = 200;
@@ -58,9 +61,13 @@ struct Inherited {
 
 impl Blockdev {
     /// Reads the description, with the types checked as QEMU's schema has them.
-    pub(crate) fn parse(mut arguments: Arguments) -> Result<Self, ErrorReply> {
+    pub(crate) fn parse(mut arguments: Arguments, version: Version) -> Result<Self, ErrorReply> {
         let name = arguments.required_text("driver")?;
-        let driver = driver::find(&name).ok_or_else(|| not_accepted("driver", &name))?;
+        let found = driver::find(&name).filter(|driver| is_there(driver.name, version));
+        let driver = found.ok_or_else(|| match version < Version::V7_2 {
+            true => unknown_parameter(&name),
+            false => not_accepted("driver", &name),
+        })?;
         let mut blockdev = Self {
             driver,
             name: arguments.text("node-name")?,
@@ -78,10 +85,16 @@ impl Blockdev {
             cache.finish()?;
         }
         blockdev.read_only = arguments.boolean("read-only")?;
-        let _ = (arguments.boolean("auto-read-only")?, arguments.boolean("force-share")?);
+        for option in ["auto-read-only", "force-share"] {
+            if is_there(option, version) {
+                arguments.boolean(option)?;
+            }
+        }
         blockdev.detect_zeroes = words(&mut arguments, "detect-zeroes", &["off", "on", "unmap"])?;
         for option in driver.options {
-            blockdev.option(&mut arguments, option)?;
+            if is_there(&format!("{}.{}", driver.name, option.name), version) {
+                blockdev.option(&mut arguments, option, version)?;
+            }
         }
         arguments.finish()?;
         Ok(blockdev)
@@ -91,6 +104,7 @@ impl Blockdev {
         &mut self,
         arguments: &mut Arguments,
         option: &'static driver::Opt,
+        version: Version,
     ) -> Result<(), ErrorReply> {
         let label = arguments.label(option.name);
         let value = match option.of {
@@ -106,7 +120,7 @@ impl Blockdev {
                     Some(Value::String(name)) => Reference::Name(name),
                     Some(Value::Object(members)) => {
                         let nested = Arguments::nested(members, format!("{label}."));
-                        Reference::Inline(Box::new(Self::parse(nested)?))
+                        Reference::Inline(Box::new(Self::parse(nested, version)?))
                     }
                     Some(Value::Null) if option.of == Type::NodeOrNull => Reference::None,
                     Some(_) => return Err(wrong_type(&label, "BlockdevRef")),
@@ -125,12 +139,14 @@ impl Blockdev {
         }
     }
 
-    /// A description of a file, as a backing image or a medium is opened by its path.
-    pub(crate) fn over_file(format: &str, path: &str, read_only: bool) -> Result<Self, ErrorReply> {
+    /// A description of a file, as a backing image is opened by its path.
+    fn over_file(format: &str, path: &str, version: Version) -> Result<Self, ErrorReply> {
         let file = serde_json::json!({"driver": "file", "filename": path});
-        let node = serde_json::json!({"driver": format, "file": file, "read-only": read_only});
+        let node = serde_json::json!({"driver": format, "file": file, "read-only": true});
         match node {
-            Value::Object(members) => Self::parse(Arguments::nested(members, String::new())),
+            Value::Object(members) => {
+                Self::parse(Arguments::nested(members, String::new()), version)
+            }
             _ => Err(generic("no description")),
         }
     }
@@ -374,7 +390,7 @@ impl Graph {
             return Err(generic("Too many backing images"));
         }
         let path = beside(&node.path, &path);
-        let backing = Blockdev::over_file(&format, &path, true)?;
+        let backing = Blockdev::over_file(&format, &path, self.version)?;
         match self.open_below(&backing, world, Inherited { read_only: true, ..below }) {
             Ok(id) => Ok(Some(id)),
             Err(error) => Err(in_backing(&error)),

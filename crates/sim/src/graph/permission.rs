@@ -260,9 +260,9 @@ fn conflict(node: &str, parents: &[Parent], version: Version) -> Result<(), Erro
             }
             let names: Vec<_> = in_conflict.names().collect();
             if version < Version::V7_2 {
+                let user = one.label.split('\'').nth(1).unwrap_or("a block device");
                 return Err(generic(format!(
-                    "Conflicts with use by {} as '{}', which does not allow '{}' on {node}",
-                    one.label,
+                    "Conflicts with use by {user} as '{}', which does not allow '{}' on {node}",
                     one.role,
                     names.join(", ")
                 )));

@@ -227,20 +227,29 @@ impl Machine {
         let node = device.user.and_then(|user| self.graph.used_by(user));
         let node = node.and_then(|node| self.graph.node(node)).map(|node| node.name.as_str());
         let name = drive.map(|drive| drive.name.as_str()).or(node).unwrap_or_default();
-        // A USB disk gives its drive to the SCSI disk within it.
         let is_usb = device.model.name == "usb-storage";
-        tree.drive(if is_usb { "" } else { name });
+        tree.drive(name);
         let has_serial = self.version >= Version::V1_2 || !device.model.name.starts_with("virtio");
         if has_serial {
-            tree.text("serial", device.properties.get("serial").and_then(Value::as_str));
+            let own =
+                device.properties.get("serial").and_then(Value::as_str).map(ToOwned::to_owned);
+            tree.text("serial", own.or_else(|| ide_serial(device)).as_deref());
         }
         if is_usb {
+            // It shares its drive with the SCSI disk within it.
             let id = device.id.as_deref().unwrap_or_default();
             tree.within(&format!("bus: {id}.0"), |tree| {
                 tree.line("type SCSI");
-                let inner = if self.version < Version::V2_5 { "scsi-disk" } else { "scsi-hd" };
-                tree.within(&format!("dev: {inner}, id \"\""), |tree| tree.drive(name));
+                tree.within("dev: scsi-disk, id \"\"", |tree| tree.drive(name));
             });
         }
     }
+}
+
+/// What QEMU makes up for the serial of the first drive on an IDE bus that is given none: two drives
+/// a bus are counted.
+fn ide_serial(device: &Device) -> Option<String> {
+    let Place::Ide { bus } = &device.place else { return None };
+    let number: u32 = bus.strip_prefix("ide.")?.parse().ok()?;
+    Some(format!("QM{:05}", number * 2 + 1))
 }

@@ -2,6 +2,7 @@
 
 mod devices;
 mod disks;
+mod human;
 mod locks;
 mod media;
 mod nodes;
@@ -79,6 +80,7 @@ pub(crate) fn groups() -> Vec<Group> {
         Group::q35("locks").pictures(PICTURES).play(locks::lock_scenarios()),
         Group::q35("disks").pictures(PICTURES).play(disks::disk_scenarios()),
         Group::q35("other devices").play(devices::other_scenarios()),
+        Group::q35("human").pictures(PICTURES).play(human::human_scenarios()),
         Group::q35("scsi").with_scsi().play(devices::scsi_scenarios()),
         Group::q35("usb").with_usb().play(devices::usb_scenarios()),
         Group::q35("media").with_drives().pictures(PICTURES).play(media::media_scenarios()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use qplug_sim::{Descriptor, Faults, Sim, Version};
+use qplug_sim::{Descriptor, Faults, Guest, Sim, Version};
 use serde_json::Value;
 
 use crate::compare;
@@ -14,8 +14,15 @@ use crate::transcript::{Action, Step, Transcript};
 /// How long, in virtual time, what is expected may take.
 const HEARD_WITHIN: Duration = Duration::from_secs(20);
 
-/// What passes between two commands.
+/// What passes between two commands, but for those that the recorder waited before.
 const PAUSE: Duration = Duration::from_millis(1);
+/// How soon after a `device_del` it looked whether the device is gone, and then again and again.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const NEXT_LOOK: Duration = Duration::from_millis(200);
+/// How long it left the guest alone where it did not look.
+const LEFT_ALONE: Duration = Duration::from_secs(2);
+/// How long before the look that found the device gone it went, in the simulated machine.
+const BEFORE_LOOK: Duration = Duration::from_millis(100);
 
 /// How long the recorder may have waited before it asked how things stand.
 const WAITED: Duration = Duration::from_secs(2);
@@ -66,13 +73,21 @@ fn play(transcript: &Transcript, version: Version, waits: &BTreeSet<usize>) -> (
     let sim = Sim::new(machine(transcript, version), Faults::default(), now);
     let mut replay = Replay { sim, now, heard: Vec::new() };
     let (mut commands, mut found) = (0, Vec::new());
+    let mut before = "";
     let mut expected: Vec<Value> = Vec::new();
-    for step in &transcript.steps {
+    for (at, step) in transcript.steps.iter().enumerate() {
         let (sent, shown) = match &step.action {
             Action::Connect => (&b""[..], "(connect)"),
             Action::Send { bytes, shown, .. } => (bytes.as_slice(), shown.as_str()),
         };
-        replay.wait(if waits.contains(&step.line) { WAITED } else { PAUSE });
+        let waited = waits.contains(&step.line).then_some(WAITED);
+        replay.wait(pause(before, shown).max(waited.unwrap_or_default()));
+        before = shown;
+        if is_removal(shown)
+            && let Some(time) = goes_after(&transcript.steps[at + 1..])
+        {
+            replay.sim.machine().change_guest(Guest::Slow(time));
+        }
         replay.step(step, sent);
         commands += usize::from(!sent.is_empty());
         expected.extend(step.heard.iter().cloned());
@@ -90,6 +105,34 @@ fn play(transcript: &Transcript, version: Version, waits: &BTreeSet<usize>) -> (
         replay.heard.clear();
     }
     (commands, found)
+}
+
+fn is_removal(shown: &str) -> bool {
+    shown.contains(r#""device_del""#)
+}
+
+/// What passed before a command, from the one before it.
+fn pause(before: &str, shown: &str) -> Duration {
+    let looks = shown.contains(r#""query-pci""#);
+    match is_removal(before) {
+        true if looks => FIRST_LOOK,
+        true if !is_removal(shown) => LEFT_ALONE,
+        false if looks && before == shown => NEXT_LOOK,
+        _ => PAUSE,
+    }
+}
+
+/// When the guest let go: some time before the look that found the device gone, if the recorder
+/// looked.
+fn goes_after(steps: &[Step]) -> Option<Duration> {
+    let until = steps.iter().position(|step| match &step.action {
+        Action::Send { shown, .. } => is_removal(shown),
+        Action::Connect => true,
+    });
+    let gone = |step: &Step| step.remarks.iter().any(|it| it.starts_with("device gone"));
+    let looks = steps[..until.unwrap_or(steps.len())].iter().position(gone)?;
+    let last_look = FIRST_LOOK + NEXT_LOOK * u32::try_from(looks).ok()?;
+    Some(last_look.saturating_sub(BEFORE_LOOK))
 }
 
 impl Replay {
