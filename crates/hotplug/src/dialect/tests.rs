@@ -151,6 +151,18 @@ fn a_drive_that_a_device_has_is_not_taken_back() {
 }
 
 #[test]
+fn a_path_with_a_colon_is_refused_where_it_would_be_a_protocol() {
+    let disk = Disk::named("data").unwrap().format(Some(Format::raw()));
+    let look = vec![
+        Answer("query-pci", "", Ok(PCI)),
+        Answer("query-block", "", Ok("[]")),
+        gone("query-migrate"),
+    ];
+    let error = attach(disk.remote_image("/a:b.img").unwrap(), look).unwrap_err();
+    assert!(matches!(error, Error::Drive(DriveError::Colon { .. })), "{error}");
+}
+
+#[test]
 fn what_is_there_already_is_told_by_the_tree() {
     let script = |tree| {
         vec![
