@@ -85,7 +85,8 @@ const TOUCHES: &[Touch] = &[
 /// The crates of the product, and which of the project's own each may use.
 const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &[]),
-    ("qmp", &["qplug-proto"]),
+    ("qapi", &[]),
+    ("qmp", &["qplug-proto", "qplug-qapi"]),
     ("sim", &["qplug-proto"]),
     ("hotplug", &["qplug-proto", "qplug-qmp"]),
     ("cli", &["qplug-hotplug", "qplug-qmp", "qplug-sim"]),

@@ -7,6 +7,7 @@
 //! | `test.rs` | everything that must hold before a change is kept |
 //! | `check.rs` | which file may touch the outside world, and which crate may use which |
 //! | `bench.rs` | what qplug costs beside what QEMU and the guest take anyway |
+//! | `codegen.rs` | the typed commands and events, from recorded schemas |
 //! | `conformance.rs` | whether the tests that docs/conformance.md names exist |
 //! | `fuzz.rs` | bytes that nobody thought of, for the protocol |
 //! | `cargo.rs` | running cargo |
@@ -14,6 +15,7 @@
 mod bench;
 mod cargo;
 mod check;
+mod codegen;
 mod conformance;
 mod demo;
 mod fuzz;
@@ -46,6 +48,12 @@ enum Task {
     },
     /// Check which file touches the outside world, and which crate uses which.
     Check,
+    /// Write the typed commands and events of crates/qapi.
+    Codegen {
+        /// Write nothing; fail when something is not as it would be written.
+        #[arg(long)]
+        check: bool,
+    },
     /// Measure how long qplug takes, against a bare script and against virsh.
     Bench(bench::Args),
     /// Fuzz the protocol, for so many seconds in all.
@@ -62,6 +70,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Test { qemu } => test::run(&qemu),
         Task::Check => check::run(),
+        Task::Codegen { check } => codegen::run(check),
         Task::Bench(args) => bench::run(&args),
         Task::Fuzz { seconds } => fuzz::run(seconds),
     };

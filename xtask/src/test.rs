@@ -8,7 +8,7 @@ use std::time::Instant;
 use qplug_testbed::{Error, Result};
 
 use crate::cargo::{cargo, succeed};
-use crate::{check, conformance, setup};
+use crate::{check, codegen, conformance, setup};
 
 /// Sets up, then runs every check and every test, on the QEMUs that `qemu` names. Stops at the
 /// first check that fails, but runs all tests.
@@ -23,6 +23,7 @@ pub(crate) fn run(qemu: &str) -> Result<()> {
         succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     step("rooms", check::run)?;
+    step("generated code", || codegen::run(true))?;
     step("conformance", conformance::run)?;
     println!("== tests (QEMU {qemu})");
     let counts = run_tests(qemu)?;

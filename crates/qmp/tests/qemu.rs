@@ -229,3 +229,29 @@ async fn descriptors_arrive_from_the_asynchronous_client_too() {
         assert!(!error.is_outcome_unknown(), "{error}");
     }
 }
+
+#[tokio::test]
+async fn typed_commands_have_typed_replies() {
+    use qplug_qapi::{Cont, Event, JobDismiss, QueryStatus, QueryVersion, RunState, Stop};
+    for qemu in Qemu::under_test("typed commands") {
+        let machine = halted(&qemu);
+        let address = Address::Unix(machine.qmp_path());
+        let client = Client::connect_with(&address, options()).await.unwrap();
+        let mut events = client.events();
+        assert_eq!(client.run(QueryVersion).await.unwrap().qemu.major, qemu.version.major);
+        client.run(Cont).await.unwrap();
+        assert_eq!(client.run(QueryStatus).await.unwrap().status, RunState::Running);
+        client.run(Stop).await.unwrap();
+        loop {
+            let event = tokio::time::timeout(PATIENCE, events.next()).await.unwrap().unwrap();
+            let data = event.data.as_ref().map(|data| serde_json::from_str(data.get()).unwrap());
+            let event = Event::read(&event.name, data.unwrap_or_default()).unwrap();
+            assert!(matches!(event, Event::Resume | Event::Stop), "{event:?}");
+            if event == Event::Stop {
+                break;
+            }
+        }
+        let none = client.run(JobDismiss { id: "none".to_owned() }).await.unwrap_err();
+        assert!(none.refusal().is_some(), "{none}");
+    }
+}
