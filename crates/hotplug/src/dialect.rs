@@ -143,6 +143,11 @@ impl Features {
     /// Whether a drive is told its serial, and not the device: up to 0.14 only drives have one, and
     /// up to 2.12 they may (QEMU 3.0 took it away).
     pub(crate) fn has_drive_serials(&self) -> bool {
+        self.is_before_1_2()
+    }
+
+    /// Whether it has no object model that can be asked.
+    fn is_before_1_2(&self) -> bool {
         self.has_drives() && !self.has("qom-list")
     }
 

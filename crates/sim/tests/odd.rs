@@ -46,7 +46,7 @@ fn value(draw: &mut Draw) -> Value {
 fn command(draw: &mut Draw) -> (&'static str, Value) {
     let names = ["a", "b", "d", "n"];
     let (name, id) = (draw.of(&names), draw.of(&names));
-    let mut command = match draw.below(14) {
+    let mut command = match draw.below(17) {
         0 => ("blockdev-add", json!({"driver": "null-co", "node-name": name})),
         1 => (
             "blockdev-add",
@@ -83,6 +83,23 @@ fn command(draw: &mut Draw) -> (&'static str, Value) {
             json!({"job-id": id, "device": name, "target": id, "sync": "full"}),
         ),
         11 => (draw.of(&["system_reset", "stop", "cont", "migrate_cancel"]), json!({})),
+        14..17 => {
+            let drive = format!("if=none,id={id},file={name},format=raw");
+            let line = draw.of(&[
+                format!("drive_add 0 {drive}"),
+                format!("drive_add 0 \"{drive}\""),
+                format!("drive_add 0 {drive},media=cdrom,bps=9"),
+                format!("drive_del {id}"),
+                format!("device_add virtio-blk-pci,id={name},drive={id}"),
+                format!("device_del {name}"),
+                format!("eject -f {id}"),
+                format!("change {id} {name}"),
+                "info qtree".to_owned(),
+                "info block".to_owned(),
+                "info pci".to_owned(),
+            ]);
+            ("human-monitor-command", json!({"command-line": line}))
+        }
         12 => ("block_resize", json!({"node-name": name, "size": value(draw)})),
         _ => (
             draw.of(&["qom-list", "qom-get", "object-add", "query-block", "block-job-cancel"]),
@@ -113,12 +130,22 @@ fn command(draw: &mut Draw) -> (&'static str, Value) {
 
 /// Each disk lies on a node that there is, and no name is there twice.
 fn check(machine: &mut Machine, now: Instant) {
+    let version = machine.version();
     let mut ask = |command: &str, arguments: Value| {
         machine.execute(command, Some(&arguments), &mut Vec::new(), now).unwrap()
     };
     let names = |list: &Value| -> Vec<String> {
         list.as_array().unwrap().iter().map(|it| it["node-name"].to_string()).collect()
     };
+    let shown = ["query-block", "query-blockstats", "query-pci"].map(|it| ask(it, json!({})));
+    let mut drives: Vec<_> =
+        shown[0].as_array().unwrap().iter().filter_map(|it| it["device"].as_str()).collect();
+    drives.retain(|name| !name.is_empty());
+    drives.sort_unstable();
+    assert!(drives.windows(2).all(|pair| pair[0] != pair[1]), "{drives:?}");
+    if version < Version::V2_5 {
+        return;
+    }
     let mut nodes = names(&ask("query-named-block-nodes", json!({})));
     for block in ask("query-block", json!({})).as_array().unwrap() {
         if let Some(inserted) = block.get("inserted") {
@@ -129,7 +156,9 @@ fn check(machine: &mut Machine, now: Instant) {
     let count = nodes.len();
     nodes.dedup();
     assert_eq!(nodes.len(), count);
-    ask("query-pci", json!({}));
+    if version < Version::V7_2 {
+        return;
+    }
     ask("x-debug-query-block-graph", json!({}));
     ask("query-blockstats", json!({"query-nodes": true}));
 }
@@ -148,17 +177,20 @@ fn odd_commands_are_answered() {
         let config = config
             .image("a", Image::raw(1 << 20))
             .image("b", Image::qcow2(1 << 20).over("a", "raw"));
-        let config = config.version(draw.of(&[Version::V7_2, Version::V10_0]));
+        let config = config.version(draw.of(&Version::ALL));
         let config =
             config.start(draw.of(&[Start::Running, Start::Prelaunch])).guest(draw.of(&guests));
         let mut now = Instant::now();
         let mut machine = Machine::new(config, now);
         for step in 0..STEPS {
+            if machine.is_hung() || machine.has_died() {
+                break;
+            }
             let (command, arguments) = command(&mut draw);
             let _ = machine.execute(command, Some(&arguments), &mut Vec::new(), now);
             now += Duration::from_millis(draw.of(&[0, 0, 1, 60, 2000]));
             machine.handle_timeout(now);
-            if step % LOOK_EVERY == 0 {
+            if step % LOOK_EVERY == 0 && !machine.is_hung() && !machine.has_died() {
                 check(&mut machine, now);
             }
         }

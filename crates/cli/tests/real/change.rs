@@ -3,9 +3,7 @@
 use qplug_testbed::image::Format;
 use serde_json::json;
 
-use crate::run::{
-    DISK_BYTES, GUEST_WITHIN, image, on_every_machine, on_machines_of_all_ages, path, qplug, state,
-};
+use crate::run::{DISK_BYTES, GUEST_WITHIN, image, on_machines_of_all_ages, path, qplug, state};
 
 #[test]
 fn a_disk_grows_under_the_guest_and_shrinks_only_when_told_so() {
@@ -35,7 +33,7 @@ fn a_disk_grows_under_the_guest_and_shrinks_only_when_told_so() {
 
 #[test]
 fn limits_come_with_a_disk_or_later_and_go_with_it() {
-    on_every_machine("throttle", |machine| {
+    on_machines_of_all_ages("throttle", |machine| {
         let before = state(machine);
         let image = image(machine, "data", Format::Raw);
         let qmp = machine.qmp_path();
@@ -71,7 +69,7 @@ fn limits_come_with_a_disk_or_later_and_go_with_it() {
 
 #[test]
 fn disks_share_a_group_that_goes_with_the_last_of_them() {
-    on_every_machine("throttle group", |machine| {
+    on_machines_of_all_ages("throttle group", |machine| {
         let before = state(machine);
         let (a, b) = (image(machine, "a", Format::Raw), image(machine, "b", Format::Raw));
         let qmp = machine.qmp_path();

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::media::{inside, medium, on_machines_with_drives};
 use crate::run::{
-    DISK_BYTES, GUEST_WITHIN, Ran, image, on_every_machine, on_machines_of_all_ages, path, qplug,
-    state,
+    DISK_BYTES, GUEST_WITHIN, Ran, image, on_every_machine, on_machines_of_all_ages,
+    on_quick_machines_of_all_ages, path, qplug, state,
 };
 
 /// Runs qplug in the dialect of QEMU 0.14 to 2.8.
@@ -48,7 +48,7 @@ fn a_disk_comes_as_a_drive_and_goes() {
 
 #[test]
 fn a_file_may_have_any_name() {
-    on_every_machine("drive names", |machine| {
+    on_quick_machines_of_all_ages("drive names", |machine| {
         let before = state(machine);
         let names = [
             "a,b",

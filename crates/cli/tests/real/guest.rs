@@ -3,11 +3,11 @@
 use qplug_testbed::image::{Format, Image};
 use qplug_testbed::{Board, Machine, Qemu};
 
-use crate::run::{GUEST_WITHIN, image, on_every_machine, path, qplug, state, within};
+use crate::run::{GUEST_WITHIN, image, on_machines_of_all_ages, path, qplug, state, within};
 
 #[test]
 fn an_attach_waits_until_the_guest_has_read_from_the_disk() {
-    on_every_machine("wait", |machine| {
+    on_machines_of_all_ages("wait", |machine| {
         let images = ["data", "more"].map(|name| image(machine, name, Format::Raw));
         let qmp = machine.qmp_path();
         qplug(&qmp, &["attach", path(&images[0]), "--wait", "guest"])

@@ -3,11 +3,11 @@
 use qplug_testbed::image::Format;
 use serde_json::{Value, json};
 
-use crate::run::{GUEST_WITHIN, image, on_every_machine, path, qplug, state};
+use crate::run::{GUEST_WITHIN, image, on_machines_of_all_ages, path, qplug, state};
 
 #[test]
 fn options_reach_the_nodes_and_the_device() {
-    on_every_machine("options", |machine| {
+    on_machines_of_all_ages("options", |machine| {
         let before = state(machine);
         let image = image(machine, "data", Format::Raw);
         let qmp = machine.qmp_path();

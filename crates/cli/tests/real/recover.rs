@@ -8,7 +8,10 @@ use qplug_testbed::{Board, Machine, Qemu};
 use serde_json::json;
 
 use crate::crash::killed;
-use crate::run::{GUEST_WITHIN, image, on_every_machine, path, qplug, start, state, within};
+use crate::run::{
+    GUEST_WITHIN, image, on_every_machine, on_machines_of_all_ages, path, qplug, start, state,
+    within,
+};
 
 #[test]
 fn an_attach_that_was_killed_is_taken_back_and_whole_disks_stay() {
@@ -33,7 +36,7 @@ fn an_attach_that_was_killed_is_taken_back_and_whole_disks_stay() {
 
 #[test]
 fn a_detach_that_is_pending_is_marked_and_ends_when_the_guest_answers() {
-    on_every_machine("recover pending", |machine| {
+    on_machines_of_all_ages("recover pending", |machine| {
         let before = state(machine);
         let data = image(machine, "data", Format::Raw);
         let qmp = machine.qmp_path();

@@ -39,13 +39,29 @@ pub(crate) fn on_every_qemu(test: &str, arguments: &[&str], run: impl Fn(&mut Ma
     }
 }
 
+/// [`on_machines_of_all_ages`] with the board alone where a guest lets go at once: for a long list of
+/// disks.
+pub(crate) fn on_quick_machines_of_all_ages(test: &str, run: impl Fn(&mut Machine)) {
+    for qemu in Qemu::of_all_ages(test) {
+        for board in Board::ALL {
+            if board != Board::Q35 || qemu.has_acpi_ports() {
+                on_board(&qemu, board, &run);
+            }
+        }
+    }
+}
+
 fn on_boards_of(qemus: Vec<Qemu>, run: impl Fn(&mut Machine)) {
     for qemu in qemus {
         for board in Board::ALL {
-            let mut machine = Machine::builder(&qemu, board).restored().unwrap();
-            within(&mut machine, &format!("QEMU {} {}", qemu.version, board.name()), &run);
+            on_board(&qemu, board, &run);
         }
     }
+}
+
+fn on_board(qemu: &Qemu, board: Board, run: impl Fn(&mut Machine)) {
+    let mut machine = Machine::builder(qemu, board).restored().unwrap();
+    within(&mut machine, &format!("QEMU {} {}", qemu.version, board.name()), run);
 }
 
 /// Runs a test on one machine; a failure says which, and shows the guest's console.

@@ -20,6 +20,15 @@ pub enum DriveError {
         /// How many there are.
         bytes: usize,
     },
+    /// QEMU before 1.2 takes all before a colon for a protocol, behind a slash too
+    /// (`path_has_protocol` in `block.c`).
+    #[error(
+        "this QEMU takes what stands before the colon in {path} for a protocol, as all before 1.2 do. Give the image a path without a colon, by a symbolic link or so"
+    )]
+    Colon {
+        /// The path.
+        path: String,
+    },
 }
 
 /// An option of a drive: its name, and its value.
@@ -58,6 +67,10 @@ impl Disk {
 
     /// The command that opens the image as a drive.
     pub(crate) fn add_drive(&self, features: &Features) -> Result<Command, Error> {
+        let path = self.storage.plain_path().unwrap_or_default();
+        if features.is_before_1_2() && path.contains(':') {
+            return Err(DriveError::Colon { path: path.to_owned() }.into());
+        }
         let options = self.drive_options(features);
         if features.dialect == Dialect::Rhel6 {
             return Ok(command::add_red_hat_drive(options));

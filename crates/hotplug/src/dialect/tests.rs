@@ -151,6 +151,18 @@ fn a_drive_that_a_device_has_is_not_taken_back() {
 }
 
 #[test]
+fn a_path_with_a_colon_is_refused_where_it_would_be_a_protocol() {
+    let disk = Disk::named("data").unwrap().format(Some(Format::raw()));
+    let look = vec![
+        Answer("query-pci", "", Ok(PCI)),
+        Answer("query-block", "", Ok("[]")),
+        gone("query-migrate"),
+    ];
+    let error = attach(disk.remote_image("/a:b.img").unwrap(), look).unwrap_err();
+    assert!(matches!(error, Error::Drive(DriveError::Colon { .. })), "{error}");
+}
+
+#[test]
 fn what_is_there_already_is_told_by_the_tree() {
     let script = |tree| {
         vec![
@@ -230,6 +242,16 @@ fn who_is_asked_again_is_there_still() {
         Answer("human-monitor-command", "info qtree", Ok(NO_TREE)),
     ]);
     assert_eq!(detach(script).unwrap(), Detached::Removed { was_gone: false });
+}
+
+#[test]
+fn a_job_on_a_drive_keeps_its_disk() {
+    const JOBS: &str = r#"[{"type": "mirror", "device": "data.format", "len": 9, "offset": 1, "speed": 1, "busy": true}]"#;
+    let mut script = look_to_detach();
+    script[2] = Answer("query-block-jobs", "", Ok(JOBS));
+    script.push(gone("x-debug-query-block-graph"));
+    let error = detach(script).unwrap_err();
+    assert!(matches!(&error, Error::Busy { by, .. } if by.contains("data.format")), "{error}");
 }
 
 #[test]

@@ -242,9 +242,11 @@ impl Blocks {
         Some(self.blocks[*self.by_id.get(id)?].disk())
     }
 
-    /// The device that holds this node.
+    /// The device that holds this node. One that has just left the machine still holds it for a
+    /// moment, and has neither id nor path then (QEMU 7.2): that is none.
     pub(crate) fn holder(&self, node: &str) -> Option<&str> {
-        self.by_node.get(node).map(|at| self.blocks[*at].id())
+        let id = self.by_node.get(node).map(|at| self.blocks[*at].id());
+        id.filter(|id| !id.is_empty())
     }
 
     /// The disks of all devices.
@@ -264,6 +266,18 @@ mod tests {
         {"device": "ide1-cd0", "qdev": "/machine/unattached/device[23]", "removable": true},
         {"device": "old", "inserted": {"drv": "raw", "file": "/b", "ro": true,
          "image": {"virtual-size": 1}}}]"#;
+
+    #[test]
+    fn a_device_that_has_just_left_holds_nothing() {
+        for qdev in ["", r#""qdev": "","#] {
+            let left = format!(
+                r#"[{{"device": "", {qdev} "inserted": {{"node-name": "data.format", "drv": "raw",
+                "file": "/b", "ro": true, "image": {{"virtual-size": 1}}}}}}]"#
+            );
+            let blocks: Blocks = serde_json::from_str(&left).unwrap();
+            assert_eq!(blocks.holder("data.format"), None);
+        }
+    }
 
     #[test]
     fn a_device_is_found_by_its_id_however_its_path_goes_on() {

@@ -15,7 +15,8 @@ pub(crate) struct Jobs(Vec<Job>);
 struct Job {
     #[serde(rename = "type")]
     kind: String,
-    /// The job's id, whatever its name says.
+    /// The job's id, whatever its name says. Up to 2.6 it is the drive that the job works on, and later
+    /// it still is that where the job was given none (`BlockJobInfo` in QEMU's schema).
     device: String,
 }
 
@@ -62,7 +63,10 @@ impl Jobs {
 
     /// The job that works on the disk, in words.
     pub(crate) fn on(&self, disk: &DiskName, graph: &Graph) -> Option<String> {
-        let job = self.0.iter().find(|job| graph.job_reaches(&job.device, disk))?;
+        // Who shows no graph is old.
+        let is_drive = |job: &Job| graph.nodes.is_empty() && job.device == disk.format_node();
+        let is_on = |job: &&Job| is_drive(job) || graph.job_reaches(&job.device, disk);
+        let job = self.0.iter().find(is_on)?;
         Some(format!("the block job {} ({})", job.device, job.kind))
     }
 }

@@ -212,6 +212,22 @@ impl World {
             self.unplugged(foreign);
             self.dropped_meanwhile(foreign);
         }
+        if !trouble.faults.is_empty() {
+            self.note_untold();
+        }
+    }
+
+    /// A query that is refused is taken for one that the machine is too old for. What a disk leaves
+    /// that goes meanwhile is found by the next recovery, which must.
+    fn note_untold(&mut self) {
+        let ours = self.others.rest(&Seen::of(&mut self.wire));
+        for name in NAMES {
+            let there = ours.of_disk(name);
+            let has_objects = !there.objects.is_empty();
+            if has_objects && there.nodes.is_empty() && there.devices.is_empty() {
+                self.disks.entry(name).or_insert(Expect::Loose);
+            }
+        }
     }
 
     /// A drive was taken while qplug was at work on it, or after.

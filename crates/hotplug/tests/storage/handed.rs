@@ -12,7 +12,7 @@ use crate::bench::{Bench, can_be_opened, make};
 
 #[tokio::test]
 async fn open_files_and_paths_that_are_opened_here() {
-    for version in Qemu::under_test("descriptors") {
+    for version in Qemu::of_all_ages("descriptors") {
         let mut bench = Bench::new(&version).await;
         for format in ["raw", "qcow2"] {
             let path = bench.path(&format!("{format}.img"));
@@ -35,7 +35,7 @@ async fn open_files_and_paths_that_are_opened_here() {
 
 #[tokio::test]
 async fn qemu_need_not_be_able_to_open_the_path() {
-    for version in Qemu::under_test("hidden path") {
+    for version in Qemu::of_all_ages("hidden path") {
         let mut bench = Bench::new(&version).await;
         let hidden = bench.path("hidden");
         fs::create_dir(&hidden).unwrap();
@@ -51,7 +51,7 @@ async fn qemu_need_not_be_able_to_open_the_path() {
 
 #[tokio::test]
 async fn the_same_file_is_known_and_another_is_refused() {
-    for version in Qemu::under_test("same file") {
+    for version in Qemu::of_all_ages("same file") {
         let mut bench = Bench::new(&version).await;
         let [one, other] = ["one.img", "other.img"].map(|name| bench.path(name));
         make(&one, "raw", &[]);
@@ -75,7 +75,7 @@ async fn the_same_file_is_known_and_another_is_refused() {
 /// What a client left that died between handing over and opening.
 #[tokio::test]
 async fn a_set_that_nobody_came_to_use_is_removed_by_the_next_attach() {
-    for version in Qemu::under_test("left set") {
+    for version in Qemu::of_all_ages("left set") {
         let mut bench = Bench::new(&version).await;
         let path = bench.path("a.img");
         make(&path, "raw", &[]);
@@ -92,7 +92,7 @@ async fn a_set_that_nobody_came_to_use_is_removed_by_the_next_attach() {
 /// A client that died after it had opened the image, and before it plugged the device.
 #[tokio::test]
 async fn what_was_opened_from_a_set_is_gone_on_with() {
-    for version in Qemu::under_test("resumed set") {
+    for version in Qemu::of_all_ages("resumed set") {
         let mut bench = Bench::new(&version).await;
         let [path, other] = ["a.img", "b.img"].map(|name| bench.path(name));
         make(&path, "raw", &[]);
@@ -118,7 +118,7 @@ async fn what_was_opened_from_a_set_is_gone_on_with() {
 
 #[tokio::test]
 async fn only_a_unix_socket_carries_them() {
-    let Some(version) = Qemu::under_test("tcp").into_iter().next() else { return };
+    let Some(version) = Qemu::of_all_ages("tcp").into_iter().next() else { return };
     let port = qplug_testbed::nbd::free_port().unwrap();
     let monitor = format!("tcp:127.0.0.1:{port},server=on,wait=off");
     let real = Real::builder(&version, Board::Pc).arguments(["-qmp".to_owned(), monitor]);

@@ -17,7 +17,7 @@ fn fill(path: &Path, format: &str, byte: u8) {
 
 #[tokio::test]
 async fn three_layers() {
-    for version in Qemu::under_test("layers") {
+    for version in Qemu::of_all_ages("layers") {
         let mut bench = Bench::new(&version).await;
         let [top, middle, base, other] =
             ["top.img", "middle.img", "base.img", "other.img"].map(|name| bench.path(name));
@@ -50,7 +50,7 @@ async fn three_layers() {
 
 #[tokio::test]
 async fn an_overlay_forgets_and_the_base_stays_as_it_was() {
-    for version in Qemu::under_test("overlay") {
+    for version in Qemu::of_all_ages("overlay") {
         let mut bench = Bench::new(&version).await;
         let [raw, qcow2, luks] = ["raw.img", "qcow2.img", "luks.img"].map(|name| bench.path(name));
         make(&raw, "raw", &[]);
@@ -85,7 +85,7 @@ async fn an_overlay_forgets_and_the_base_stays_as_it_was() {
 /// What qplug makes is an image as `qemu-img` would make it.
 #[tokio::test]
 async fn an_overlay_is_a_sound_image() {
-    for version in Qemu::under_test("overlay's image") {
+    for version in Qemu::of_all_ages("overlay's image") {
         let mut bench = Bench::new(&version).await;
         let base = bench.path("base.img");
         make(&base, "raw", &[]);

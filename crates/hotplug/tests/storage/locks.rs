@@ -12,7 +12,7 @@ fn is_locked(error: &Error) -> bool {
 
 #[tokio::test]
 async fn a_writer_elsewhere_leaves_no_room() {
-    for version in Qemu::under_test("locks") {
+    for version in Qemu::of_all_ages("locks") {
         let mut bench = Bench::new(&version).await;
         for format in Format::ALL {
             let folder = bench.qemu.folder().to_owned();
@@ -39,7 +39,7 @@ async fn a_writer_elsewhere_leaves_no_room() {
 /// comes: by then the nodes are there, and must be taken back.
 #[tokio::test]
 async fn a_lock_that_only_qemu_sees_leaves_nothing_behind() {
-    for version in Qemu::under_test("unseen lock") {
+    for version in Qemu::of_all_ages("unseen lock") {
         let mut bench = Bench::new(&version).await;
         for format in Format::ALL {
             let folder = bench.qemu.folder().to_owned();
@@ -59,7 +59,7 @@ async fn a_lock_that_only_qemu_sees_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn readers_share_and_a_writer_does_not() {
-    for version in Qemu::under_test("shared locks") {
+    for version in Qemu::of_all_ages("shared locks") {
         let (mut bench, mut other) = (Bench::new(&version).await, Bench::new(&version).await);
         let folder = bench.qemu.folder().to_owned();
         for format in Format::ALL {

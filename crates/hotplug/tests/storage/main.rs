@@ -24,7 +24,7 @@ const QCOW2_LUKS: [&str; 4] = [
 
 #[tokio::test]
 async fn every_format() {
-    for version in Qemu::under_test("formats") {
+    for version in Qemu::of_all_ages("formats") {
         let mut bench = Bench::new(&version).await;
         let path = bench.path("a.img");
         for (format, options) in [
@@ -53,7 +53,7 @@ async fn every_format() {
 
 #[tokio::test]
 async fn a_wrong_passphrase_leaves_nothing_and_is_not_told() {
-    for version in Qemu::under_test("passphrase") {
+    for version in Qemu::of_all_ages("passphrase") {
         let mut bench = Bench::new(&version).await;
         let path = bench.path("a.img");
         make(&path, "luks", &LUKS);

@@ -17,7 +17,7 @@ fn uri(nbd: &Nbd, scheme: &str) -> String {
 
 #[tokio::test]
 async fn exports_of_nbd_servers() {
-    for version in Qemu::under_test("nbd") {
+    for version in Qemu::of_all_ages("nbd") {
         let mut bench = Bench::new(&version).await;
         let folder = bench.qemu.folder().to_owned();
         let image = Image::create(&folder, "a.raw", ImageFormat::Raw, BYTES).unwrap();
@@ -49,7 +49,7 @@ async fn exports_of_nbd_servers() {
 
 #[tokio::test]
 async fn files_of_web_servers() {
-    for version in Qemu::under_test("https") {
+    for version in Qemu::of_all_ages("https") {
         let mut bench = Bench::new(&version).await;
         let folder = bench.qemu.folder().to_owned();
         Image::create(&folder, "a.raw", ImageFormat::Raw, BYTES).unwrap();
@@ -73,7 +73,7 @@ async fn files_of_web_servers() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_leaves_nothing() {
-    for version in Qemu::under_test("no server") {
+    for version in Qemu::of_all_ages("no server") {
         let mut bench = Bench::new(&version).await;
         let port = qplug_testbed::nbd::free_port().unwrap();
         for uri in [
