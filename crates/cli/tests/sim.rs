@@ -136,6 +136,43 @@ fn an_old_qemu_speaks_as_it_did() {
     }
 }
 
+/// The same commands, whatever the dialect.
+#[test]
+fn an_old_machine_takes_the_same_commands() {
+    for (name, dialect) in [
+        ("0.14", "drive"),
+        ("rhel6", "rhel6"),
+        ("1.2", "drive"),
+        ("2.5", "drive"),
+        ("2.9", "blockdev"),
+        ("7.2", "blockdev"),
+    ] {
+        let sim = Sim::start(&["--qemu", name, "--machine", "pc"]);
+        let status = sim.json(&["status", "--json"]);
+        assert_eq!(status["dialect"], dialect, "{status}");
+        let image = sim.image("a,b c.img");
+        let attach = ["attach", "--format", "raw", "--name", "a", text(&image)];
+        let is_ours = |disk: &Value| disk["name"] == "a";
+        let listed = || sim.json(&["list", "--json"]).as_array().unwrap().clone();
+        let cannot_wait = status["cannot"].to_string().contains("wait-guest");
+        let waited = sim.run(&[&attach[..], &["--wait", "guest"]].concat());
+        assert_eq!(waited.status.code(), Some(if cannot_wait { 6 } else { 0 }), "{waited:?}");
+        assert_eq!(listed().iter().any(is_ours), !cannot_wait, "{name}");
+        sim.exits(&attach, 0);
+        let again = sim.json(&[&attach[..], &["--json"]].concat());
+        assert_eq!(again["already"], true, "{name}: {again}");
+        let disk = listed().into_iter().find(is_ours).unwrap();
+        assert_eq!((&disk["state"], &disk["image"]), (&"attached".into(), &text(&image).into()));
+        let far = ["attach", "--format", "raw", "--name", "b", "--port", "pci.0/32", text(&image)];
+        sim.exits(&far, 6);
+        sim.exits(&["eject", "a"], 6);
+        sim.exits(&["resize", "a", "32M", "--shrink"], 0);
+        sim.exits(&["detach", "a"], 0);
+        assert!(!listed().iter().any(is_ours), "{name}");
+        sim.exits(&["recover"], 0);
+    }
+}
+
 #[test]
 fn a_client_is_told_of_the_end() {
     for (arguments, reason) in

@@ -8,17 +8,25 @@
 //!              │                 └────── the deadline ──► mark ──► Pending
 //!              └── a disk has come to use it ──► unmark ──► it stays
 //! ```
+//!
+//! | file | owns |
+//! |---|---|
+//! | `leaving/looking.rs` | seeing that a device is gone where nothing says so |
+//! | `leaving/closing.rs` | what is done once it is gone |
+
+mod closing;
+mod looking;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::command::{self, Command};
 use crate::detach::Detached;
-use crate::dialect;
 use crate::error::{After, Error};
-use crate::inventory::{Devices, Pci, Tree};
-use crate::operation::{Answer, decode, decode_optional};
+use crate::inventory::Devices;
+use crate::operation::{Answer, decode_optional};
 use crate::texts::Meaning;
+use looking::LookAgain;
 use qplug_proto::ErrorReply;
 
 /// How long after the first asking the guest is asked again. An unplug that comes before the guest
@@ -38,19 +46,6 @@ const ASK_AGAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// The pause before asking a guest again that was busy with the port.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
-
-/// The pause before closing an image again that still had a user.
-const CLOSE_PAUSE: Duration = Duration::from_millis(10);
-
-/// The first pause before looking whether a device is gone, where nothing says so; each further one
-/// is twice as long, up to [`LOOK_PAUSE_MAX`].
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
-
-/// The longest of these pauses: a look costs the machine a fraction of a millisecond.
-const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// How often closing is tried: QEMU drops the last use of a node a moment after DEVICE_DELETED.
-const CLOSE_TRIES: u32 = 100;
 
 /// What a detach does.
 const ASK: &str = "ask the guest to let go";
@@ -108,13 +103,6 @@ struct Asked {
     at: Instant,
     /// Whether QEMU passed a request on to the guest.
     passed_on: bool,
-}
-
-/// When to look whether the device is still there, and how long to pause after that.
-#[derive(Debug, Clone, Copy)]
-struct LookAgain {
-    at: Instant,
-    pause: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -241,33 +229,6 @@ impl Leaving {
         self.outbox = self.goods.device.as_deref().map(command::remove_device);
     }
 
-    fn close(&mut self, tries: u32) {
-        let unmark = std::mem::take(&mut self.goods.is_marked)
-            .then(|| command::remove_object(&self.goods.mark));
-        match (&self.goods.close, unmark) {
-            (Some(_), Some(unmark)) => {
-                self.state = State::Unmarking;
-                self.outbox = Some(unmark);
-            }
-            (Some(close), None) => {
-                self.state = State::Closing { tries };
-                self.outbox = Some(close.clone());
-            }
-            (None, unmark) => {
-                self.goods.rest.extend(unmark);
-                self.clear();
-            }
-        }
-    }
-
-    fn clear(&mut self) {
-        self.state = State::Clearing;
-        match self.goods.rest.front() {
-            Some(command) => self.outbox = Some(command.clone()),
-            None => self.end(Ok(Detached::Removed { was_gone: self.was_gone })),
-        }
-    }
-
     fn end(&mut self, outcome: Result<Detached, Error>) {
         self.state = State::Over;
         self.outcome = Some(outcome);
@@ -369,82 +330,6 @@ impl Leaving {
                     false => self.end(error),
                 }
             }
-        }
-    }
-
-    fn wait(&mut self, ask_at: Instant, now: Instant) {
-        self.state = State::Waiting { ask_at };
-        if !self.goods.is_announced && self.look_again.is_none() {
-            self.look_again = Some(LookAgain { at: now + LOOK_PAUSE, pause: LOOK_PAUSE });
-        }
-    }
-
-    fn look(&mut self, ask_at: Instant, at_all: bool) {
-        self.state = State::Looking { ask_at, at_all };
-        self.outbox = Some(if at_all { dialect::show_tree() } else { command::query_pci() });
-    }
-
-    /// Whether the device is still there. A `drive_del` of one that is would tear its image out.
-    fn handle_looked(&mut self, ask_at: Instant, at_all: bool, answer: Answer, now: Instant) {
-        let why = match &answer {
-            Answer::Lost(why) | Answer::NotSent(why) => Some(why.clone()),
-            _ => None,
-        };
-        if let Some(why) = why {
-            return self.lose(ASK, why);
-        }
-        let device = self.goods.device.as_deref().unwrap_or_default();
-        let is_gone = match at_all {
-            false => decode::<Pci>(&command::query_pci(), answer).is_ok_and(|it| !it.has(device)),
-            true => Tree::read(answer).is_ok_and(|it| it.named().all(|(id, _)| id != device)),
-        };
-        match (is_gone, at_all) {
-            (true, false) => return self.look(ask_at, true),
-            (true, true) => return self.close(0),
-            (false, _) => {}
-        }
-        let pause = self.look_again.map_or(LOOK_PAUSE, |it| (it.pause * 2).min(LOOK_PAUSE_MAX));
-        self.look_again = Some(LookAgain { at: now + pause, pause });
-        match ask_at <= now {
-            true => self.ask(),
-            false => self.state = State::Waiting { ask_at },
-        }
-    }
-
-    /// One that cannot be removed now is tried again at the end, and told then.
-    fn handle_unmarked(&mut self, reply: Result<(), ErrorReply>) {
-        let remove = command::remove_object(&self.goods.mark);
-        if reply.is_err_and(|reply| !Meaning::is_gone(&reply, &remove)) {
-            self.goods.rest.push_back(remove);
-        }
-        self.close(0);
-    }
-
-    fn handle_closed(&mut self, tries: u32, reply: Result<(), ErrorReply>, now: Instant) {
-        let Err(reply) = reply else { return self.clear() };
-        let close = self.goods.close.as_ref();
-        match Meaning::of(&reply) {
-            _ if close.is_some_and(|close| Meaning::is_gone(&reply, close)) => self.clear(),
-            Some(Meaning::NodeInUse) if tries < CLOSE_TRIES => {
-                self.state = State::ClosingAgain { tries: tries + 1, at: now + CLOSE_PAUSE };
-            }
-            meaning => {
-                let after = After::StillOpen;
-                self.end(Err(Error::Refused { doing: CLOSE, reply, meaning, after }));
-            }
-        }
-    }
-
-    fn handle_cleared(&mut self, reply: Result<(), ErrorReply>) {
-        let Some(command) = self.goods.rest.pop_front() else { return };
-        match reply {
-            Err(reply) if !Meaning::is_gone(&reply, &command) => {
-                let meaning = Meaning::of(&reply);
-                let left = crate::error::Left { undo: command, why: reply.desc.clone() };
-                let after = After::Left(vec![left]);
-                self.end(Err(Error::Refused { doing: CLEAR, reply, meaning, after }));
-            }
-            _ => self.clear(),
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use crate::agent::InUse;
 use crate::attach::{Attach, Attached};
 use crate::detach::{Departures, Detach, Detached, Which};
-use crate::dialect::{Dialect, Features, Probe};
+use crate::dialect::{Ability, Dialect, Features, Probe};
 use crate::disk::{Disk, DiskError};
 use crate::drive::{drive, view};
 use crate::error::Error;
@@ -68,6 +68,18 @@ impl Machine {
     pub async fn features(&self) -> Result<&Features, Error> {
         let probe = || drive(&self.client, Probe::new(self.client.greeting(), self.dialect));
         self.features.get_or_try_init(probe).await
+    }
+
+    /// Checks that the machine can do something, before it is needed.
+    ///
+    /// # Errors
+    /// When it cannot, or could not be asked.
+    pub async fn require(&self, ability: Ability) -> Result<(), Error> {
+        let features = self.features().await?;
+        match features.can(ability) {
+            true => Ok(()),
+            false => Err(features.lacks(ability)),
+        }
     }
 
     /// Runs an operation in the machine's dialect.

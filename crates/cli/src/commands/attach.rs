@@ -14,7 +14,7 @@ mod wish;
 
 use std::io::{self, Write};
 
-use qplug_hotplug::{Attached, Error};
+use qplug_hotplug::{Ability, Attached, Error};
 use serde::Serialize;
 use serde_json::json;
 
@@ -37,6 +37,9 @@ struct Report<'a> {
 pub(super) async fn run(args: Attach, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
     let Wish { disks, is_single } = wish::read(&args, &monitor.address)?;
     let machine = monitor.machine().await?;
+    if args.wait.is_some() {
+        machine.require(Ability::WaitGuest).await?;
+    }
     if args.dry_run {
         let plans = machine.preview_attach(disks).await?;
         return plans::report(&plans, machine, output).await;

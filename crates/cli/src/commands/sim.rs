@@ -38,13 +38,14 @@ pub(super) async fn run(
     };
     let board = board(&args)?;
     let mut sim = Sim::new(config(&args, board), faults, Instant::now());
-    let listener = listen(path)?;
-    let _removed_at_the_end = SocketFile(path.clone());
-    output.remark(&format!("a simulated QEMU {} listens at {}", args.qemu.name(), path.display()));
+    // Before the socket is there: a signal that comes right behind it would leave it.
     let mut signals = Signals {
         interrupt: signal(SignalKind::interrupt())?,
         terminate: signal(SignalKind::terminate())?,
     };
+    let listener = listen(path)?;
+    let _removed_at_the_end = SocketFile(path.clone());
+    output.remark(&format!("a simulated QEMU {} listens at {}", args.qemu.name(), path.display()));
     serve(&mut sim, &listener, &mut signals).await?;
     Ok(Exit::Done)
 }
