@@ -5,12 +5,14 @@
 //! | `args/attach.rs`, `args/detach.rs` | the words of these commands |
 //! | `args/change.rs` | the words of commands that change what is there |
 //! | `args/disk.rs` | the words that describe a disk, on the command line and in a list |
+//! | `args/schema.rs` | the words of commands about what a QEMU can do |
 //! | `args/word.rs` | how a word is read, wherever it stands |
 
 mod attach;
 mod change;
 mod detach;
 mod disk;
+mod schema;
 mod word;
 
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ pub(crate) use attach::Attach;
 pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
 pub(crate) use disk::DiskWords;
+pub(crate) use schema::{Between, Codegen, Schema};
 pub(crate) use word::amount;
 
 /// What every command takes.
@@ -100,6 +103,11 @@ pub(crate) enum Command {
     Ports,
     /// Say what machine it is, and how it is.
     Status,
+    /// Say which commands and events the machine has, or what one takes.
+    #[command(after_help = schema::EXAMPLES)]
+    Schema(Schema),
+    /// Write Rust types for the commands and events of QEMUs, for programs that use qplug-qapi.
+    Codegen(Codegen),
     /// Run any QMP command, with arguments as key=value or as JSON.
     #[command(after_help = EXEC_HELP)]
     Exec(Exec),
@@ -119,6 +127,10 @@ pub(crate) struct Exec {
     /// How long to wait for the reply, in seconds.
     #[arg(long, short, value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
     pub(crate) timeout: Duration,
+
+    /// Send the arguments as they are, of which nothing is checked.
+    #[arg(long)]
+    pub(crate) raw: bool,
 
     /// The command, such as query-block.
     pub(crate) command: String,
@@ -192,8 +204,10 @@ Examples:
   qplug exec blockdev-add driver=raw node-name=n file.driver=file file.filename=a.img
   qplug exec device_del '{\"id\": \"data\"}'
 
-Numbers, true, false, null, and texts that begin with {, [ or \" are taken as JSON; all else is a
-string. Quote to make a string of a number: key='\"1\"'.";
+A value is what its place takes, by the machine's own schema: 5 is a number for a size, and a string for
+a name; sizes may end with K, M, G or T. Arguments that the machine would not take are not sent. Where
+no schema says anything, as of devices' properties, and with --raw, numbers, true, false, null, and
+texts that begin with {, [ or \" are taken as JSON, and all else is a string: key='\"1\"'.";
 
 /// The longest wait that can be asked for; a longer one is a slip of the finger.
 const MAX_SECONDS: f64 = 86_400.0 * 7.0;

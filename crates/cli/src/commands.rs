@@ -2,6 +2,7 @@
 
 mod attach;
 mod change;
+mod codegen;
 mod detach;
 mod events;
 mod exec;
@@ -10,6 +11,7 @@ mod media;
 mod plans;
 mod ports;
 mod recover;
+mod schema;
 mod sim;
 mod status;
 
@@ -22,23 +24,31 @@ use qplug_hotplug::{Dialect, Limits, Machine};
 use qplug_qmp::{Address, Agent, Client, Options, TlsFolder, Trace, Traffic};
 use serde::Serialize;
 
-use crate::args::{Args, Command, amount};
+use crate::args::{Args, Command, Schema, amount};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, dim};
 
 /// Runs the command that the arguments name.
 pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
+    let tls = args.tls_creds.map(TlsFolder);
+    let reach = schema::source::Reach { connect_timeout: args.connect_timeout, tls: tls.clone() };
+    let command = match args.command {
+        Command::Codegen(args) => return codegen::run(args, &reach, output).await,
+        Command::Schema(Schema { between: Some(between), .. }) => {
+            return schema::run_between(between, &reach, output).await;
+        }
+        command => command,
+    };
     let address = args.socket.ok_or_else(|| {
         Failure::usage("which machine? Give its monitor with --socket, or in QPLUG_SOCKET")
     })?;
-    let tls = args.tls_creds.map(TlsFolder);
-    if let Command::Sim(args) = args.command {
+    if let Command::Sim(args) = command {
         return sim::run(args, &address, output).await;
     }
     let trace = args.trace.map(|path| trace_to(&path)).transpose()?;
     let Args { connect_timeout, dialect, .. } = args;
     let monitor = Monitor { address, connect_timeout, tls, trace, dialect };
-    let outcome = run_command(args.command, &monitor, output).await;
+    let outcome = run_command(command, &monitor, output).await;
     if let Some(Err(error)) = monitor.trace.map(|trace| trace.outcome()) {
         output.remark(&format!("the trace is not complete: {error}"));
     }
@@ -70,11 +80,12 @@ async fn run_command(
         Command::List => list::run(monitor, output).await,
         Command::Ports => ports::run(monitor, output).await,
         Command::Status => status::run(monitor, output).await,
+        Command::Schema(args) => schema::run(args, monitor, output).await,
         Command::Exec(args) => exec::run(args, monitor, output).await,
         Command::Hmp(args) => exec::run_hmp(args, monitor, output).await,
         Command::Events => events::run(monitor, output).await,
         // Served before, with no monitor to connect to.
-        Command::Sim(_) => Ok(Exit::Done),
+        Command::Sim(_) | Command::Codegen(_) => Ok(Exit::Done),
     }
 }
 

@@ -205,14 +205,15 @@ fn schema(version: Version) -> Value {
     let drivers: Vec<_> = crate::graph::driver_names().collect();
     let members: Vec<_> = drivers.iter().map(|name| json!({"name": name})).collect();
     let commands = version.commands().map(|name| {
-        let arguments = if name == "blockdev-add" { "1" } else { "0" };
-        json!({"name": name, "meta-type": "command", "arg-type": arguments, "ret-type": "0"})
+        let arguments = if name == "blockdev-add" { "1" } else { "any" };
+        json!({"name": name, "meta-type": "command", "arg-type": arguments, "ret-type": "any"})
     });
     let types = [
-        json!({"name": "0", "meta-type": "object", "members": []}),
+        // What they take and return is not told: anything may be right.
+        json!({"name": "any", "meta-type": "builtin", "json-type": "value"}),
         json!({"name": "1", "meta-type": "object", "tag": "driver", "members": [
             {"name": "driver", "type": "2"}, {"name": "node-name", "default": null, "type": "str"},
-        ], "variants": drivers.iter().map(|name| json!({"case": name, "type": "0"})).collect::<Vec<_>>()}),
+        ], "variants": drivers.iter().map(|name| json!({"case": name, "type": "any"})).collect::<Vec<_>>()}),
         json!({"name": "2", "meta-type": "enum", "values": drivers, "members": members}),
         json!({"name": "str", "meta-type": "builtin", "json-type": "string"}),
     ];

@@ -38,4 +38,5 @@ mod options;
 mod recover;
 mod refusals;
 mod run;
+mod schema;
 mod trace;

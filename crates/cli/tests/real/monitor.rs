@@ -7,16 +7,9 @@ use qplug_testbed::proxy::{Proxy, Side};
 use qplug_testbed::{Board, Machine, Qemu};
 use serde_json::{Value, json};
 
-use crate::run::{GUEST_WITHIN, image, path, qplug, start, start_stuck, start_unread, within};
-
-/// Machines that need no guest.
-fn on_every_qemu(test: &str, arguments: &[&str], run: impl Fn(&mut Machine)) {
-    for qemu in Qemu::of_all_ages(test) {
-        let builder = Machine::builder(&qemu, Board::Q35).arguments(arguments.iter().copied());
-        let mut machine = builder.halted().unwrap();
-        within(&mut machine, &format!("QEMU {}", qemu.version), &run);
-    }
-}
+use crate::run::{
+    GUEST_WITHIN, image, on_every_qemu, path, qplug, start, start_stuck, start_unread, within,
+};
 
 #[test]
 fn a_monitor_that_another_client_holds() {

@@ -30,6 +30,15 @@ pub(crate) fn on_machines_of_all_ages(test: &str, run: impl Fn(&mut Machine)) {
     on_boards_of(Qemu::of_all_ages(test), run);
 }
 
+/// Machines that need no guest.
+pub(crate) fn on_every_qemu(test: &str, arguments: &[&str], run: impl Fn(&mut Machine)) {
+    for qemu in Qemu::of_all_ages(test) {
+        let builder = Machine::builder(&qemu, Board::Q35).arguments(arguments.iter().copied());
+        let mut machine = builder.halted().unwrap();
+        within(&mut machine, &format!("QEMU {}", qemu.version), &run);
+    }
+}
+
 /// [`on_machines_of_all_ages`] with the board alone where a guest lets go at once: for a long list of
 /// disks.
 pub(crate) fn on_quick_machines_of_all_ages(test: &str, run: impl Fn(&mut Machine)) {

@@ -140,7 +140,7 @@ impl Check<'_> {
         // Whose variant is not known has members that are not known either.
         let is_known = match &object.tag {
             None => true,
-            Some(tag) => self.is_word(object, tag, tag_value),
+            Some(tag) => self.is_word(object, tag, tag_value) && self.is_listed(object, tag_value),
         };
         if (self.open && depth == 0) || !is_known {
             return;
@@ -151,6 +151,12 @@ impl Check<'_> {
                 self.note(&join(path, name), Trouble::NoSuchMember { like });
             }
         }
+    }
+
+    /// Whether all is known of what comes with a value of the tag.
+    fn is_listed(&self, object: &Object, value: Option<&str>) -> bool {
+        let variant = value.and_then(|value| object.variant(value));
+        variant.is_none_or(|variant| self.schema.object(variant.type_id).is_some())
     }
 
     fn is_word(&self, object: &Object, tag: &str, value: Option<&str>) -> bool {

@@ -40,7 +40,8 @@ impl Schema {
     /// number for a size and a string for a name.
     ///
     /// A dot in a key goes into an object, or into an array where the part after it is a number. A
-    /// text that begins with `{`, `[` or `"` is JSON where no string is expected. Integers may be
+    /// text that begins with `{` or `[` is JSON where no string is expected, and one in `"` is a string
+    /// wherever it stands. Integers may be
     /// hexadecimal, or have one of the suffixes `K`, `M`, `G`, `T`, as QEMU's own command line takes
     /// them; `on`, `off`, `yes` and `no` are booleans. What does not fit stays a string, for
     /// [`Schema::check`] to find; a place that is not known is taken for what it looks like.
@@ -103,7 +104,7 @@ impl Schema {
         }
         match (self.shape(id), given) {
             (Shape::Builtin(builtin), Given::Text(text)) => builtin_of(path, *builtin, text),
-            (Shape::Enum(_), Given::Text(text)) => Ok(Value::String(text)),
+            (Shape::Enum(_), Given::Text(text)) => Ok(Value::String(unquoted(text))),
             (Shape::Array(_) | Shape::Object(_), Given::Text(text)) => guess(path, text),
             (Shape::Array(element), Given::Inside(given)) => {
                 let element = |path: &str, given| self.value_of(path, *element, given, depth + 1);
@@ -213,7 +214,7 @@ fn guess(path: &str, text: String) -> Result<Value, CoerceError> {
 /// The value that a text has for a builtin type; the text itself where it has none.
 fn builtin_of(path: &str, builtin: Builtin, text: String) -> Result<Value, CoerceError> {
     let value = match builtin {
-        Builtin::Text => None,
+        Builtin::Text => return Ok(Value::String(unquoted(text))),
         Builtin::Any => return guess(path, text),
         Builtin::Null => (text == "null").then_some(Value::Null),
         Builtin::Bool => match text.as_str() {
@@ -227,6 +228,12 @@ fn builtin_of(path: &str, builtin: Builtin, text: String) -> Result<Value, Coerc
         }
     };
     Ok(value.unwrap_or(Value::String(text)))
+}
+
+/// A string that is quoted as JSON has it is what is in it.
+fn unquoted(text: String) -> String {
+    let inner = text.starts_with('"').then(|| serde_json::from_str(&text).ok()).flatten();
+    inner.unwrap_or(text)
 }
 
 /// An integer of QEMU's: up to 64 bits, with a sign or without.
@@ -266,7 +273,7 @@ mod tests {
             ("size", "1G"),
             ("read-only", "on"),
             ("file.driver", "file"),
-            ("file.filename", "7"),
+            ("file.filename", "\"7\""),
             ("file.locking", "on"),
         ];
         let expected = json!({"driver": "raw", "node-name": "5", "size": 1u64 << 30,

@@ -1,0 +1,47 @@
+//! The words of commands about what a QEMU can do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Schema {
+    #[command(subcommand)]
+    pub(crate) between: Option<Between>,
+
+    /// A command or an event, to be shown as a tree. Left out, all are listed.
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Between {
+    /// Show what came, went and changed from one QEMU to another.
+    Diff {
+        /// A monitor's address, the path of a QEMU, or a file with an answer to query-qmp-schema.
+        from: String,
+        /// Another.
+        to: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Codegen {
+    /// A QEMU: its path, a monitor's address, or a file with an answer to query-qmp-schema. Give it
+    /// again for more of them, the oldest first.
+    #[arg(long, value_name = "QEMU", required = true)]
+    pub(crate) qemu: Vec<String>,
+
+    /// The file to write.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  qplug schema blockdev-add
+  qplug schema DEVICE_DELETED
+  qplug schema diff /usr/bin/qemu-system-x86_64 /run/vm1.qmp
+
+The properties of devices are in no schema:
+  qplug exec device-list-properties typename=virtio-blk-pci";
