@@ -152,8 +152,9 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs")
-                // Unit tests that have a file of their own.
+                // Unit tests that have a file, or a folder, of their own.
                 && path.file_name().is_none_or(|name| name != "tests.rs")
+                && path.parent().is_none_or(|folder| !folder.ends_with("tests"))
             {
                 files.push(path);
             }
