@@ -6,6 +6,7 @@
 //! | `args/change.rs` | the words of commands that change what is there |
 //! | `args/disk.rs` | the words that describe a disk, on the command line and in a list |
 //! | `args/schema.rs` | the words of commands about what a QEMU can do |
+//! | `args/shell.rs` | the words of the shell |
 //! | `args/word.rs` | how a word is read, wherever it stands |
 
 mod attach;
@@ -13,6 +14,7 @@ mod change;
 mod detach;
 mod disk;
 mod schema;
+mod shell;
 mod word;
 
 use std::path::PathBuf;
@@ -28,6 +30,7 @@ pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
 pub(crate) use disk::DiskWords;
 pub(crate) use schema::{Between, Codegen, Schema};
+pub(crate) use shell::Shell;
 pub(crate) use word::amount;
 
 /// What every command takes.
@@ -116,6 +119,12 @@ pub(crate) enum Command {
     Hmp(Hmp),
     /// Follow the machine's events until interrupted.
     Events,
+    /// Talk to the machine: commands of qplug and of QMP, completed from the machine itself, with its
+    /// events as they come.
+    #[command(after_help = shell::EXAMPLES)]
+    Shell(Shell),
+    /// Watch the machine on a full screen: state, topology, disks, jobs and events.
+    Watch,
     /// Be a machine that is not there: no QEMU and no guest, at the path of --socket, for one client
     /// after the other.
     #[command(after_help = SIM_HELP)]

@@ -18,15 +18,16 @@ mod status;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
 
-use qplug_hotplug::{Dialect, Limits, Machine};
-use qplug_qmp::{Address, Agent, Client, Options, TlsFolder, Trace, Traffic};
+use qplug_hotplug::Limits;
+use qplug_qmp::{TlsFolder, Trace, Traffic};
 use serde::Serialize;
 
 use crate::args::{Args, Command, Schema, amount};
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::{Output, dim};
+use crate::{shell, watch};
 
 /// Runs the command that the arguments name.
 pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
@@ -47,8 +48,12 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     }
     let trace = args.trace.map(|path| trace_to(&path)).transpose()?;
     let Args { connect_timeout, dialect, .. } = args;
-    let monitor = Monitor { address, connect_timeout, tls, trace, dialect };
-    let outcome = run_command(command, &monitor, output).await;
+    let monitor = Monitor { address, connect_timeout, tls, trace, dialect, kept: None };
+    let outcome = match command {
+        Command::Shell(args) => shell::run(args, &monitor, output).await,
+        Command::Watch => watch::run(&monitor, output).await,
+        command => run_command(command, &monitor, output).await,
+    };
     if let Some(Err(error)) = monitor.trace.map(|trace| trace.outcome()) {
         output.remark(&format!("the trace is not complete: {error}"));
     }
@@ -63,7 +68,8 @@ fn trace_to(path: &Path) -> Result<Trace, Failure> {
     Ok(Trace::new(file))
 }
 
-async fn run_command(
+/// Runs a command of one machine.
+pub(crate) async fn run_command(
     command: Command,
     monitor: &Monitor,
     output: &Output,
@@ -84,56 +90,11 @@ async fn run_command(
         Command::Exec(args) => exec::run(args, monitor, output).await,
         Command::Hmp(args) => exec::run_hmp(args, monitor, output).await,
         Command::Events => events::run(monitor, output).await,
-        // Served before, with no monitor to connect to.
-        Command::Sim(_) | Command::Codegen(_) => Ok(Exit::Done),
+        // Served before: they have no monitor to connect to, or stay with one.
+        Command::Sim(_) | Command::Codegen(_) | Command::Shell(_) | Command::Watch => {
+            Ok(Exit::Done)
+        }
     }
-}
-
-/// How long a guest's agent may take to look at its disks.
-const AGENT_WITHIN: Duration = Duration::from_secs(10);
-
-/// Where the machine is. Commands check their own arguments before they connect.
-struct Monitor {
-    address: Address,
-    connect_timeout: Duration,
-    tls: Option<TlsFolder>,
-    trace: Option<Trace>,
-    dialect: Option<Dialect>,
-}
-
-impl Monitor {
-    async fn connect(&self) -> Result<Client, Failure> {
-        self.connect_with(Options::default()).await
-    }
-
-    /// Connects with other waits for replies than the usual ones.
-    async fn connect_with(&self, options: Options) -> Result<Client, Failure> {
-        let (connect_timeout, tls) = (self.connect_timeout, self.tls.clone());
-        let trace = self.trace.clone();
-        let options = Options { connect_timeout, tls, trace, ..options };
-        Ok(Client::connect_with(&self.address, options).await?)
-    }
-
-    /// Connects to the agent in the guest.
-    async fn agent(&self, address: &Address) -> Result<Agent, Failure> {
-        let connect_timeout = self.connect_timeout;
-        let command_timeout = AGENT_WITHIN;
-        let options = Options { connect_timeout, command_timeout, ..Options::default() };
-        Ok(Agent::connect(address, options).await?)
-    }
-
-    async fn machine(&self) -> Result<Machine, Failure> {
-        Ok(Machine::new(self.connect().await?).dialect(self.dialect))
-    }
-}
-
-/// Whether QEMU runs on another machine, so that its files are not here.
-fn is_elsewhere(address: &Address) -> bool {
-    let (Address::Tcp { host, .. } | Address::Tls { host, .. }) = address else {
-        return matches!(address, Address::Vsock { .. });
-    };
-    let ip = host.parse::<std::net::IpAddr>();
-    host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Limits to a disk's speed, each as KEY=VALUE, several in one text with commas between them.

@@ -6,6 +6,9 @@
 //! |---|---|
 //! | `args.rs` | the command line |
 //! | `commands/` | one file a command: from its arguments to its outcome |
+//! | `shell.rs` and its folder | the shell: lines, completion, events while one types |
+//! | `watch.rs` and its folder | the full-screen view |
+//! | `monitor.rs` | where the machine is, and how it is reached |
 //! | `key_values.rs` | `key=value` arguments, as QMP's JSON |
 //! | `output.rs` | the only file that prints |
 //! | `output/line.rs` | the moving line of a wait |
@@ -15,7 +18,10 @@ mod args;
 mod commands;
 mod failure;
 mod key_values;
+mod monitor;
 mod output;
+mod shell;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -40,13 +40,16 @@ use crate::waiters::{Answer, Unanswered};
 /// must not block that thread, such as by printing into a pipe: a QEMU whose replies are left unread
 /// stops reading, and 0.14 stops its guest. [`Aside`](crate::Aside) prints without blocking.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Connection>);
+pub struct Client {
+    connection: Arc<Connection>,
+    /// How long this clone waits for a reply.
+    command_timeout: Duration,
+}
 
 #[derive(Debug)]
 struct Connection {
     driven: Driven,
     greeting: Greeting,
-    options: Options,
 }
 
 impl Drop for Connection {
@@ -118,27 +121,35 @@ impl Client {
                 }
             });
         };
-        Ok(Self(Arc::new(Connection { driven, greeting, options })))
+        let command_timeout = options.command_timeout;
+        Ok(Self { connection: Arc::new(Connection { driven, greeting }), command_timeout })
+    }
+
+    /// The same connection with another wait for replies than [`Options::command_timeout`]. Other
+    /// clones keep theirs.
+    #[must_use]
+    pub fn with_command_timeout(self, command_timeout: Duration) -> Self {
+        Self { command_timeout, ..self }
     }
 
     /// What the server said first.
     #[must_use]
     pub fn greeting(&self) -> &Greeting {
-        &self.0.greeting
+        &self.connection.greeting
     }
 
     /// What was sent over this connection so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        self.0.driven.shared.lock().protocol.traffic()
+        self.connection.driven.shared.lock().protocol.traffic()
     }
 
     /// Subscribes to the events from this moment on.
     #[must_use]
     pub fn events(&self) -> Events {
         Events {
-            receiver: self.0.driven.shared.subscribe(),
-            shared: Arc::clone(&self.0.driven.shared),
+            receiver: self.connection.driven.shared.subscribe(),
+            shared: Arc::clone(&self.connection.driven.shared),
         }
     }
 
@@ -192,13 +203,13 @@ impl Client {
         let unsendable = |reason: &str| {
             let error =
                 Error::Unsendable { command: command.to_owned(), reason: reason.to_owned() };
-            let limit = self.0.options.command_timeout;
+            let limit = self.command_timeout;
             Submitted { command, limit, state: State::Unsent(error) }
         };
         if fds.is_empty() || fds.len() > MAX_PASSED_FDS {
             return unsendable("one to 16 descriptors can go with a command");
         }
-        let mut inner = self.0.driven.shared.lock();
+        let mut inner = self.connection.driven.shared.lock();
         if !inner.carries_fds {
             return unsendable("only a unix socket carries descriptors");
         }
@@ -212,7 +223,7 @@ impl Client {
     /// Whether descriptors can go with commands: the connection is a unix socket.
     #[must_use]
     pub fn carries_fds(&self) -> bool {
-        self.0.driven.shared.lock().carries_fds
+        self.connection.driven.shared.lock().carries_fds
     }
 
     fn give<'c, A: Serialize>(
@@ -221,7 +232,7 @@ impl Client {
         arguments: Option<&A>,
         execute: Execute<A>,
     ) -> Submitted<'c> {
-        self.give_in(&mut self.0.driven.shared.lock(), command, arguments, execute)
+        self.give_in(&mut self.connection.driven.shared.lock(), command, arguments, execute)
     }
 
     fn give_in<'c, A: Serialize>(
@@ -232,7 +243,7 @@ impl Client {
         execute: Execute<A>,
     ) -> Submitted<'c> {
         log_command(command, arguments);
-        let limit = self.0.options.command_timeout;
+        let limit = self.command_timeout;
         let state = if let Some(closed) = inner.closed.clone() {
             State::Unsent(Error::NotSent { command: command.to_owned(), closed })
         } else {
@@ -243,7 +254,7 @@ impl Client {
                 Ok(id) => {
                     inner.waiters.add(id);
                     inner.send(was_idle);
-                    State::Waiting(id, Arc::clone(&self.0.driven.shared))
+                    State::Waiting(id, Arc::clone(&self.connection.driven.shared))
                 }
                 Err(error) => State::Unsent(Error::Unsendable {
                     command: command.to_owned(),

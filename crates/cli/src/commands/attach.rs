@@ -18,9 +18,10 @@ use qplug_hotplug::{Ability, Attached, Error};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Monitor, WithTraffic, plans, took};
+use super::{WithTraffic, plans, took};
 use crate::args::Attach;
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::Output;
 use guest::{Guest, Patience};
 use wish::Wish;
@@ -35,7 +36,7 @@ struct Report<'a> {
 }
 
 pub(super) async fn run(args: Attach, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
-    let Wish { disks, is_single } = wish::read(&args, &monitor.address)?;
+    let Wish { disks, is_single } = wish::read(&args, monitor.is_elsewhere())?;
     let machine = monitor.machine().await?;
     if args.wait.is_some() {
         machine.require(Ability::WaitGuest).await?;

@@ -2,9 +2,10 @@
 
 use qplug_hotplug::Throttled;
 
-use super::{Monitor, WithTraffic, limits, took};
+use super::{WithTraffic, limits, took};
 use crate::args::{Resize, Throttle};
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::{Output, size};
 
 pub(super) async fn resize(

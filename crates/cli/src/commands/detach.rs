@@ -12,9 +12,10 @@ use std::collections::HashMap;
 
 use qplug_hotplug::{DiskError, DiskName, Error, Machine, Which};
 
-use super::{Monitor, plans};
+use super::plans;
 use crate::args::Detach;
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::Output;
 use report::{Disk, Ended};
 

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Monitor;
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::{Output, Reader, dim, printable};
 
 #[derive(Serialize)]

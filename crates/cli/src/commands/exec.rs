@@ -6,11 +6,11 @@ use qplug_qapi::introspection::{Problem, Schema, Trouble};
 use qplug_qmp::{Client, Error, Options, redact};
 use serde_json::{Value, json};
 
-use super::Monitor;
 use super::schema::{impossible, source};
 use crate::args::{Exec, Hmp};
 use crate::failure::{Exit, Failure};
 use crate::key_values;
+use crate::monitor::Monitor;
 use crate::output::Output;
 
 pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {

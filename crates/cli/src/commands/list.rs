@@ -2,8 +2,8 @@
 
 use qplug_hotplug::{DiskState, ListedDisk};
 
-use super::Monitor;
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::{Output, size, table};
 
 pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {

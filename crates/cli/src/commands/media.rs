@@ -2,9 +2,10 @@
 
 use qplug_hotplug::{Change, ChangeMedium, Storage};
 
-use super::{Monitor, WithTraffic, is_elsewhere, took};
+use super::{WithTraffic, took};
 use crate::args::{Eject, Insert, Tray};
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::Output;
 
 pub(super) async fn insert(
@@ -17,7 +18,7 @@ pub(super) async fn insert(
         .map_err(qplug_hotplug::DiskError::from)?
         .format(args.format)
         .read_only(!args.writable)
-        .remote(is_elsewhere(&monitor.address))
+        .remote(monitor.is_elsewhere())
         .look()
         .map_err(qplug_hotplug::DiskError::from)?;
     let change = if swap { Change::Swap(storage) } else { Change::Insert(storage) };

@@ -6,9 +6,10 @@ use qplug_hotplug::{Detached, Machine, Recovered};
 use qplug_qmp::{Events, EventsError, Traffic};
 use serde::Serialize;
 
-use super::{Monitor, took};
+use super::took;
 use crate::args::Recover;
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::{Output, Reader};
 
 /// How often `--watch` looks at the machine when no event calls it: a client that crashes in the

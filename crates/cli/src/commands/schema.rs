@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use qplug_qapi::introspection::{Change, Schema, diff};
 use serde_json::{Value, json};
 
-use super::Monitor;
 use crate::args::{Between, Schema as Args};
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::{Output, dim};
 
 /// What a QEMU without a schema has instead.

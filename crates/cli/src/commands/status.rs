@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use qplug_hotplug::Status;
 use serde::Serialize;
 
-use super::Monitor;
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::Output;
 
 #[derive(Serialize)]

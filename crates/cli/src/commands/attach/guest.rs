@@ -7,8 +7,8 @@ use qplug_hotplug::{DiskName, Machine};
 use qplug_qmp::Address;
 use serde::Serialize;
 
-use crate::commands::Monitor;
 use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
 use crate::output::Output;
 
 /// How a guest is waited for.

@@ -6,12 +6,11 @@ use qplug_hotplug::{
     Access, Bus, BusError, DeviceOptions, Disk, DiskError, DiskName, Format, ImageError, Storage,
     StorageBuilder, Throttle,
 };
-use qplug_qmp::Address;
 use serde_json::Value;
 
 use super::{list, secret};
 use crate::args::{Attach, DiskWords};
-use crate::commands::{is_elsewhere, limits};
+use crate::commands::limits;
 use crate::failure::{Exit, Failure};
 use crate::key_values;
 
@@ -23,8 +22,7 @@ pub(super) struct Wish {
 }
 
 /// Reads what is asked for.
-pub(super) fn read(args: &Attach, address: &Address) -> Result<Wish, Failure> {
-    let is_elsewhere = is_elsewhere(address);
+pub(super) fn read(args: &Attach, is_elsewhere: bool) -> Result<Wish, Failure> {
     if let Some(path) = &args.list {
         if args.disk != DiskWords::default() {
             let text = "with --list, options of a disk go into the list";

@@ -10,7 +10,7 @@ fn wish(words: &[&str]) -> Result<Wish, Failure> {
     let line = [&["qplug", "attach"], words].concat();
     let args = Args::try_parse_from(line).map_err(|error| Failure::usage(error.to_string()))?;
     let Command::Attach(attach) = args.command else { unreachable!("it is an attach") };
-    read(&attach, &Address::Unix("/vm1".into()))
+    read(&attach, false)
 }
 
 fn refused(words: &[&str]) -> Failure {
