@@ -1,7 +1,7 @@
 //! A pseudo-terminal: what a person at a keyboard does, and what that person sees.
 //!
-//! A program that draws asks its terminal questions and waits for the answers, so this one answers
-//! ([`answer`]). What is waited for is a fact on the screen, with a deadline; a wait that fails shows
+//! A program that draws asks its terminal questions and waits for the answers, so this one answers.
+//! What is waited for is a fact on the screen, with a deadline; a wait that fails shows
 //! the screen.
 
 mod answer;
