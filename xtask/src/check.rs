@@ -50,6 +50,8 @@ const TOUCHES: &[Touch] = &[
             // Schemas are files that the user names, and so is what is generated.
             "cli/src/commands/codegen.rs",
             "cli/src/commands/schema/source.rs",
+            // Schemas are kept in the user's cache folder.
+            "cli/src/commands/schema/cache.rs",
             "cli/src/commands/sim/images.rs",
         ],
     },

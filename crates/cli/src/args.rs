@@ -29,7 +29,7 @@ pub(crate) use attach::Attach;
 pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
 pub(crate) use disk::DiskWords;
-pub(crate) use schema::{Between, Codegen, Schema};
+pub(crate) use schema::{About, Codegen, Schema};
 pub(crate) use shell::Shell;
 pub(crate) use word::amount;
 
@@ -214,9 +214,9 @@ Examples:
   qplug exec device_del '{\"id\": \"data\"}'
 
 A value is what its place takes, by the machine's own schema: 5 is a number for a size, and a string for
-a name; sizes may end with K, M, G or T. Arguments that the machine would not take are not sent. Where
-no schema says anything, as of devices' properties, and with --raw, numbers, true, false, null, and
-texts that begin with {, [ or \" are taken as JSON, and all else is a string: key='\"1\"'.";
+a name; sizes may end with K, M, G or T. Arguments that the machine would not take are not sent, nor properties
+that a device has not. Where nothing is known, and with --raw, numbers, true, false, null, and texts that
+begin with {, [ or \" are taken as JSON, and all else is a string: key='\"1\"'.";
 
 /// The longest wait that can be asked for; a longer one is a slip of the finger.
 const MAX_SECONDS: f64 = 86_400.0 * 7.0;

@@ -23,7 +23,7 @@ use qplug_hotplug::Limits;
 use qplug_qmp::{TlsFolder, Trace, Traffic};
 use serde::Serialize;
 
-use crate::args::{Args, Command, Schema, amount};
+use crate::args::{About, Args, Command, Schema, amount};
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::{Output, dim};
@@ -35,8 +35,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let reach = schema::source::Reach { connect_timeout: args.connect_timeout, tls: tls.clone() };
     let command = match args.command {
         Command::Codegen(args) => return codegen::run(args, &reach, output).await,
-        Command::Schema(Schema { between: Some(between), .. }) => {
-            return schema::run_between(between, &reach, output).await;
+        Command::Schema(Schema { about: Some(About::Diff { from, to }), .. }) => {
+            return schema::run_between((&from, &to), &reach, output).await;
         }
         command => command,
     };

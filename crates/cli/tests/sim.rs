@@ -59,6 +59,7 @@ impl Sim {
             .arg("--socket")
             .arg(self.folder.path().join("qmp"))
             .args(arguments)
+            .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
             .output()
             .unwrap()
     }
@@ -263,4 +264,37 @@ fn the_socket_is_removed_in_the_end_and_a_stale_one_replaced() {
     drop(std::os::unix::net::UnixListener::bind(folder.path().join("qmp")).unwrap());
     let sim = Sim::start_in(folder, &[]);
     sim.exits(&["status"], 0);
+}
+
+/// Up to 2.4 names are all that a QEMU tells of its commands; before 1.2 not even events'.
+#[test]
+fn a_qemu_without_a_schema_tells_names() {
+    for (name, events) in [("0.14", false), ("rhel6", false), ("1.2", true)] {
+        let sim = Sim::start(&["--qemu", name]);
+        let listed = sim.exits(&["schema"], 0);
+        let text = String::from_utf8(listed.stdout).unwrap();
+        assert!(text.lines().any(|line| line == "device_add"), "{name}: {text}");
+        assert_eq!(text.lines().any(|line| line == "BLOCK_IO_ERROR"), events, "{name}: {text}");
+        let told = String::from_utf8(listed.stderr).unwrap();
+        assert!(told.contains("there is one since 2.5"), "{name}: {told}");
+        let json = sim.json(&["schema", "--json"]);
+        assert_eq!(json["events"].as_array().unwrap().is_empty(), !events, "{json}");
+        assert_eq!(json["commands"][0], serde_json::json!({"name": json["commands"][0]["name"]}));
+
+        let one = sim.json(&["schema", "device_add", "--json"]);
+        assert_eq!(one["lines"][0]["text"], "command device_add");
+        let none = sim.exits(&["schema", "device_ad"], 6);
+        let told = String::from_utf8(none.stderr).unwrap();
+        assert!(told.contains("did you mean device_add"), "{name}: {told}");
+        assert_eq!(told.contains("which events it has, it does not say"), !events, "{told}");
+        let device = sim.exits(&["schema", "device", "virtio-blk-pci"], 6);
+        let told = String::from_utf8(device.stderr).unwrap();
+        assert!(told.contains("this one is not asked"), "{name}: {told}");
+        let unchecked = sim.exits(&["exec", "device_add", "driver=no-such"], 4);
+        let told = String::from_utf8(unchecked.stderr).unwrap();
+        assert!(told.contains("nothing is checked"), "{name}: {told}");
+    }
+    let sim = Sim::start(&["--qemu", "2.5"]);
+    let listed = sim.exits(&["schema"], 0);
+    assert!(listed.stderr.is_empty(), "{listed:?}");
 }
