@@ -5,15 +5,19 @@ mod check;
 use std::time::Duration;
 
 use qplug_qmp::{Client, Options};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::args::{Exec, Hmp};
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::Output;
-use check::Typed;
+pub(crate) use check::{Typed, problems};
 
-pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
+/// How long a reply may take when nobody said how long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3600);
+
+pub(crate) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
     let typed = Typed { command: &args.command, texts: &args.arguments };
     let guessed = typed.guessed()?;
     let client = connect(monitor, args.timeout).await?;
@@ -27,7 +31,11 @@ pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Resul
         }
     };
     drop(client);
-    // For programs it passes through as QEMU wrote it.
+    print(&reply, output).await
+}
+
+/// Prints a reply. For programs it passes through as QEMU wrote it.
+pub(crate) async fn print(reply: &RawValue, output: &Output) -> Result<Exit, Failure> {
     output
         .result(&reply, |out| match serde_json::from_str::<Value>(reply.get()) {
             Ok(value) => writeln!(out, "{value:#}"),

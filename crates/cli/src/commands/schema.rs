@@ -22,7 +22,6 @@ use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::{Output, dim};
 use properties::Class;
-use source::{Freshness, Known};
 
 /// What a QEMU without a schema says of itself.
 const NO_SCHEMA: &str = "this QEMU has no schema (there is one since 2.5)";
@@ -40,7 +39,7 @@ pub(super) async fn run(args: Args, monitor: &Monitor, output: &Output) -> Resul
     }
     let client = monitor.connect().await?;
     // What is shown is what the machine says.
-    let Some(Known { schema, .. }) = source::live(&client, Freshness::Live).await? else {
+    let Some(schema) = source::of(&client).await? else {
         return names::run(&client, args.name, output).await;
     };
     drop(client);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::commands::schema::impossible;
 use crate::commands::schema::properties::{self, Class};
-use crate::commands::schema::source::{self, Freshness, Known};
+use crate::commands::schema::source::{self, Freshness};
 use crate::failure::Failure;
 use crate::key_values;
 use crate::output::Output;
@@ -47,25 +47,17 @@ impl<'c> Typed<'c> {
         let Some(guessed) = self.guessed()? else {
             return Ok(Checked { typed: self, arguments: None, more: None });
         };
-        let Some(mut known) = source::live(client, Freshness::Cached).await? else {
+        let Some(known) = source::live(client, Freshness::Cached).await? else {
             output.remark("this QEMU has no schema (there is one since 2.5): nothing is checked");
             return Ok(Checked { typed: self, arguments: Some(guessed), more: None });
         };
         let more = self.properties(&known.schema, &guessed, client, output).await?;
-        loop {
-            let (arguments, problems) = self.judged(&known.schema, &guessed, more.as_ref())?;
-            if problems.is_empty() {
-                return Ok(Checked { typed: self, arguments: Some(arguments), more });
-            }
-            if known.freshness == Freshness::Live {
-                return Err(self.refused(&problems));
-            }
-            // The build may differ from the one that was kept.
-            match source::live(client, Freshness::Live).await? {
-                Some(live) => known = live,
-                None => return Err(self.refused(&problems)),
-            }
+        let judge = |schema: &Schema| self.judged(schema, &guessed, more.as_ref());
+        let (arguments, problems) = known.judge(client, judge).await?;
+        if !problems.is_empty() {
+            return Err(self.refused(&problems));
         }
+        Ok(Checked { typed: self, arguments: Some(arguments), more })
     }
 
     /// What a device or object takes that the command makes.
@@ -139,8 +131,8 @@ impl Checked<'_> {
         let command = self.typed.command;
         let Some(arguments) = &self.arguments else {
             let known = source::live(client, Freshness::Cached).await?;
-            let problems = known.map(|Known { schema, .. }| schema.check(command, None));
-            return Ok(told(command, None, problems.unwrap_or_default()));
+            let problems = known.map(|known| problems(&known.schema, command, None));
+            return Ok(problems.unwrap_or_default());
         };
         let Some((class, key)) = Class::made_by(command) else { return Ok(Vec::new()) };
         if let Some(more) = &self.more {
@@ -159,6 +151,11 @@ impl Checked<'_> {
             vec![format!("{key}: {type_name}{like}")]
         })
     }
+}
+
+/// What is wrong with a command by its schema, in words.
+pub(crate) fn problems(schema: &Schema, command: &str, arguments: Option<&Value>) -> Vec<String> {
+    told(command, arguments, schema.check(command, arguments))
 }
 
 /// What is wrong, in words. Of a command with a secret, values are left out.

@@ -38,6 +38,30 @@ pub(crate) struct Known {
     pub(crate) freshness: Freshness,
 }
 
+impl Known {
+    /// Has something held against the schema, and against the machine's own where a kept one would
+    /// refuse it: what is returned, and what is wrong with it.
+    pub(crate) async fn judge<T>(
+        self,
+        client: &Client,
+        judge: impl Fn(&Schema) -> Result<(T, Vec<String>), Failure>,
+    ) -> Result<(T, Vec<String>), Failure> {
+        let judgement = judge(&self.schema)?;
+        if judgement.1.is_empty() || self.freshness == Freshness::Live {
+            return Ok(judgement);
+        }
+        match live(client, Freshness::Live).await? {
+            Some(live) => judge(&live.schema),
+            None => Ok(judgement),
+        }
+    }
+}
+
+/// The schema of a QEMU, from itself; `None` where it has none.
+pub(crate) async fn of(client: &Client) -> Result<Option<Schema>, Failure> {
+    Ok(live(client, Freshness::Live).await?.map(|known| known.schema))
+}
+
 /// The schema of the QEMU at the other end; `None` where it has none.
 pub(crate) async fn live(client: &Client, freshness: Freshness) -> Result<Option<Known>, Failure> {
     let commands = listed(client, "query-commands").await?;
@@ -95,14 +119,14 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 }
 
 /// How monitors are reached.
-pub(in crate::commands) struct Reach {
-    pub(in crate::commands) connect_timeout: Duration,
-    pub(in crate::commands) tls: Option<TlsFolder>,
+pub(crate) struct Reach {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) tls: Option<TlsFolder>,
 }
 
 impl Reach {
     /// The schema that a word of the user's stands for.
-    pub(in crate::commands) async fn read(&self, word: &str) -> Result<Source, Failure> {
+    pub(crate) async fn read(&self, word: &str) -> Result<Source, Failure> {
         let path = Path::new(word);
         if !path.is_file() {
             return self.ask(&word.parse().map_err(usage)?, word).await;
@@ -123,8 +147,8 @@ impl Reach {
         let options = Options { connect_timeout, tls, ..Options::default() };
         let client = Client::connect_with(address, options).await?;
         let version = client.greeting().version.to_string();
-        match live(&client, Freshness::Live).await? {
-            Some(Known { schema, .. }) => Ok(Source { version, schema }),
+        match of(&client).await? {
+            Some(schema) => Ok(Source { version, schema }),
             None => Err(super::impossible(format!("{word}: {}", super::NO_SCHEMA))),
         }
     }
