@@ -5,6 +5,7 @@
 //! | `args/attach.rs`, `args/detach.rs` | the words of these commands |
 //! | `args/change.rs` | the words of commands that change what is there |
 //! | `args/disk.rs` | the words that describe a disk, on the command line and in a list |
+//! | `args/pages.rs` | the words of commands about the command itself |
 //! | `args/schema.rs` | the words of commands about what a QEMU can do |
 //! | `args/shell.rs` | the words of the shell |
 //! | `args/word.rs` | how a word is read, wherever it stands |
@@ -13,6 +14,7 @@ mod attach;
 mod change;
 mod detach;
 mod disk;
+mod pages;
 mod schema;
 mod shell;
 mod word;
@@ -30,6 +32,7 @@ pub(crate) use attach::Attach;
 pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
 pub(crate) use disk::DiskWords;
+pub(crate) use pages::{Completions, Pages};
 pub(crate) use schema::{About, Codegen, Schema};
 pub(crate) use shell::Shell;
 pub(crate) use word::amount;
@@ -126,6 +129,11 @@ pub(crate) enum Command {
     Shell(Shell),
     /// Watch the machine on a full screen: state, topology, disks, jobs and events.
     Watch,
+    /// Print what a shell needs to complete qplug's commands and options.
+    #[command(after_help = pages::EXAMPLES)]
+    Completions(Completions),
+    /// Write completions for all shells, and a manual page for each command.
+    Pages(Pages),
     /// Be a machine that is not there: no QEMU and no guest, at the path of --socket, for one client
     /// after the other.
     #[command(after_help = SIM_HELP)]

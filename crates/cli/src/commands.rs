@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod exec;
 mod list;
 mod media;
+mod pages;
 mod plans;
 mod ports;
 mod recover;
@@ -35,6 +36,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let reach = schema::source::Reach { connect_timeout: args.connect_timeout, tls: tls.clone() };
     let command = match args.command {
         Command::Codegen(args) => return codegen::run(args, &reach, output).await,
+        Command::Completions(args) => return pages::completions(args, output).await,
+        Command::Pages(args) => return pages::run(args, output).await,
         Command::Schema(Schema { about: Some(About::Diff { from, to }), .. }) => {
             return schema::run_between((&from, &to), &reach, output).await;
         }
@@ -94,6 +97,8 @@ pub(crate) async fn run_command(
         Command::Events => events::run(monitor, output).await,
         Command::Watch => watch::run(monitor, output).await,
         Command::Codegen(args) => codegen::run(args, &monitor.reach(), output).await,
+        Command::Completions(args) => pages::completions(args, output).await,
+        Command::Pages(args) => pages::run(args, output).await,
         // Served before: they stay with a machine, or are one.
         Command::Sim(_) | Command::Shell(_) => Ok(Exit::Done),
     }
