@@ -7,6 +7,7 @@
 //! | `introspection/diff.rs` | what came, went and changed from one schema to another |
 //! | `introspection/check.rs` | what is wrong with a command before it is sent |
 //! | `introspection/coerce.rs` | arguments given as texts, by the types that are expected |
+//! | `introspection/expect.rs` | what may stand at a place of arguments that are being typed |
 //!
 //! Commands, events, members and values have the names that they have on the wire. Types have none:
 //! QEMU hides them behind numbers that another build gives to other types, so a type is only ever
@@ -21,6 +22,7 @@ mod check;
 mod coerce;
 mod describe;
 mod diff;
+mod expect;
 mod parse;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ pub use check::{Problem, Trouble};
 pub use coerce::{CoerceError, MAX_KEY_PARTS};
 pub use describe::MAX_DEPTH;
 pub use diff::{Change, Changes, diff};
+pub use expect::Given;
 pub use parse::NotASchema;
 
 /// All that one QEMU offers.
