@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::check::join;
 use super::{Builtin, MAX_DEPTH, Member, Schema, Shape, TypeId, Word};
 
 /// Texts that are given already, by their dotted keys: `file.driver` → `qcow2`. What is given as
@@ -32,6 +33,13 @@ impl Given {
     pub fn next_element(&self, key: &str) -> usize {
         let numbers = self.below(key).filter_map(|rest| rest.split('.').next()?.parse().ok());
         numbers.max().map_or(0, |last: usize| last.saturating_add(1))
+    }
+
+    /// What is given below this key, by the keys from there.
+    #[must_use]
+    pub fn under(&self, key: &str) -> Self {
+        let text = |rest: &str| self.0.get(&join(key, rest)).cloned().unwrap_or_default();
+        Self(self.below(key).map(|rest| (rest.to_owned(), text(rest))).collect())
     }
 
     /// What follows this key in the keys below it.
@@ -206,5 +214,8 @@ mod tests {
         let given = given(&[("file.driver", "x"), ("file-2", "y")]);
         assert!(given.has("file") && given.has("file.driver") && given.has("file-2"));
         assert!(!given.has("fil") && !given.has("file.d"));
+        assert_eq!(given.under("file").text("driver"), Some("x"));
+        assert_eq!(given.under(""), given);
+        assert_eq!(given.under("file-2"), Given::default());
     }
 }
