@@ -1,12 +1,15 @@
-//! The only file that prints. Colour is used on a terminal only, and `NO_COLOR` is heeded.
+//! The only file that prints, with `output/screen.rs` and the shell's line editor. Colour is used on a terminal only, and `NO_COLOR` is heeded.
 //!
 //! Nothing that is printed may hold up the one thread that reads QEMU: whoever reads us may be stuck.
 //! So results are written by a thread of the runtime's, and waited for; all else is put aside.
 
 mod line;
+mod screen;
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -17,6 +20,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use line::Line;
+pub(crate) use screen::Screen;
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -36,14 +40,43 @@ const REMARKS_BACKLOG: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
-    /// Standard error.
+    results: Results,
+    /// Standard error, or what is above the line that is being edited.
     errors: Aside,
+    screen: Screen,
+}
+
+/// Where results are written.
+#[derive(Debug, Clone)]
+enum Results {
+    Stdout,
+    /// A file, or a pipe to another program.
+    Elsewhere(Arc<File>),
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
         let left_out = |count| format!("({count} lines are left out: nobody read them)\n");
-        Self { json, errors: Aside::new(io::stderr(), REMARKS_BACKLOG, left_out) }
+        let screen = Screen::default();
+        let errors = Aside::new(screen.clone(), REMARKS_BACKLOG, left_out);
+        Self { json, results: Results::Stdout, errors, screen }
+    }
+
+    /// The same, with results for programs or for people.
+    pub(crate) fn with_json(&self, json: bool) -> Self {
+        let (results, errors, screen) =
+            (self.results.clone(), self.errors.clone(), self.screen.clone());
+        Self { json, results, errors, screen }
+    }
+
+    /// The same, with results in a file or a pipe.
+    pub(crate) fn into_file(&self, file: File) -> Self {
+        Self { results: Results::Elsewhere(Arc::new(file)), ..self.with_json(self.json) }
+    }
+
+    /// What keeps a line that is being edited apart from what is said meanwhile.
+    pub(crate) fn screen(&self) -> &Screen {
+        &self.screen
     }
 
     /// A result: `value` for programs, or what `people` prints. What was remarked before comes first.
@@ -63,21 +96,36 @@ impl Output {
         }
         let remarks = self.errors.clone();
         // Colours are for people; what programs read is not touched.
-        let colours = match self.json {
-            true => anstream::ColorChoice::AlwaysAnsi,
-            false => anstream::AutoStream::choice(&io::stdout()),
+        let colours = match (self.json, &self.results) {
+            (true, _) => anstream::ColorChoice::AlwaysAnsi,
+            (false, Results::Stdout) => anstream::AutoStream::choice(&io::stdout()),
+            (false, Results::Elsewhere(_)) => anstream::ColorChoice::Never,
         };
+        let results = self.results.clone();
         let written = tokio::task::spawn_blocking(move || {
             // Who left is found out by whoever writes there next.
             let _ = remarks.drain(None);
-            let mut out = anstream::AutoStream::new(io::stdout(), colours).lock();
-            out.write_all(&text).and_then(|()| out.flush())
+            match results {
+                Results::Stdout => write(anstream::AutoStream::new(io::stdout(), colours), &text),
+                Results::Elsewhere(file) if colours == anstream::ColorChoice::Never => {
+                    write(&*file, &anstream::adapter::strip_bytes(&text).into_vec())
+                }
+                Results::Elsewhere(file) => write(&*file, &text),
+            }
         });
         match written.await.map_err(io::Error::other).flatten() {
             Ok(()) => Ok(Reader::Listens),
             // `qplug list | head -1` is no failure.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Left),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says what happened meanwhile, next to results: `value` for programs, or a text for people.
+    pub(crate) fn tell<T: Serialize>(&self, value: &T, text: &str) {
+        match serde_json::to_string(value) {
+            Ok(line) if self.json => self.errors.put(format!("{line}\n").as_bytes()),
+            _ => self.say(&format!("{text}\n")),
         }
     }
 
@@ -174,6 +222,11 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+fn write(mut out: impl Write, text: &[u8]) -> io::Result<()> {
+    out.write_all(text)?;
+    out.flush()
 }
 
 /// Columns under headings, with no lines between them.

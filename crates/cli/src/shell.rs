@@ -1,5 +1,7 @@
 //! `qplug shell`
 
+mod line;
+
 use crate::args::Shell;
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;

@@ -36,8 +36,10 @@ pub mod nbd;
 pub mod proxy;
 pub mod python;
 pub mod qemu;
+pub mod terminal;
 
 pub use error::{Error, Result};
 pub use evidence::Evidence;
 pub use machine::{Board, Machine};
 pub use qemu::Qemu;
+pub use terminal::Terminal;
