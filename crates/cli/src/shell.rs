@@ -1,5 +1,7 @@
 //! `qplug shell`
 
+mod complete;
+mod help;
 mod line;
 
 use crate::args::Shell;

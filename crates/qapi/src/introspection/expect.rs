@@ -16,6 +16,13 @@ impl Given {
         self.0.entry(key.into()).or_insert_with(|| text.into());
     }
 
+    /// Adds all that is given elsewhere, below this key.
+    pub fn add(&mut self, key: &str, other: &Self) {
+        for (rest, text) in &other.0 {
+            self.insert(join(key, rest), text.as_str());
+        }
+    }
+
     /// The text with this dotted key.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
@@ -102,6 +109,13 @@ impl Schema {
     pub fn inside(&self, id: TypeId) -> Option<TypeId> {
         let is_inside = |id: &TypeId| matches!(self.shape(*id), Shape::Object(_) | Shape::Array(_));
         self.choices(id).into_iter().find(is_inside)
+    }
+
+    /// Whether a value of this type may be neither an object nor an array.
+    #[must_use]
+    pub fn takes_plain(&self, id: TypeId) -> bool {
+        let is_plain = |id: TypeId| !matches!(self.shape(id), Shape::Object(_) | Shape::Array(_));
+        self.choices(id).into_iter().any(is_plain)
     }
 
     /// The words that a value of this type may be.

@@ -7,7 +7,7 @@ use super::typed::Current;
 use crate::output::printable;
 
 /// How many candidates are shown. The rest is a number.
-pub(in crate::shell) const MAX_CANDIDATES: usize = 200;
+pub(in crate::shell) const MAX_CANDIDATES: usize = 500;
 
 /// Something that fits, before it is known what was typed of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,12 @@ pub(in crate::shell) struct Candidate {
 }
 
 /// Those of the offers that go on with what is typed from the byte `from` of the word on.
-pub(super) fn fitting(current: &Current, from: usize, offers: Vec<Offer>, left_out: usize) -> Completion {
+pub(super) fn fitting(
+    current: &Current,
+    from: usize,
+    offers: Vec<Offer>,
+    left_out: usize,
+) -> Completion {
     let piece = current.piece(from);
     let stem = &current.text[from..];
     chosen(piece.span, stem, offers, left_out, |offer| {

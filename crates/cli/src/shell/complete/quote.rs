@@ -11,6 +11,8 @@ pub(in crate::shell) struct Quoting {
     pub(super) begins_word: bool,
     /// Whether it is the beginning of a word or of a value, where a bracket would begin JSON.
     pub(super) begins_value: bool,
+    /// Whether it is the host's shell that reads it.
+    pub(super) is_host: bool,
 }
 
 impl Quoting {
@@ -31,7 +33,7 @@ impl Quoting {
         match quote {
             '\'' => written.push_str(&text.replace('\'', r"'\''")),
             _ => text.chars().for_each(|character| {
-                if matches!(character, '"' | '\\' | '$' | '`') {
+                if matches!(character, '"' | '\\') || (self.is_host && "$`".contains(character)) {
                     written.push('\\');
                 }
                 written.push(character);
@@ -50,11 +52,11 @@ impl Quoting {
         let mut written = String::new();
         for (at, character) in text.char_indices() {
             let is_special = match character {
-                ' ' | '\t' | '\'' | '"' | '\\' | '|' | '>' | '<' | '&' | ';' | '$' | '`' | '*' | '?'
-                | '(' | ')' => true,
-                '#' | '!' | '~' => at == 0 && self.begins_word,
+                '\'' | '"' | '\\' | '|' | '>' => true,
+                '#' => at == 0 && self.begins_word,
                 '{' | '[' => at == 0 && self.begins_value,
-                _ => false,
+                _ if character.is_whitespace() => true,
+                _ => self.is_host && "<&;$`*?()[]{}~!#".contains(character),
             };
             if is_special {
                 written.push('\\');
@@ -70,7 +72,23 @@ mod tests {
     use super::*;
 
     fn written(before: Option<char>, at_cursor: Option<char>, text: &str, ends: bool) -> String {
-        Quoting { before, at_cursor, begins_word: true, begins_value: true }.write(text, ends)
+        let (begins_word, begins_value) = (true, true);
+        let quoting = Quoting { before, at_cursor, begins_word, begins_value, is_host: false };
+        quoting.write(text, ends)
+    }
+
+    #[test]
+    fn what_the_hosts_shell_reads_is_quoted_for_it() {
+        let mut quoting = Quoting {
+            before: None,
+            at_cursor: None,
+            begins_word: true,
+            begins_value: true,
+            is_host: true,
+        };
+        assert_eq!(quoting.write("a$(b)", true), r"a\$\(b\)");
+        quoting.at_cursor = Some('"');
+        assert_eq!(quoting.write("a$b", true), "\"a\\$b\"");
     }
 
     #[test]
