@@ -38,7 +38,7 @@ pub(super) use spot::Spot;
 pub(super) use typed::Typed;
 pub(super) use world::{Kind, Name, Names, World};
 
-use super::help::BUILTINS;
+use super::built_in::{self, BuiltIn};
 
 /// What may be put at the cursor, a byte of the line; `in_transaction` where the line is one of a
 /// block.
@@ -56,7 +56,7 @@ pub(super) fn complete(
         Spot::Action => Values::from(action_names(world)),
         Spot::Qmp => Values::from(qmp_commands(world)),
         Spot::Topic { is_help } => Values::from(topics(*is_help, world)),
-        Spot::Event => Values::from(events(world)),
+        Spot::Event => patterns(text, world),
         Spot::Verb(spot) => verb::values(spot, text, world),
         Spot::Program => names::of(&Kind::HostCommands, text, world),
         Spot::File => names::of(&Kind::Files(String::new()), text, world),
@@ -80,10 +80,20 @@ fn parts(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
 
+/// The shell's own commands that have a use there.
+fn built_ins(in_transaction: bool) -> Vec<Offer> {
+    let is_of_use = |it: &&BuiltIn| match it.name {
+        "commit" | "abort" => in_transaction,
+        "transaction" => !in_transaction,
+        _ => true,
+    };
+    let all = built_in::ALL.iter().filter(is_of_use);
+    all.map(|it| Offer::new(it.name, it.about)).collect()
+}
+
 /// All that a line may begin with. What qplug and QMP call the same is qplug's.
 fn commands(in_transaction: bool, world: &dyn World) -> Vec<Offer> {
-    let builtins = BUILTINS.iter().filter(|it| it.in_transaction || !in_transaction);
-    let mut offers: Vec<_> = builtins.map(|it| Offer::new(it.name, it.about)).collect();
+    let mut offers = built_ins(in_transaction);
     offers.extend(verb::verbs().map(|it| Offer::new(it.get_name(), verb::about(it))));
     for offer in qmp_commands(world) {
         if offers.iter().all(|it| it.text != offer.text) {
@@ -105,12 +115,11 @@ fn qmp_commands(world: &dyn World) -> Vec<Offer> {
 }
 
 fn action_names(world: &dyn World) -> Vec<Offer> {
-    let builtins = BUILTINS.iter().filter(|it| it.in_transaction);
-    let mut offers: Vec<_> = builtins.map(|it| Offer::new(it.name, it.about)).collect();
+    let mut offers = built_ins(true);
     if let Some(schema) = world.schema() {
         let actions = actions(&schema).into_iter().map(arguments::of_word);
         // `abort` is an action too, of no use but to test with.
-        offers.extend(actions.filter(|it| !super::help::is_builtin(&it.text, true)));
+        offers.extend(actions.filter(|it| it.text != "abort"));
     }
     offers
 }
@@ -123,6 +132,16 @@ fn topics(is_help: bool, world: &dyn World) -> Vec<Offer> {
             .push(Offer::new("diff", "Show what came, went and changed from one QEMU to another"));
     }
     offers
+}
+
+/// What `events` takes: `!` hides an event.
+fn patterns(text: &str, world: &dyn World) -> Values {
+    let from = usize::from(text.starts_with('!'));
+    let mut offers = events(world);
+    if from == 0 {
+        offers.extend(["all", "none"].map(|it| Offer::new(it, "")));
+    }
+    Values { offers, left_out: 0, from }
 }
 
 fn events(world: &dyn World) -> Vec<Offer> {

@@ -5,50 +5,8 @@ use std::fmt::Write as _;
 
 use qplug_qapi::introspection::{Schema, Trouble};
 
+use super::built_in;
 use super::complete::verb;
-
-/// A command that only a shell has.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Builtin {
-    pub(super) name: &'static str,
-    /// What may follow the name.
-    pub(super) usage: &'static str,
-    /// What it is for, in a line.
-    pub(super) about: &'static str,
-    /// Whether it is there inside a transaction, too.
-    pub(super) in_transaction: bool,
-}
-
-/// All commands that only a shell has.
-pub(super) const BUILTINS: &[Builtin] = &[
-    built_in("help", "[COMMAND]", "Say what there is, or what a command takes", true),
-    built_in("events", "[NAME…]", "Choose the events that are shown", false),
-    built_in("transaction", "", "Begin a transaction: each line is one action", false),
-    built_in("commit", "", "Carry the actions of a transaction out, all or none", true),
-    built_in("abort", "", "Forget the actions of a transaction", true),
-    built_in(
-        "history",
-        "[TEXT]",
-        "List the lines that were typed, or those with a text in them",
-        true,
-    ),
-    built_in("exit", "", "Leave; so does Ctrl-D", true),
-    built_in("quit", "", "Leave", true),
-];
-
-const fn built_in(
-    name: &'static str,
-    usage: &'static str,
-    about: &'static str,
-    in_transaction: bool,
-) -> Builtin {
-    Builtin { name, usage, about, in_transaction }
-}
-
-/// Whether this is a command of the shell's own.
-pub(super) fn is_builtin(name: &str, in_transaction: bool) -> bool {
-    BUILTINS.iter().any(|it| it.name == name && (it.in_transaction || !in_transaction))
-}
 
 /// What there is to be said of a topic, or of everything. It may have colours.
 ///
@@ -57,8 +15,8 @@ pub(super) fn is_builtin(name: &str, in_transaction: bool) -> bool {
 pub(super) fn help(topic: Option<&str>, schema: Option<&Schema>) -> Result<String, String> {
     let Some(topic) = topic else { return Ok(overview()) };
     let is_qmp = schema.is_some_and(|schema| schema.command(topic).is_some());
-    if let Some(builtin) = BUILTINS.iter().find(|it| it.name == topic) {
-        let text = format!("{} {}\n  {}\n", topic, builtin.usage, builtin.about);
+    if let Some(built_in) = built_in::ALL.iter().find(|it| it.name == topic) {
+        let text = format!("{} {}\n  {}\n", topic, built_in.words, built_in.about);
         return Ok(text.replacen(" \n", "\n", 1) + &also_in_qmp(topic, is_qmp));
     }
     if let Some(verb) = verb::verb(topic) {
@@ -94,9 +52,8 @@ fn overview() -> String {
         verb::verbs().map(|it| (it.get_name().to_owned(), verb::about(it))).collect();
     table(&mut text, &verbs);
     text.push_str("\nOf the shell:\n");
-    let usage = |it: &Builtin| format!("{} {}", it.name, it.usage).trim_end().to_owned();
-    let builtins: Vec<_> = BUILTINS.iter().map(|it| (usage(it), it.about.to_owned())).collect();
-    table(&mut text, &builtins);
+    let all = built_in::ALL.iter().map(|it| (it.name.to_owned(), it.about.to_owned()));
+    table(&mut text, &all.collect::<Vec<_>>());
     text.push_str(
         "
 Any other word is a command of QMP, with key=value or JSON for its arguments; a line that begins with {
@@ -124,9 +81,9 @@ mod tests {
     fn all_that_can_be_typed_has_a_help() {
         let schema = schema("10.0");
         let overview = help(None, None).unwrap();
-        for builtin in BUILTINS {
-            assert!(help(Some(builtin.name), None).unwrap().contains(builtin.about));
-            assert!(overview.contains(builtin.about));
+        for built_in in &built_in::ALL {
+            assert!(help(Some(built_in.name), None).unwrap().contains(built_in.about));
+            assert!(overview.contains(built_in.about));
         }
         for verb in verb::verbs() {
             let text = help(Some(verb.get_name()), None).unwrap();

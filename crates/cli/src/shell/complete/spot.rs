@@ -7,7 +7,7 @@ use super::json::{self, At, Begun};
 use super::typed::{Part, Typed};
 use super::verb::{self, VerbSpot};
 use super::world::World;
-use crate::shell::help::is_builtin;
+use crate::shell::built_in;
 
 /// What the word at the cursor is.
 #[derive(Debug, Clone)]
@@ -64,8 +64,8 @@ impl Spot {
         let Some((name, rest)) = typed.before.split_first() else {
             return if in_transaction { Self::Action } else { Self::Command };
         };
-        if is_builtin(name, in_transaction) {
-            return Self::of_builtin(name, rest);
+        if built_in::ALL.iter().any(|it| it.name == name) {
+            return Self::of_built_in(name, rest, typed, world);
         }
         if in_transaction {
             let words = typed.others().skip(1);
@@ -90,10 +90,14 @@ impl Spot {
         }
     }
 
-    fn of_builtin(name: &str, rest: &[String]) -> Self {
+    fn of_built_in(name: &str, rest: &[String], typed: &Typed<'_>, world: &dyn World) -> Self {
         match name {
             "help" if rest.is_empty() => Self::Topic { is_help: true },
             "events" => Self::Event,
+            "transaction" => {
+                let arguments = Arguments::of_command(name, typed.others().skip(1), world);
+                Self::of_argument(arguments, &typed.current.text)
+            }
             _ => Self::Unknown,
         }
     }

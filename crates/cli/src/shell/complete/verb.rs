@@ -2,32 +2,23 @@
 
 use std::sync::LazyLock;
 
-use clap::{Arg, Command, CommandFactory, ValueHint};
+use clap::{Arg, Command, ValueHint};
 
 use super::candidate::{Offer, Rank};
 use super::kinds;
 use super::names::{self, Values};
 use super::world::{Kind, World};
-use crate::args::Args;
-use crate::shell::help::is_builtin;
-
-/// Commands that a shell has no use for: they have no machine, or are a shell. What a shell has of its
-/// own is not here either.
-const NOT_IN_A_SHELL: &[&str] = &["sim", "codegen", "shell", "help"];
-
-/// Options that were settled when the shell began.
-const SETTLED: &[&str] =
-    &["socket", "verbose", "connect_timeout", "tls_creds", "trace", "dialect", "version"];
+use crate::shell::verb;
 
 static QPLUG: LazyLock<Command> = LazyLock::new(|| {
-    let mut command = Args::command();
+    let mut command = verb::command();
     command.build();
     command
 });
 
 /// The commands of qplug's that a shell has.
 pub(in crate::shell) fn verbs() -> impl Iterator<Item = &'static Command> {
-    let is_here = |name| !NOT_IN_A_SHELL.contains(&name) && !is_builtin(name, false);
+    let is_here = |name| name != "help" && !verb::NOT_HERE.contains(&name);
     QPLUG.get_subcommands().filter(move |verb| is_here(verb.get_name()))
 }
 
@@ -196,7 +187,7 @@ impl Words {
         let may_come = |argument: &&Arg| {
             let id = argument.get_id().as_str();
             !argument.is_hide_set()
-                && !SETTLED.contains(&id)
+                && !verb::SETTLED.contains(&id)
                 && (!self.given.contains(&id) || is_several(argument))
         };
         let offer = |argument: &'static Arg| {
@@ -270,7 +261,7 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
 /// A command's help, as a shell has it: without what was settled when it began.
 pub(in crate::shell) fn help(verb: &Command) -> clap::builder::StyledStr {
     let hide = |argument: Arg| {
-        let is_settled = SETTLED.contains(&argument.get_id().as_str());
+        let is_settled = verb::SETTLED.contains(&argument.get_id().as_str());
         argument.hide(is_settled)
     };
     let name = verb.get_name().to_owned();
