@@ -29,6 +29,7 @@ mod history;
 mod interactive;
 mod line;
 mod link;
+mod live;
 mod message;
 mod script;
 mod session;

@@ -26,7 +26,7 @@ mod typed;
 pub(super) mod verb;
 mod world;
 
-use arguments::{Arguments, Asks, Field};
+use arguments::{Arguments, Field};
 use candidate::{Offer, Rank, chosen, fitting};
 use json::{At, Begun};
 use names::Values;
@@ -171,9 +171,7 @@ fn keys(arguments: &Arguments, path: &[String], world: &dyn World, followed: boo
         return Values::from(offers);
     }
     let mut offers = Vec::new();
-    for Field { name, takes, rank, is_plain, has_inside } in
-        arguments.fields(&path, world, Asks::Now)
-    {
+    for Field { name, takes, rank, is_plain, has_inside } in arguments.fields(&path, world) {
         let takes = if rank == Rank::Required { format!("{takes} (required)") } else { takes };
         let mut offer = |mark: &str| {
             let offer = Offer::new(format!("{name}{mark}"), takes.as_str());
@@ -207,7 +205,7 @@ fn in_json(
         JsonSpot::Message(given) => Values::from(message_keys(given, is_key)),
         JsonSpot::Command => Values::from(qmp_commands(world)),
         JsonSpot::Arguments { arguments, path } if is_key => {
-            let fields = arguments.fields(&parts(path), world, Asks::Now).into_iter();
+            let fields = arguments.fields(&parts(path), world).into_iter();
             let is_new = |field: &Field| !arguments.given.has(&joined(path, &field.name));
             let offer = |field: Field| Offer::new(field.name, field.takes).ranked(field.rank);
             Values::from(fields.filter(is_new).map(offer).collect::<Vec<_>>())

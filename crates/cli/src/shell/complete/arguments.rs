@@ -67,19 +67,8 @@ impl Arguments {
         Self { given, ..self }
     }
 
-    /// Whether nothing is known of what it takes.
-    pub(in crate::shell) fn are_unknown(&self) -> bool {
-        self.typed.is_none() && self.class().is_none()
-    }
-
-    /// What the object at a place takes besides what is given; only `known` names of properties where
-    /// nobody is to be asked.
-    pub(in crate::shell) fn fields(
-        &self,
-        path: &[&str],
-        world: &dyn World,
-        asks: Asks,
-    ) -> Vec<Field> {
+    /// What the object at a place takes besides what is given.
+    pub(in crate::shell) fn fields(&self, path: &[&str], world: &dyn World) -> Vec<Field> {
         let mut fields: Vec<Field> = Vec::new();
         if let Some((schema, root)) = &self.typed
             && let Some(id) = schema.place(*root, path, &self.given)
@@ -88,7 +77,7 @@ impl Arguments {
             fields.extend(members.filter_map(|member| self.field(schema, path, member)));
         }
         if path.is_empty() {
-            for property in self.properties(world, asks) {
+            for property in self.properties(world) {
                 let is_there = fields.iter().any(|field| field.name == property.name);
                 if !is_there && !self.given.has(&property.name) {
                     fields.push(property);
@@ -130,7 +119,7 @@ impl Arguments {
         let key = path.join(".");
         let kind = kinds::of_argument(&self.command, &key, &self.given);
         let Some((schema, id)) = self.value_type(path) else {
-            let property = self.property(&key, world, Asks::Now);
+            let property = self.property(&key, world);
             return match kind {
                 Some(kind) => names::of(&kind, text, world),
                 None => {
@@ -169,13 +158,9 @@ impl Arguments {
         is_open.then(|| self.given.text(tag)).flatten()
     }
 
-    fn properties(&self, world: &dyn World, asks: Asks) -> Vec<Field> {
+    fn properties(&self, world: &dyn World) -> Vec<Field> {
         let Some(class) = self.class() else { return Vec::new() };
-        let kind = Kind::Properties(class.to_owned());
-        let names = match asks {
-            Asks::Now => Some(world.names(&kind)),
-            Asks::Nobody => world.known(&kind),
-        };
+        let names = world.names(&Kind::Properties(class.to_owned()));
         let field = |name: &super::world::Name| Field {
             name: name.text.clone(),
             takes: name.note.clone(),
@@ -183,27 +168,13 @@ impl Arguments {
             is_plain: true,
             has_inside: false,
         };
-        names.map_or_else(Vec::new, |names| names.names.iter().map(field).collect())
+        names.names.iter().map(field).collect()
     }
 
     /// A property of the type that is to be made.
-    pub(in crate::shell) fn property(
-        &self,
-        key: &str,
-        world: &dyn World,
-        asks: Asks,
-    ) -> Option<Field> {
-        self.properties(world, asks).into_iter().find(|field| field.name == key)
+    pub(in crate::shell) fn property(&self, key: &str, world: &dyn World) -> Option<Field> {
+        self.properties(world).into_iter().find(|field| field.name == key)
     }
-}
-
-/// Whether the machine may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::shell) enum Asks {
-    /// It may.
-    Now,
-    /// What is known has to do.
-    Nobody,
 }
 
 /// The object type of a transaction's actions.

@@ -16,6 +16,7 @@ enum Takes {
     BlockDevice,
     Device,
     Drive,
+    DriveDevice,
     Bus,
     Job,
     Export,
@@ -57,10 +58,10 @@ const ARGUMENTS: &[Row] = &[
     ("job-*", "id", Takes::Job),
     ("block-job-*", "device", Takes::Job),
     ("block-job-*", "id", Takes::Job),
-    ("eject", "id", Takes::Drive),
+    ("eject", "id", Takes::DriveDevice),
     ("eject", "device", Takes::Drive),
-    ("blockdev-*-tray", "id", Takes::Drive),
-    ("blockdev-*-medium", "id", Takes::Drive),
+    ("blockdev-*-tray", "id", Takes::DriveDevice),
+    ("blockdev-*-medium", "id", Takes::DriveDevice),
     ("block_set_io_throttle", "id", Takes::Device),
     ("blockdev-mirror", "target", Takes::Node),
     ("blockdev-backup", "target", Takes::Node),
@@ -115,6 +116,7 @@ pub(super) fn of_argument(command: &str, key: &str, given: &Given) -> Option<Kin
         Takes::BlockDevice => Kind::BlockDevices,
         Takes::Device => Kind::Devices,
         Takes::Drive => Kind::Drives,
+        Takes::DriveDevice => Kind::DriveDevices,
         Takes::Bus => Kind::Buses,
         Takes::Job => Kind::Jobs,
         Takes::Export => Kind::Exports,
@@ -126,7 +128,7 @@ pub(super) fn of_argument(command: &str, key: &str, given: &Given) -> Option<Kin
         Takes::QomPath => Kind::QomChildren(String::new()),
         Takes::QomProperty => Kind::QomProperties(sibling("path")?),
         Takes::BitmapOf(node) => Kind::Bitmaps(sibling(node)?),
-        Takes::File => Kind::Files(String::new()),
+        Takes::File => Kind::MachineFiles(String::new()),
     })
 }
 
@@ -162,7 +164,7 @@ mod tests {
         for (command, key, expected) in [
             ("blockdev-add", "node-name", None),
             ("blockdev-del", "node-name", Some(Kind::Nodes)),
-            ("blockdev-open-tray", "id", Some(Kind::Drives)),
+            ("blockdev-open-tray", "id", Some(Kind::DriveDevices)),
             ("job-cancel", "id", Some(Kind::Jobs)),
             ("object-add", "id", None),
             ("snapshot-save", "devices.0", Some(Kind::Nodes)),

@@ -22,7 +22,8 @@ impl From<Vec<Offer>> for Values {
 /// The names of a kind, of which `text` is typed.
 pub(super) fn of(kind: &Kind, text: &str, world: &dyn World) -> Values {
     match kind {
-        Kind::Files(_) => files(text, world),
+        Kind::Files(_) => files(Kind::Files, text, world),
+        Kind::MachineFiles(_) => files(Kind::MachineFiles, text, world),
         Kind::QomChildren(_) => below(text, world),
         kind => {
             let names = world.names(kind);
@@ -42,9 +43,9 @@ fn part(name: &Name) -> Offer {
 }
 
 /// Files. Those whose names begin with a dot are for who types it.
-fn files(text: &str, world: &dyn World) -> Values {
+fn files(of_folder: fn(String) -> Kind, text: &str, world: &dyn World) -> Values {
     let from = text.rfind('/').map_or(0, |at| at + 1);
-    let names = world.names(&Kind::Files(text[..from].to_owned()));
+    let names = world.names(&of_folder(text[..from].to_owned()));
     let shows_hidden = text[from..].starts_with('.');
     let shown = names.names.iter().filter(|name| shows_hidden || !name.text.starts_with('.'));
     Values { offers: shown.map(part).collect(), left_out: names.left_out, from }

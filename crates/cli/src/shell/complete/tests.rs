@@ -65,11 +65,11 @@ impl World for Written {
     }
 
     fn names(&self, kind: &Kind) -> Arc<Names> {
-        self.known(kind).unwrap_or_default()
-    }
-
-    fn known(&self, kind: &Kind) -> Option<Arc<Names>> {
-        self.names.get(kind).cloned()
+        let kind = match kind {
+            Kind::MachineFiles(folder) => &Kind::Files(folder.clone()),
+            kind => kind,
+        };
+        self.names.get(kind).cloned().unwrap_or_default()
     }
 }
 

@@ -94,11 +94,6 @@ impl<'l> Typed<'l> {
 }
 
 impl Current<'_> {
-    /// Whether the cursor is inside JSON.
-    pub(in crate::shell) fn is_in_json(&self) -> bool {
-        matches!(self.open, Some(Open::Json { .. }))
-    }
-
     /// Where the cursor is in the line.
     pub(super) fn cursor(&self) -> usize {
         self.start + self.raw.len()

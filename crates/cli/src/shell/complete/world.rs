@@ -12,9 +12,6 @@ pub(in crate::shell) trait World {
     /// The names of a kind that there are now. It may ask the machine, and take a moment; what could
     /// not be had in that moment is not there.
     fn names(&self, kind: &Kind) -> Arc<Names>;
-
-    /// The names of a kind as far as they are known, with nobody asked.
-    fn known(&self, kind: &Kind) -> Option<Arc<Names>>;
 }
 
 /// Names, and how many there are besides.
@@ -54,8 +51,10 @@ pub(in crate::shell) enum Kind {
     Devices,
     /// A disk that qplug attached.
     Disks,
-    /// A drive whose medium can be changed.
+    /// A drive whose medium can be changed, as qplug calls it.
     Drives,
+    /// The device of such a drive: its id, or its path in QOM.
+    DriveDevices,
     /// A place for a disk, as `--port` takes it.
     Ports,
     /// A bus that devices are plugged into, as `device_add` takes it.
@@ -86,6 +85,8 @@ pub(in crate::shell) enum Kind {
     HumanCommands,
     /// A file in a folder of the host's, `/`-ended where it is a folder.
     Files(String),
+    /// The same where the machine is, which may be elsewhere.
+    MachineFiles(String),
     /// A program of the host's.
     HostCommands,
 }
@@ -93,13 +94,7 @@ pub(in crate::shell) enum Kind {
 impl Kind {
     /// Whether a machine has the same names for as long as it runs.
     pub(in crate::shell) fn is_fixed(&self) -> bool {
-        matches!(
-            self,
-            Self::Commands
-                | Self::DeviceTypes
-                | Self::Types
-                | Self::Properties(_)
-                | Self::HumanCommands
-        )
+        let is_list = [Self::Commands, Self::DeviceTypes, Self::Types, Self::HumanCommands];
+        is_list.contains(self) || matches!(self, Self::Properties(_))
     }
 }
