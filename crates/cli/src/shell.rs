@@ -25,6 +25,7 @@ mod complete;
 mod editor;
 mod filter;
 mod help;
+mod hint;
 mod history;
 mod interactive;
 mod line;

@@ -26,16 +26,17 @@ mod typed;
 pub(super) mod verb;
 mod world;
 
-use arguments::{Arguments, Field};
-use candidate::{Offer, Rank, chosen, fitting};
-use json::{At, Begun};
+use arguments::Field;
+use candidate::{Offer, chosen, fitting};
+use json::Begun;
 use names::Values;
-use spot::JsonSpot;
 
-pub(super) use arguments::actions;
-pub(super) use candidate::{Candidate, Completion};
-pub(super) use spot::Spot;
+pub(super) use arguments::{Arguments, actions};
+pub(super) use candidate::{Candidate, Completion, Rank};
+pub(super) use json::At;
+pub(super) use spot::{JsonSpot, Spot};
 pub(super) use typed::Typed;
+pub(super) use verb::VerbSpot;
 pub(super) use world::{Kind, Name, Names, World};
 
 use super::built_in::{self, BuiltIn};

@@ -8,7 +8,7 @@ use qplug_qapi::introspection::{Schema, Trouble};
 use super::built_in;
 use super::complete::verb;
 
-/// What there is to be said of a topic, or of everything. It may have colours.
+/// What there is to be said of a topic, or of everything.
 ///
 /// # Errors
 /// When there is no such topic; the text says what may have been meant.
@@ -20,7 +20,7 @@ pub(super) fn help(topic: Option<&str>, schema: Option<&Schema>) -> Result<Strin
         return Ok(text.replacen(" \n", "\n", 1) + &also_in_qmp(topic, is_qmp));
     }
     if let Some(verb) = verb::verb(topic) {
-        let text = verb::help(verb).ansi().to_string();
+        let text = verb::help(verb).to_string();
         return Ok(text.trim_end().to_owned() + "\n" + &also_in_qmp(topic, is_qmp));
     }
     let Some(schema) = schema else {

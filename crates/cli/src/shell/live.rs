@@ -17,11 +17,10 @@ mod machine;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use qplug_qapi::introspection::Schema;
-use qplug_qmp::Client;
 use tokio::runtime::Handle;
 
 use super::complete::{Kind, Name, Names, World};
@@ -34,6 +33,9 @@ const COMPLETION_WITHIN: Duration = Duration::from_millis(400);
 /// How long names are good for, if nothing else shows that they may be others.
 const NAMES_FRESH: Duration = Duration::from_secs(2);
 
+/// When a schema that could not be read is asked for again.
+const SCHEMA_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// How many names of a kind are kept.
 const MAX_NAMES: usize = 10_000;
 
@@ -45,12 +47,19 @@ const MAX_KINDS: usize = 64;
 pub(super) struct Live {
     link: Link,
     runtime: Handle,
-    kept: Arc<Mutex<Kept>>,
+    shared: Arc<Shared>,
 }
 
 /// The same with nobody asked: what is known already.
 #[derive(Debug, Clone)]
 pub(super) struct Known(Live);
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+    /// Told when the schema was read.
+    read: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -68,6 +77,8 @@ enum Reading {
     UnderWay,
     /// `None` where the machine has none.
     Read(Option<Arc<Schema>>),
+    /// The machine did not say.
+    Failed(Instant),
 }
 
 #[derive(Debug)]
@@ -81,7 +92,7 @@ struct Asked {
 impl Live {
     /// What is at the other end of a link. Called in the runtime.
     pub(super) fn new(link: &Link) -> Self {
-        let live = Self { link: link.clone(), runtime: Handle::current(), kept: Arc::default() };
+        let live = Self { link: link.clone(), runtime: Handle::current(), shared: Arc::default() };
         live.read_schema();
         live
     }
@@ -92,7 +103,7 @@ impl Live {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let connection = self.link.connections();
         if kept.connection != connection {
             *kept = Kept { connection, ..Kept::default() };
@@ -100,40 +111,43 @@ impl Live {
         kept
     }
 
-    /// The schema as far as it is read.
-    fn schema_now(&self) -> Option<Arc<Schema>> {
-        match &self.lock().schema {
-            Reading::Read(schema) => schema.clone(),
-            _ => None,
-        }
-    }
-
-    /// Has the schema read, unless it was, or is being read. Whoever keeps the receiver hears the end.
-    fn read_schema(&self) -> Option<std::sync::mpsc::Receiver<()>> {
-        let client = self.link.client()?;
+    /// Has the schema read, unless it was, or is being read.
+    fn read_schema(&self) {
+        let Some(client) = self.link.client() else { return };
         let mut kept = self.lock();
-        if !matches!(kept.schema, Reading::NotYet) {
-            return None;
+        match kept.schema {
+            Reading::NotYet => {}
+            Reading::Failed(at) if at.elapsed() > SCHEMA_AGAIN_AFTER => {}
+            _ => return,
         }
         kept.schema = Reading::UnderWay;
         let connection = kept.connection;
         drop(kept);
-        let (tell, told) = sync_channel(1);
         let live = self.clone();
         self.runtime.spawn(async move {
-            let schema = source::of(&client).await;
+            let schema = match source::of(&client).await {
+                Ok(schema) => Reading::Read(schema.map(Arc::new)),
+                Err(_) => Reading::Failed(Instant::now()),
+            };
             let mut kept = live.lock();
             if kept.connection == connection {
-                kept.schema = match schema {
-                    Ok(schema) => Reading::Read(schema.map(Arc::new)),
-                    Err(_) => Reading::NotYet,
-                };
+                kept.schema = schema;
             }
             drop(kept);
-            // Nobody may wait any more.
-            let _ = tell.try_send(());
+            live.shared.read.notify_all();
         });
-        Some(told)
+    }
+
+    /// The schema, if it is read in this time.
+    fn schema_within(&self, time: Duration) -> Option<Arc<Schema>> {
+        self.read_schema();
+        let is_under_way = |kept: &mut Kept| matches!(kept.schema, Reading::UnderWay);
+        let waited = self.shared.read.wait_timeout_while(self.lock(), time, is_under_way);
+        let (kept, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match &kept.schema {
+            Reading::Read(schema) => schema.clone(),
+            _ => None,
+        }
     }
 
     /// Names that were asked for and are still good.
@@ -194,11 +208,7 @@ async fn blocking(names: impl FnOnce() -> Vec<Name> + Send + 'static) -> Option<
 
 impl World for Live {
     fn schema(&self) -> Option<Arc<Schema>> {
-        if let Some(told) = self.read_schema() {
-            // What is not there in time is there the next time.
-            let _ = told.recv_timeout(COMPLETION_WITHIN);
-        }
-        self.schema_now()
+        self.schema_within(COMPLETION_WITHIN)
     }
 
     fn names(&self, kind: &Kind) -> Arc<Names> {
@@ -217,8 +227,7 @@ impl World for Live {
 
 impl World for Known {
     fn schema(&self) -> Option<Arc<Schema>> {
-        self.0.read_schema();
-        self.0.schema_now()
+        self.0.schema_within(Duration::ZERO)
     }
 
     fn names(&self, kind: &Kind) -> Arc<Names> {

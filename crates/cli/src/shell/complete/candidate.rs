@@ -20,7 +20,7 @@ pub(super) struct Offer {
 
 /// Which come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
+pub(in crate::shell) enum Rank {
     /// Nothing goes without it.
     Required,
     Usual,
@@ -77,7 +77,7 @@ pub(in crate::shell) struct Candidate {
 
 /// Those of the offers that go on with what is typed from the byte `from` of the word on.
 pub(super) fn fitting(
-    current: &Current,
+    current: &Current<'_>,
     from: usize,
     offers: Vec<Offer>,
     left_out: usize,

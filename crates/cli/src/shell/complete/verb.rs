@@ -89,15 +89,6 @@ impl VerbSpot {
         let argument = words.positional();
         Self::Positional { words, argument }
     }
-
-    /// Whose words these are.
-    pub(in crate::shell) fn words(&self) -> &Words {
-        match self {
-            Self::Option(words) | Self::Value { words, .. } | Self::Positional { words, .. } => {
-                words
-            }
-        }
-    }
 }
 
 impl Words {
