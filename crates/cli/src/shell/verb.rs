@@ -12,13 +12,14 @@ use crate::output::Output;
 
 /// What is not a command in a shell: the shell itself, what is no machine's, and what the shell has a
 /// command of its own for.
-const NOT_HERE: [&str; 3] = ["shell", "sim", "events"];
+pub(super) const NOT_HERE: [&str; 3] = ["shell", "sim", "events"];
 
 /// What runs commands of QMP.
 const EXEC: &str = "exec";
 
 /// Options that say how the machine is reached, which is settled.
-const SETTLED: [&str; 5] = ["socket", "connect_timeout", "tls_creds", "trace", "verbose"];
+pub(super) const SETTLED: [&str; 5] =
+    ["socket", "connect_timeout", "tls_creds", "trace", "verbose"];
 
 /// The commands of qplug as a shell has them: with no options for how to reach the machine.
 pub(super) fn command() -> clap::Command {
