@@ -1,2 +1,61 @@
-//! PID 1 of the appliance.
-fn main() {}
+//! PID 1 of the appliance: a QMP server that knows the disks plugged into it. What it is told is in
+//! `qplug_agent::wire`.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `boot.rs`, `modules.rs` | what an init does first, and drivers |
+//! | `port.rs`, `uevent.rs` | the ports to the host, and the kernel's announcements |
+//! | `serve.rs`, `jobs.rs`, `command.rs` | the conversation, and a thread for each command |
+//! | `disks.rs`, `sysfs.rs`, `links.rs` | which disks there are, and their names in `/dev/disk/qplug` |
+//! | `device.rs`, `content.rs`, `uses.rs` | what a command calls a device, what is on it, what uses it |
+//! | `mounts.rs`, `tree.rs`, `files.rs`, `find.rs` | the tree of mounted file systems |
+//! | `lanes.rs`, `transfer.rs`, `archive.rs`, `program.rs` | streams, and what sends and takes them |
+//!
+//! Nothing in here may end the process: the kernel panics when PID 1 exits. Nothing that a disk or the
+//! host says may hang the conversation: whatever touches a disk has a thread of its own.
+
+mod archive;
+mod boot;
+mod clock;
+mod command;
+mod content;
+mod device;
+mod disks;
+mod files;
+mod find;
+mod jobs;
+mod lanes;
+mod links;
+mod modules;
+mod mounts;
+mod port;
+mod power;
+mod program;
+mod refusal;
+mod serve;
+mod sysfs;
+mod transfer;
+mod tree;
+mod uevent;
+mod uses;
+
+use std::env;
+use std::process::ExitCode;
+use std::thread;
+
+fn main() -> ExitCode {
+    let mut words = env::args_os().skip(1);
+    if rustix::process::getpid().as_raw_nonzero().get() != 1 {
+        return archive::main(&mut words);
+    }
+    // A thread that panics is reported by its end; this one outlives all others.
+    let outcome =
+        thread::Builder::new().name("agent".to_owned()).spawn(serve::run).map(|it| it.join());
+    let reason = match outcome {
+        Ok(Ok(Err(reason))) => reason,
+        Ok(Ok(Ok(never))) => match never {},
+        Ok(Err(_)) => "the agent panicked".to_owned(),
+        Err(error) => format!("no thread can be begun: {error}"),
+    };
+    power::give_up(&reason)
+}

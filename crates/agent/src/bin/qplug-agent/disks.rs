@@ -1,0 +1,185 @@
+//! Which disks there are: kept up with what the kernel announces.
+//!
+//! One thread looks and tells, so that the conversation never waits for a disk: a serial is asked of the
+//! disk itself.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use qplug_agent::wire::{DISK_APPEARED, DISK_CHANGED, DISK_GONE, Device, DiskGone, OWN_PREFIX};
+
+use crate::links::Links;
+use crate::serve::Bell;
+use crate::sysfs::{self, Disk};
+use crate::uevent::{BlockEvent, Uevent, Uevents};
+
+/// The disks, for whoever asks.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Disks {
+    /// In the order in which they came.
+    present: Arc<Mutex<Vec<Device>>>,
+}
+
+/// What happened to a disk.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Appeared(Device),
+    Changed(Device),
+    Gone(DiskGone),
+}
+
+impl Disks {
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Device> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Device>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at what there is, then listens for ever.
+    pub(crate) fn follow(&self, uevents: &Uevents, bell: &Bell, ready: impl FnOnce()) {
+        let mut links = Links::default();
+        let mut ready = Some(ready);
+        self.rescan(&mut links, bell);
+        loop {
+            if let Some(ready) = ready.take() {
+                ready();
+            }
+            match uevents.next(None) {
+                Some(Uevent::Block(event)) => {
+                    let found = found_after(&event);
+                    self.update(&event.disk, found, &mut links, bell);
+                }
+                Some(Uevent::Lost) => self.rescan(&mut links, bell),
+                Some(Uevent::Other) | None => {}
+            }
+        }
+    }
+
+    fn rescan(&self, links: &mut Links, bell: &Bell) {
+        let mut names = sysfs::block_devices();
+        let gone = self.all().into_iter().map(|disk| disk.kernel_name);
+        let gone: Vec<_> = gone.filter(|name| !names.contains(name)).collect();
+        names.splice(0..0, gone);
+        for name in names {
+            self.update(&name, sysfs::look_up(&name), links, bell);
+        }
+    }
+
+    fn update(&self, name: &str, found: Option<Disk>, links: &mut Links, bell: &Bell) {
+        let found = match found {
+            Some(Disk::Users(device)) => Some(device),
+            Some(Disk::Own) | None => None,
+        };
+        let mut present = self.lock();
+        let changes = apply(&mut present, name, found);
+        if changes.is_empty() {
+            return;
+        }
+        let now = present.clone();
+        drop(present);
+        // Who hears of a disk may use its link at once.
+        for complaint in links.follow(&now) {
+            println!("agent: {complaint}");
+        }
+        for change in changes {
+            match change {
+                Change::Appeared(device) => bell.tell(DISK_APPEARED, &device),
+                Change::Changed(device) => bell.tell(DISK_CHANGED, &device),
+                Change::Gone(gone) => bell.tell(DISK_GONE, &gone),
+            }
+        }
+    }
+}
+
+/// What a disk is now. What is leaving is still in sysfs when its removal is announced.
+fn found_after(event: &BlockEvent) -> Option<Disk> {
+    if event.is_removal && event.partition.is_none() {
+        return None;
+    }
+    let mut found = sysfs::look_up(&event.disk);
+    if let (true, Some(Disk::Users(device)), Some(leaving)) =
+        (event.is_removal, &mut found, &event.partition)
+    {
+        device.partitions.retain(|partition| partition.kernel_name != *leaving);
+    }
+    found
+}
+
+/// Takes in what a disk of this name is now.
+fn apply(present: &mut Vec<Device>, name: &str, found: Option<Device>) -> Vec<Change> {
+    let at = present.iter().position(|disk| disk.kernel_name == name);
+    let is_same = |disk: &Device, found: &Device| {
+        disk.sequence == found.sequence && disk.label == found.label
+    };
+    let gone = |disk: Device| {
+        let Device { label, kernel_name, sequence, .. } = disk;
+        Change::Gone(DiskGone { label, kernel_name, sequence })
+    };
+    match (at, found) {
+        (None, None) => Vec::new(),
+        (Some(at), None) => vec![gone(present.remove(at))],
+        (Some(at), Some(found)) if present[at] == found => Vec::new(),
+        (Some(at), Some(found)) if is_same(&present[at], &found) => {
+            present[at] = found.clone();
+            vec![Change::Changed(found)]
+        }
+        (at, Some(found)) => {
+            let left = at.map(|at| gone(present.remove(at)));
+            let place = present.partition_point(|disk| disk.sequence <= found.sequence);
+            present.insert(place, found.clone());
+            left.into_iter().chain([Change::Appeared(found)]).collect()
+        }
+    }
+}
+
+/// Whether a name is of the appliance's own disks.
+pub(crate) fn is_own(label: &str) -> bool {
+    label.starts_with(OWN_PREFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(name: &str, label: &str, sequence: u64) -> Device {
+        Device {
+            label: Some(label.to_owned()),
+            kernel_name: name.to_owned(),
+            sequence,
+            bytes: 512,
+            sector_bytes: 512,
+            read_only: false,
+            partitions: Vec::new(),
+        }
+    }
+
+    fn labels(present: &[Device]) -> Vec<&str> {
+        present.iter().filter_map(|disk| disk.label.as_deref()).collect()
+    }
+
+    #[test]
+    fn disks_stay_in_the_order_in_which_they_came_whatever_the_kernel_calls_them() {
+        let mut present = Vec::new();
+        for (name, label, sequence) in [("vda", "a", 1), ("vdb", "b", 2), ("vdc", "c", 3)] {
+            let device = disk(name, label, sequence);
+            assert_eq!(apply(&mut present, name, Some(device.clone())), [Change::Appeared(device)]);
+        }
+        assert!(matches!(&apply(&mut present, "vdb", None)[..], [Change::Gone(_)]));
+        apply(&mut present, "vdb", Some(disk("vdb", "d", 4)));
+        assert_eq!(labels(&present), ["a", "c", "d"]);
+    }
+
+    #[test]
+    fn another_disk_of_the_same_name_is_not_a_change_of_the_old_one() {
+        let mut present = vec![disk("vda", "a", 1)];
+        let changes = apply(&mut present, "vda", Some(disk("vda", "a", 2)));
+        assert!(matches!(&changes[..], [Change::Gone(_), Change::Appeared(_)]), "{changes:?}");
+        let larger = Device { bytes: 1024, ..disk("vda", "a", 2) };
+        let changes = apply(&mut present, "vda", Some(larger.clone()));
+        assert_eq!(changes, [Change::Changed(larger.clone())]);
+        assert!(apply(&mut present, "vda", Some(larger)).is_empty());
+        assert!(apply(&mut present, "vdz", None).is_empty());
+    }
+}

@@ -1,0 +1,273 @@
+//! The files port: streams that threads read and write, and the two threads that move them.
+
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use qplug_agent::meeting::Token;
+use qplug_agent::streams::{self, End, Streams};
+
+use crate::port::{Changes, Port, Said};
+use crate::refusal::{Result, cannot};
+
+/// How much is read from the port before it is handed on: the kernel gives a page at a time, and each
+/// handing on wakes a thread.
+const READ_BYTES: usize = 64 << 10;
+
+/// The port's streams, for everybody.
+#[derive(Debug, Clone)]
+pub(crate) struct Lanes {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something came, or there is room again: for who reads and writes streams.
+    moved: Condvar,
+    /// Something is to be sent.
+    to_send: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// `None` until the host has asked for them.
+    streams: Option<Streams>,
+    /// Counts the hosts, so that no stream of an old one is taken for one of the new one's.
+    generation: u64,
+}
+
+/// One open stream. A lane that is dropped breaks the stream off.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    lanes: Lanes,
+    number: u32,
+    generation: u64,
+    is_closed: bool,
+}
+
+impl Lanes {
+    /// Starts the threads that move bytes between the port and the streams.
+    pub(crate) fn start(port: Port) -> Result<Self, String> {
+        let lanes = Self { shared: Arc::default() };
+        let port = Arc::new(port);
+        let changes = Changes::of(&port, None)?;
+        let begin = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(work)
+                .map_err(|error| format!("no thread can be begun for the files: {error}"))
+        };
+        let (receiving, incoming) = (lanes.clone(), port.clone());
+        begin("receive", Box::new(move || receiving.receive(&incoming, &changes)))?;
+        let sending = lanes.clone();
+        begin("send", Box::new(move || sending.send(&port)))?;
+        Ok(lanes)
+    }
+
+    /// Begins anew for a host with this token: all streams are over.
+    pub(crate) fn restart(&self, token: &Token) {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.streams = Some(Streams::new(End::Agent, token));
+        self.shared.to_send.notify_all();
+        self.shared.moved.notify_all();
+    }
+
+    /// Opens a stream that the host has named.
+    pub(crate) fn open(&self, number: u32) -> Result<Lane> {
+        let mut state = self.lock();
+        let generation = state.generation;
+        let streams = state.streams.as_mut();
+        let streams = streams.ok_or("nobody gave the command open-files");
+        let streams = streams.map_err(cannot(format!("open stream {number}")))?;
+        streams.open(number).map_err(cannot(format!("open stream {number}")))?;
+        self.shared.to_send.notify_all();
+        Ok(Lane { lanes: self.clone(), number, generation, is_closed: false })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn receive(&self, port: &Port, changes: &Changes) {
+        let mut buffer = vec![0; READ_BYTES];
+        let mut filled = 0;
+        loop {
+            let said = port.read(&mut buffer[filled..]);
+            if let Said::Bytes(count) = said {
+                filled += count;
+                if filled < READ_BYTES {
+                    continue;
+                }
+            }
+            if filled > 0 {
+                self.take(&buffer[..filled]);
+                filled = 0;
+            }
+            if !matches!(said, Said::Bytes(_))
+                && let Err(reason) = changes.wait(None)
+            {
+                println!("agent: {reason}");
+                return;
+            }
+        }
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        let mut state = self.lock();
+        if let Some(streams) = &mut state.streams {
+            // A fault has ended all streams, and who uses them learns why.
+            let _ = streams.handle_input(bytes);
+        }
+        self.shared.to_send.notify_all();
+        self.shared.moved.notify_all();
+    }
+
+    fn send(&self, port: &Port) {
+        loop {
+            let mut state = self.lock();
+            let bytes = loop {
+                if let Some(bytes) = state.streams.as_mut().and_then(Streams::poll_transmit) {
+                    break bytes;
+                }
+                let waited = self.shared.to_send.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+            };
+            self.shared.moved.notify_all();
+            drop(state);
+            if let Err(errno) = port.write_all(&bytes) {
+                println!("agent: cannot write to the files port: {errno}");
+                return;
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// Says that no more will be sent, and closes the stream.
+    pub(crate) fn finish(mut self) {
+        self.with(|streams, number| streams.leave(number));
+        self.is_closed = true;
+    }
+
+    /// Breaks the stream off, with the reason.
+    pub(crate) fn abort(mut self, reason: &str) {
+        self.close(reason);
+    }
+
+    /// Breaks the stream off, or finishes it, by how what it was for went.
+    pub(crate) fn end<T>(self, outcome: &Result<T>) {
+        match outcome {
+            Ok(_) => self.finish(),
+            Err(error) => self.abort(&error.desc),
+        }
+    }
+
+    /// Waits until the stream is over at the host's side before its time, and says so; false when this
+    /// side has closed it.
+    pub(crate) fn wait_abort(watch: &Watch) -> bool {
+        let mut state = watch.lanes.lock();
+        loop {
+            if state.generation != watch.generation {
+                return true;
+            }
+            let streams = state.streams.as_mut();
+            match streams.map(|streams| streams.write(watch.number, &[])) {
+                Some(streams::Write::Taken(_) | streams::Write::Wait) => {}
+                Some(streams::Write::Aborted(_)) => return true,
+                None => return false,
+            }
+            let waited = watch.lanes.shared.moved.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// For [`Lane::wait_abort`] in another thread.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { lanes: self.lanes.clone(), number: self.number, generation: self.generation }
+    }
+
+    fn close(&mut self, reason: &str) {
+        if !self.is_closed {
+            self.with(|streams, number| streams.close(number, reason));
+            self.is_closed = true;
+        }
+    }
+
+    fn with(&self, act: impl FnOnce(&mut Streams, u32)) {
+        let mut state = self.lanes.lock();
+        if state.generation == self.generation
+            && let Some(streams) = &mut state.streams
+        {
+            act(streams, self.number);
+        }
+        self.lanes.shared.to_send.notify_all();
+        self.lanes.shared.moved.notify_all();
+    }
+
+    /// Tries until something other than waiting comes of it.
+    fn until<T>(
+        &self,
+        mut attempt: impl FnMut(&mut Streams) -> Option<io::Result<T>>,
+    ) -> io::Result<T> {
+        let mut state = self.lanes.lock();
+        loop {
+            if state.generation != self.generation {
+                return Err(io::Error::other("the host has begun anew"));
+            }
+            let Some(streams) = &mut state.streams else {
+                return Err(io::Error::other("the files port is closed"));
+            };
+            if let Some(outcome) = attempt(streams) {
+                self.lanes.shared.to_send.notify_all();
+                return outcome;
+            }
+            let waited = self.lanes.shared.moved.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Which stream to watch.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    lanes: Lanes,
+    number: u32,
+    generation: u64,
+}
+
+impl Read for Lane {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.until(|streams| match streams.read(self.number, buffer) {
+            streams::Read::Bytes(count) => Some(Ok(count)),
+            streams::Read::End => Some(Ok(0)),
+            streams::Read::Aborted(reason) => Some(Err(broken(&reason))),
+            streams::Read::Wait => None,
+        })
+    }
+}
+
+impl Write for Lane {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.until(|streams| match streams.write(self.number, bytes) {
+            streams::Write::Taken(count) => Some(Ok(count)),
+            streams::Write::Aborted(reason) => Some(Err(broken(&reason))),
+            streams::Write::Wait => None,
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn broken(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, format!("the stream was broken off: {reason}"))
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.close("the command has failed");
+    }
+}

@@ -1,0 +1,112 @@
+//! Files to and from the host.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use qplug_agent::wire::{Download, Moved, Place, Upload};
+use rustix::fs::{Mode, OFlags};
+
+use crate::device;
+use crate::disks::Disks;
+use crate::lanes::{Lane, Lanes};
+use crate::refusal::{Result, cannot, refuse};
+use crate::tree;
+
+/// How much is moved at a time.
+const BLOCK_BYTES: usize = 128 << 10;
+
+/// Sends a file, or a device.
+pub(crate) fn download(wish: &Download, lanes: &Lanes, disks: &Disks) -> Result<Moved> {
+    let mut lane = lanes.open(wish.stream)?;
+    let outcome = send(wish, &mut lane, disks);
+    lane.end(&outcome);
+    outcome
+}
+
+fn send(wish: &Download, lane: &mut Lane, disks: &Disks) -> Result<Moved> {
+    let (mut file, name) = open(&wish.from, disks, OFlags::RDONLY, Mode::empty())?;
+    if let Some(offset) = wish.offset {
+        file.seek(SeekFrom::Start(offset)).map_err(cannot(format!("read {name} from there")))?;
+    }
+    let mut rest = file.take(wish.bytes.unwrap_or(u64::MAX));
+    let bytes = pass_on(&mut rest, lane).map_err(|error| match error {
+        PassError::From(error) => cannot(format!("read {name}"))(error),
+        PassError::To(error) => cannot(format!("send {name}"))(error),
+    })?;
+    Ok(Moved { bytes })
+}
+
+/// Makes a file of a stream, or writes it on a device.
+pub(crate) fn upload(wish: &Upload, lanes: &Lanes, disks: &Disks) -> Result<Moved> {
+    let mut lane = lanes.open(wish.stream)?;
+    let outcome = receive(wish, &mut lane, disks);
+    lane.end(&outcome);
+    outcome
+}
+
+fn receive(wish: &Upload, lane: &mut Lane, disks: &Disks) -> Result<Moved> {
+    let mut flags = OFlags::WRONLY;
+    let mut mode = Mode::empty();
+    if matches!(wish.to, Place::Path(_)) {
+        flags |= OFlags::CREATE;
+        flags.set(OFlags::TRUNC, wish.offset.is_none());
+        mode = Mode::from_raw_mode(wish.mode.unwrap_or(0o644) & 0o7777);
+    }
+    let (mut file, name) = open(&wish.to, disks, flags, mode)?;
+    if let Some(offset) = wish.offset {
+        file.seek(SeekFrom::Start(offset)).map_err(cannot(format!("write {name} from there")))?;
+    }
+    let bytes = pass_on(lane, &mut file).map_err(|error| match error {
+        PassError::From(error) => cannot(format!("receive {name}"))(error),
+        PassError::To(error) => cannot(format!("write {name}"))(error),
+    })?;
+    if matches!(wish.to, Place::Device(_)) {
+        // The kernel does not tell later of what could not be written.
+        file.sync_all().map_err(cannot(format!("write {name} out")))?;
+    }
+    Ok(Moved { bytes })
+}
+
+fn open(place: &Place, disks: &Disks, flags: OFlags, mode: Mode) -> Result<(File, String)> {
+    match place {
+        Place::Path(path) => {
+            let name = path.display();
+            let file = File::from(tree::open(path, flags, mode)?);
+            let found = file.metadata().map_err(cannot(format!("look at {name}")))?;
+            // A device or a pipe in a guest's file system is not what it was for the guest.
+            if !found.is_file() {
+                return Err(refuse(format!("{name} is no file")));
+            }
+            Ok((file, name))
+        }
+        Place::Device(name) => {
+            let found = device::find(name, disks)?;
+            let file = rustix::fs::open(found.node(), flags | OFlags::CLOEXEC, mode)
+                .map_err(cannot(format!("open {name}")))?;
+            Ok((File::from(file), name.clone()))
+        }
+    }
+}
+
+/// Which end failed.
+#[derive(Debug)]
+pub(crate) enum PassError {
+    From(io::Error),
+    To(io::Error),
+}
+
+/// Moves everything, and tells how much it was.
+pub(crate) fn pass_on(from: &mut impl Read, to: &mut impl Write) -> Result<u64, PassError> {
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut moved = 0;
+    loop {
+        let count = match from.read(&mut block) {
+            Ok(0) => return Ok(moved),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(PassError::From(error)),
+        };
+        to.write_all(&block[..count]).map_err(PassError::To)?;
+        moved += count as u64;
+    }
+}
