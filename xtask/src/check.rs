@@ -34,6 +34,9 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/sim.rs",
             // Only to tell whether an address is on this machine.
             "cli/src/monitor.rs",
+            // The agent's socket, until both ends have met, and the monitor's, until QEMU has it.
+            "appliance/src/link.rs",
+            "appliance/src/process.rs",
         ],
     },
     Touch {
@@ -55,12 +58,25 @@ const TOUCHES: &[Touch] = &[
             // Schemas are kept in the user's cache folder.
             "cli/src/commands/schema/cache.rs",
             "cli/src/commands/sim/images.rs",
+            // What an appliance is made of, and where it is found again.
+            "appliance/src/cache.rs",
+            "appliance/src/folder.rs",
+            "appliance/src/init.rs",
+            "appliance/src/kernel.rs",
+            "appliance/src/modules.rs",
+            "appliance/src/programs.rs",
+            "appliance/src/qemu.rs",
+            "appliance/src/registry.rs",
+            "appliance/src/saved.rs",
+            "appliance/src/process.rs",
+            // Random numbers.
+            "appliance/src/link.rs",
         ],
     },
     Touch {
         what: "processes",
         signs: &["process::Command", "tokio::process"],
-        allowed: &["qmp/src/transport/child.rs"],
+        allowed: &["qmp/src/transport/child.rs", "appliance/src/process.rs"],
     },
     Touch {
         what: "the clock",
@@ -80,6 +96,12 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/detach/progress.rs",
             "cli/src/commands/recover.rs",
             "cli/src/commands/sim.rs",
+            "appliance/src/appliance.rs",
+            "appliance/src/cache.rs",
+            "appliance/src/launch.rs",
+            "appliance/src/link.rs",
+            "appliance/src/process.rs",
+            "appliance/src/saved.rs",
         ],
     },
     Touch {
@@ -96,6 +118,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("qmp", &["qplug-proto", "qplug-qapi"]),
     ("sim", &["qplug-proto", "qplug-qapi"]),
     ("hotplug", &["qplug-proto", "qplug-qmp"]),
+    ("appliance", &["qplug-agent", "qplug-hotplug", "qplug-qmp"]),
     ("cli", &["qplug-hotplug", "qplug-qapi", "qplug-qmp", "qplug-sim"]),
 ];
 

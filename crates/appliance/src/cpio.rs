@@ -51,6 +51,7 @@ impl Archive {
     }
 
     /// Whether there is something at this path.
+    #[cfg(test)]
     pub(crate) fn has(&self, path: &str) -> bool {
         self.entries.contains_key(path.trim_matches('/'))
     }

@@ -48,6 +48,26 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// It is being started, or taken down.
+    #[error("the appliance {name:?} is being started or taken down; try again")]
+    Starting {
+        /// The name.
+        name: String,
+    },
+    /// Its QEMU has ended.
+    #[error(
+        "the appliance {name:?} is dead: its QEMU has ended{}; clear it away with: qplug appliance down {name}",
+        last_words(words)
+    )]
+    Dead {
+        /// The name.
+        name: String,
+        /// What was said last; empty when nothing was.
+        words: String,
+    },
+    /// A machine could not be saved or loaded.
+    #[error("the machine could not be saved or loaded: {0}")]
+    Saved(String),
     /// QEMU ended when it should not have.
     #[error("the appliance's QEMU ended{}", last_words(words))]
     Died {

@@ -11,8 +11,8 @@
 //! /dev /proc /sys /run /tmp /sysroot   empty, for the agent to mount on
 //! ```
 //!
-//! The agent's two ports are called [`AGENT_PORT`](crate::arguments::AGENT_PORT) and
-//! [`FILES_PORT`](crate::arguments::FILES_PORT).
+//! The agent's two ports are called [`AGENT_PORT`](qplug_agent::wire::CONTROL_PORT) and
+//! [`FILES_PORT`](qplug_agent::wire::FILES_PORT).
 
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};

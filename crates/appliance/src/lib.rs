@@ -1,7 +1,25 @@
 //! A small machine that disks are plugged into while it runs, to look inside them.
+//!
+//! ```text
+//! Launch → kernel, initramfs, QEMU's arguments → a machine, booted or restored → its agent
+//! ```
+//!
+//! | file | owns |
+//! |---|---|
+//! | `launch.rs` | what is wanted, and the way from there to a machine that answers |
+//! | `appliance.rs` | a running appliance |
+//! | `registry.rs`, `process.rs` | where appliances are found again, and whether they live |
+//! | `link.rs` | conversations with the agent |
+//! | `saved.rs` | machines that booted once and are restored |
+//! | `arguments.rs`, `accel.rs`, `qemu.rs` | QEMU, and its command line as data |
+//! | `kernel.rs`, `modules.rs`, `programs.rs`, `init.rs` | what goes into a machine |
+//! | `initramfs.rs`, `cpio.rs`, `unpack.rs` | the archive that it boots from |
+//! | `cache.rs`, `folder.rs` | what is made once, and folders that are the user's alone |
+//! | `error.rs` | what can go wrong, by blame |
 
-#![allow(dead_code, reason = "the launcher, which uses it all, comes next")]
-
+mod accel;
+mod appliance;
+mod arguments;
 mod cache;
 mod cpio;
 mod error;
@@ -9,12 +27,23 @@ mod folder;
 mod init;
 mod initramfs;
 mod kernel;
+mod launch;
+mod link;
 mod modules;
+mod process;
 mod programs;
 mod qemu;
+mod registry;
+mod saved;
 mod unpack;
 
+pub use accel::Accel;
+pub use appliance::{Appliance, down};
 pub use cache::Cache;
 pub use error::{Error, Result};
 pub use kernel::Kernel;
+pub use launch::{Launch, Plan};
+pub use link::Agent;
+pub use process::Identity;
 pub use qemu::Qemu;
+pub use registry::{ApplianceName, Place, Record, Registry, State};
