@@ -99,6 +99,11 @@ impl Appliance {
         agent.map_err(|error| self.explained(error))
     }
 
+    /// What QEMU and the kernel said last.
+    pub(crate) fn last_words(&self) -> String {
+        self.place.last_words()
+    }
+
     /// What a failure means when the machine is dead.
     fn explained(&self, error: Error) -> Error {
         match self.record.identity.is_running() {

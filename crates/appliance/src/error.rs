@@ -84,6 +84,20 @@ pub enum Error {
         /// What QEMU and the kernel said last; empty when they said nothing.
         words: String,
     },
+    /// A disk is in use inside the appliance.
+    #[error("{label} is in use: {uses}; unmount it, or use force")]
+    InUse {
+        /// The disk.
+        label: String,
+        /// What uses it.
+        uses: String,
+    },
+    /// The kernel does not let go of a disk.
+    #[error("the appliance has not let go of {label} yet; removing it again goes on with it")]
+    Kept {
+        /// The disk.
+        label: String,
+    },
     /// The monitor or the agent could not be reached.
     #[error(transparent)]
     Connect(#[from] qplug_qmp::ConnectError),

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qplug_qmp::{Address, Client, Options};
-use tokio::process::Child;
 
 use crate::accel::Accel;
 use crate::appliance::Appliance;
@@ -19,7 +18,7 @@ use crate::init::Init;
 use crate::initramfs::Initramfs;
 use crate::kernel::Kernel;
 use crate::link::Agent;
-use crate::process::{self, Identity};
+use crate::process::{self, Identity, Leashed};
 use crate::programs::Programs;
 use crate::qemu::Qemu;
 use crate::registry::{ApplianceName, Held, Place, Record, Registry};
@@ -27,6 +26,9 @@ use crate::saved;
 
 /// How long a machine may take to boot; it takes three seconds where QEMU translates.
 const BOOT_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a machine may take to boot on the host's processor; it takes half a second.
+const KVM_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long one that was restored may take to answer; it takes a twentieth of a second.
 const RESTORE_WITHIN: Duration = Duration::from_secs(10);
@@ -61,8 +63,11 @@ pub struct Launch {
 /// What an appliance will be made of, with every file of it made.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    pub(crate) shape: Shape,
-    key: Key,
+    shape: Shape,
+    /// What the initramfs is made of.
+    initramfs: Key,
+    /// Whether only trying tells if there is something faster than [`Accel::Tcg`].
+    untried: bool,
     cache: Cache,
     cold: bool,
     place: Place,
@@ -165,16 +170,26 @@ impl Launch {
         let init = Init::find(self.agent.as_deref())?;
         let programs = Programs::find(&self.programs)?;
         let initramfs = Initramfs::of(&init, &kernel, &programs, &cache)?;
+        let accel = match self.accel {
+            Some(accel) => Some(accel),
+            None => Accel::known(&cache, &qemu)?,
+        };
         let shape = Shape {
             qemu,
-            accel: self.accel.unwrap_or(Accel::Tcg),
+            accel: accel.unwrap_or(Accel::Tcg),
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             kernel: kernel.bootable(&cache)?,
             initramfs: initramfs.path,
         };
-        let key = saved::key(&shape, &initramfs.key)?;
-        Ok(Plan { shape, key, cache, cold: self.cold, place: registry.place(&self.name) })
+        Ok(Plan {
+            shape,
+            initramfs: initramfs.key,
+            untried: accel.is_none(),
+            cache,
+            cold: self.cold,
+            place: registry.place(&self.name),
+        })
     }
 }
 
@@ -185,20 +200,13 @@ impl Plan {
         self.shape.command_line(Start::Cold)
     }
 
-    /// Whether a machine of this shape was saved, so that none has to boot.
-    #[must_use]
-    pub fn is_saved(&self) -> bool {
-        !self.cold && saved::find(&self.cache, &self.key).is_some()
-    }
-
     /// Starts the appliance, and returns when its agent answers.
     ///
     /// # Errors
     /// When one of that name runs, or it does not come to life. Nothing is left then.
-    pub async fn start(self) -> Result<Appliance> {
+    pub async fn start(mut self) -> Result<Appliance> {
         let held = self.place.claim()?;
-        let launched = self.start_in(&held).await;
-        match launched {
+        match self.start_in(&held).await {
             Ok(appliance) => Ok(appliance),
             Err(error) => {
                 // Why it failed says more than why it could not be cleared away.
@@ -208,28 +216,50 @@ impl Plan {
         }
     }
 
-    async fn start_in(&self, held: &Held) -> Result<Appliance> {
-        let saved = if self.cold { None } else { saved::find(&self.cache, &self.key) };
+    async fn start_in(&mut self, held: &Held) -> Result<Appliance> {
+        if self.untried {
+            self.try_kvm(held).await?;
+        }
+        let key = saved::key(&self.shape, &self.initramfs)?;
+        let saved = if self.cold { None } else { saved::find(&self.cache, &key) };
         if let Some(saved) = saved {
             match self.restore(held, &saved).await {
                 Ok(appliance) => return Ok(appliance),
                 Err(error) => {
                     tracing::warn!("the saved machine is of no use, and another is made: {error}");
-                    saved::forget(&self.cache, &self.key)?;
+                    saved::forget(&self.cache, &key)?;
                     held.clear()?;
                 }
             }
         }
-        let running = self.run(held, Start::Cold).await?;
-        running.command("cont").await?;
-        let agent = running.meet(BOOT_WITHIN, held.place()).await?;
+        let (running, agent) = self.boot(held, BOOT_WITHIN).await?;
         if !self.cold
-            && let Err(error) = saved::save(&running.monitor, &self.cache, &self.key).await
+            && let Err(error) = saved::save(&running.monitor, &self.cache, &key).await
         {
             // It works, and the next one boots too.
             tracing::warn!("the machine was not saved: {error}");
         }
         running.into_appliance(held, &self.shape, Start::Cold, agent)
+    }
+
+    /// Finds out whether a guest boots on the host's processor: the next launch knows.
+    async fn try_kvm(&mut self, held: &Held) -> Result<()> {
+        let tried =
+            Self { shape: Shape { accel: Accel::Kvm, ..self.shape.clone() }, ..self.clone() };
+        let boots = tried.boot(held, KVM_WITHIN).await.is_ok();
+        held.clear()?;
+        if boots {
+            self.shape.accel = Accel::Kvm;
+        }
+        self.untried = false;
+        self.shape.accel.remember(&self.cache, &self.shape.qemu)
+    }
+
+    async fn boot(&self, held: &Held, within: Duration) -> Result<(Running, Agent)> {
+        let running = self.run(held, Start::Cold).await?;
+        running.command("cont").await?;
+        let agent = running.meet(within, held.place()).await?;
+        Ok((running, agent))
     }
 
     async fn restore(&self, held: &Held, saved: &Path) -> Result<Appliance> {
@@ -242,8 +272,8 @@ impl Plan {
 
     /// Starts QEMU and connects to its monitor. The guest does not run yet.
     async fn run(&self, held: &Held, start: Start) -> Result<Running> {
-        let (child, identity) = process::start(&self.shape, start, held.place())?;
-        let child = Leashed { child: Some(child), identity };
+        let child = process::start(&self.shape, start, held.place())?;
+        let identity = child.identity();
         let monitor = Address::Unix(held.place().file(Place::MONITOR));
         let options = Options { connect_timeout: END_WITHIN, ..Options::default() };
         match Client::connect_with(&monitor, options).await {
@@ -262,21 +292,6 @@ struct Running {
     monitor: Client,
 }
 
-/// A process that ends when it is dropped.
-struct Leashed {
-    child: Option<Child>,
-    identity: Identity,
-}
-
-impl Drop for Leashed {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // Fails only when it has ended.
-            let _ = child.start_kill();
-        }
-    }
-}
-
 impl Running {
     async fn command(&self, name: &str) -> Result<()> {
         self.monitor.execute(name, None::<&()>).await?;
@@ -289,13 +304,13 @@ impl Running {
         let socket = place.file(Place::AGENT);
         tokio::select! {
             met = tokio::time::timeout(within, Agent::meet(&socket)) => match met {
-                Ok(Err(_)) if self.child.identity.ended(LAST_BREATH).await => {
+                Ok(Err(_)) if self.child.identity().ended(LAST_BREATH).await => {
                     Err(Error::Died { words: words() })
                 }
                 Ok(met) => met,
                 Err(_) => Err(Error::Late { what: "the agent", within, words: words() }),
             },
-            () = died(self.child.identity) => Err(Error::Died { words: words() }),
+            () = died(self.child.identity()) => Err(Error::Died { words: words() }),
         }
     }
 
@@ -307,13 +322,12 @@ impl Running {
         agent: Agent,
     ) -> Result<Appliance> {
         let record = Record {
-            identity: self.child.identity,
+            identity: self.child.identity(),
             command: shape.command_line(start),
             restored: start == Start::Saved,
         };
         held.write(&record)?;
-        // From here on it outlives us. The runtime hears of its end, if it comes before ours.
-        self.child.child = None;
+        self.child.let_go();
         Ok(Appliance::of(held.place().clone(), record, self.monitor, agent))
     }
 }

@@ -9,6 +9,7 @@
 //! | `launch.rs` | what is wanted, and the way from there to a machine that answers |
 //! | `appliance.rs` | a running appliance |
 //! | `registry.rs`, `process.rs` | where appliances are found again, and whether they live |
+//! | `disks.rs` | its disks |
 //! | `link.rs` | conversations with the agent |
 //! | `saved.rs` | machines that booted once and are restored |
 //! | `arguments.rs`, `accel.rs`, `qemu.rs` | QEMU, and its command line as data |
@@ -22,6 +23,7 @@ mod appliance;
 mod arguments;
 mod cache;
 mod cpio;
+mod disks;
 mod error;
 mod folder;
 mod init;
@@ -37,9 +39,13 @@ mod registry;
 mod saved;
 mod unpack;
 
+pub use qplug_agent::wire::{Device, FileSystem, Partition};
+pub use qplug_hotplug::{DiskName, Storage};
+
 pub use accel::Accel;
 pub use appliance::{Appliance, down};
 pub use cache::Cache;
+pub use disks::NewDisk;
 pub use error::{Error, Result};
 pub use kernel::Kernel;
 pub use launch::{Launch, Plan};

@@ -103,7 +103,7 @@ pub(crate) fn kill(pid: u32) {
 
 /// Starts QEMU in its place, with its monitor's socket already there. It is no part of our terminal's
 /// group, and outlives us.
-pub(crate) fn start(shape: &Shape, start: Start, place: &Place) -> Result<(Child, Identity)> {
+pub(crate) fn start(shape: &Shape, start: Start, place: &Place) -> Result<Leashed> {
     let monitor = place.file(Place::MONITOR);
     let listener = UnixListener::bind(&monitor).map_err(Error::file("listen at", &monitor))?;
     let log = place.file(Place::LOG);
@@ -122,7 +122,35 @@ pub(crate) fn start(shape: &Shape, start: Start, place: &Place) -> Result<(Child
     let child = command.spawn().map_err(Error::file("run", &shape.qemu.program))?;
     let identity = child.id().and_then(Identity::of);
     let gone = || Error::file("run", &shape.qemu.program)(io::ErrorKind::NotFound.into());
-    identity.map(|identity| (child, identity)).ok_or_else(gone)
+    identity.map(|identity| Leashed { child: Some(child), identity }).ok_or_else(gone)
+}
+
+/// A process that ends when this is dropped, unless it was let go.
+#[derive(Debug)]
+pub(crate) struct Leashed {
+    child: Option<Child>,
+    identity: Identity,
+}
+
+impl Leashed {
+    /// Which process it is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// From here on it outlives us. The runtime hears of its end, if that comes before ours.
+    pub(crate) fn let_go(&mut self) {
+        self.child = None;
+    }
+}
+
+impl Drop for Leashed {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // Fails only when it has ended.
+            let _ = child.start_kill();
+        }
+    }
 }
 
 #[cfg(test)]
