@@ -34,11 +34,15 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/sim.rs",
             // Only to tell whether an address is on this machine.
             "cli/src/monitor.rs",
+            // The agent's socket, until both ends have met, and the monitor's, until QEMU has it.
+            "appliance/src/link.rs",
+            "appliance/src/process.rs",
         ],
     },
     Touch {
         what: "files",
-        signs: &["std::fs", "tokio::fs", "File::open", "fs::"],
+        // With what comes before it: an initramfs is no file of the host.
+        signs: &["std::fs", "tokio::fs", "File::open", " fs::", "(fs::", "|fs::", "!fs::", "&fs::"],
         allowed: &[
             "hotplug/src/image.rs",
             "qmp/src/endpoint.rs",
@@ -55,12 +59,26 @@ const TOUCHES: &[Touch] = &[
             // Schemas are kept in the user's cache folder.
             "cli/src/commands/schema/cache.rs",
             "cli/src/commands/sim/images.rs",
+            // What an appliance is made of, and where it is found again.
+            "appliance/src/accel.rs",
+            "appliance/src/cache.rs",
+            "appliance/src/folder.rs",
+            "appliance/src/init.rs",
+            "appliance/src/kernel.rs",
+            "appliance/src/modules.rs",
+            "appliance/src/programs.rs",
+            "appliance/src/qemu.rs",
+            "appliance/src/registry.rs",
+            "appliance/src/saved.rs",
+            "appliance/src/process.rs",
+            // Random numbers.
+            "appliance/src/link.rs",
         ],
     },
     Touch {
         what: "processes",
         signs: &["process::Command", "tokio::process"],
-        allowed: &["qmp/src/transport/child.rs"],
+        allowed: &["qmp/src/transport/child.rs", "appliance/src/process.rs"],
     },
     Touch {
         what: "the clock",
@@ -80,6 +98,13 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/detach/progress.rs",
             "cli/src/commands/recover.rs",
             "cli/src/commands/sim.rs",
+            "appliance/src/appliance.rs",
+            "appliance/src/cache.rs",
+            "appliance/src/disks.rs",
+            "appliance/src/launch.rs",
+            "appliance/src/link.rs",
+            "appliance/src/process.rs",
+            "appliance/src/saved.rs",
         ],
     },
     Touch {
@@ -96,6 +121,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("qmp", &["qplug-proto", "qplug-qapi"]),
     ("sim", &["qplug-proto", "qplug-qapi"]),
     ("hotplug", &["qplug-proto", "qplug-qmp"]),
+    ("appliance", &["qplug-agent", "qplug-hotplug", "qplug-qmp"]),
     ("cli", &["qplug-hotplug", "qplug-qapi", "qplug-qmp", "qplug-sim"]),
 ];
 

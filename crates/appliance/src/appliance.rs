@@ -1,0 +1,155 @@
+//! A running appliance.
+
+use std::time::Duration;
+
+use qplug_hotplug::Machine;
+use qplug_qmp::{Address, Client, Options};
+use tokio::sync::OnceCell;
+
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::link::Agent;
+use crate::registry::{ApplianceName, Place, Record, Registry, State};
+
+/// How long a connection may take, while another client of ours has the monitor or the agent.
+const TURN_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long QEMU may take to end when it is told to.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// An appliance that runs. It goes on when this is dropped: [`Appliance::down`] ends it.
+///
+/// A monitor and an agent have one client at a time: other processes that use this appliance wait
+/// their turn while this has connections, which it makes as it needs them.
+#[derive(Debug)]
+pub struct Appliance {
+    place: Place,
+    record: Record,
+    monitor: OnceCell<Client>,
+    agent: OnceCell<Agent>,
+}
+
+impl Appliance {
+    /// Launches an appliance.
+    ///
+    /// # Errors
+    /// See [`Launch::plan`] and [`Plan::start`](crate::Plan::start).
+    pub async fn launch(launch: Launch) -> Result<Self> {
+        launch.plan()?.start().await
+    }
+
+    /// The appliance of this name.
+    ///
+    /// # Errors
+    /// When there is none, or it is dead.
+    pub fn open(registry: &Registry, name: &ApplianceName) -> Result<Self> {
+        let place = registry.place(name);
+        let record = place.require_running()?;
+        Ok(Self { place, record, monitor: OnceCell::new(), agent: OnceCell::new() })
+    }
+
+    /// One that was just launched.
+    pub(crate) fn of(place: Place, record: Record, monitor: Client, agent: Agent) -> Self {
+        let (monitor, agent) = (OnceCell::new_with(Some(monitor)), OnceCell::new_with(Some(agent)));
+        Self { place, record, monitor, agent }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &ApplianceName {
+        self.place.name()
+    }
+
+    /// What is written down of it.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Its QEMU, with everything that qplug can do with it.
+    ///
+    /// # Errors
+    /// When its monitor cannot be reached.
+    pub async fn machine(&self) -> Result<Machine> {
+        let connect = || async {
+            let address = Address::Unix(self.place.file(Place::MONITOR));
+            let options = Options { connect_timeout: TURN_WITHIN, ..Options::default() };
+            Client::connect_with(&address, options).await.map_err(Error::from)
+        };
+        let client = self.monitor.get_or_try_init(connect).await;
+        client.cloned().map(Machine::new).map_err(|error| self.explained(error))
+    }
+
+    /// Its agent.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn agent(&self) -> Result<&Agent> {
+        let meet = || async {
+            let socket = self.place.file(Place::AGENT);
+            let meeting = Agent::meet(&socket);
+            let late = |_| Error::Late {
+                what: "the agent; it hangs, or another process talks to it",
+                within: TURN_WITHIN,
+                words: self.place.last_words(),
+            };
+            tokio::time::timeout(TURN_WITHIN, meeting).await.map_err(late)?
+        };
+        let agent = self.agent.get_or_try_init(meet).await;
+        agent.map_err(|error| self.explained(error))
+    }
+
+    /// What QEMU and the kernel said last.
+    pub(crate) fn last_words(&self) -> String {
+        self.place.last_words()
+    }
+
+    /// What a failure means when the machine is dead.
+    fn explained(&self, error: Error) -> Error {
+        match self.record.identity.is_running() {
+            true => error,
+            false => Error::Died { words: self.place.last_words() },
+        }
+    }
+
+    /// Ends the appliance: the agent writes out what waits to be written and unmounts everything,
+    /// as far as it answers, and QEMU ends.
+    ///
+    /// # Errors
+    /// When QEMU does not end.
+    pub async fn down(self) -> Result<()> {
+        if let Ok(agent) = self.agent().await {
+            // An agent that hangs does not keep its machine.
+            let _ = agent.run(&qplug_agent::wire::Shutdown {}).await;
+        }
+        if !self.record.identity.ended(END_WITHIN).await {
+            self.record.identity.kill(END_WITHIN).await?;
+        }
+        clear_away(&self.place).await
+    }
+}
+
+/// Ends and clears away what there is of an appliance, whatever state it is in; how it was, and
+/// nothing where there was none.
+///
+/// # Errors
+/// When its QEMU does not end, or its folder cannot be removed.
+pub async fn down(registry: &Registry, name: &ApplianceName) -> Result<Option<State>> {
+    let place = registry.place(name);
+    let state = place.state();
+    match state {
+        None => {}
+        Some(State::Running) => Appliance::open(registry, name)?.down().await?,
+        Some(State::Dead | State::Changing) => clear_away(&place).await?,
+    }
+    Ok(state)
+}
+
+async fn clear_away(place: &Place) -> Result<()> {
+    let starting = || Error::Starting { name: place.name().as_str().to_owned() };
+    let held = place.try_hold()?.ok_or_else(starting)?;
+    if let Some(record) = place.record() {
+        record.identity.kill(END_WITHIN).await?;
+    }
+    held.remove()
+}

@@ -1,0 +1,55 @@
+//! A small machine that disks are plugged into while it runs, to look inside them.
+//!
+//! ```text
+//! Launch → kernel, initramfs, QEMU's arguments → a machine, booted or restored → its agent
+//! ```
+//!
+//! | file | owns |
+//! |---|---|
+//! | `launch.rs` | what is wanted, and the way from there to a machine that answers |
+//! | `appliance.rs` | a running appliance |
+//! | `registry.rs`, `process.rs` | where appliances are found again, and whether they live |
+//! | `disks.rs` | its disks |
+//! | `link.rs` | conversations with the agent |
+//! | `saved.rs` | machines that booted once and are restored |
+//! | `arguments.rs`, `accel.rs`, `qemu.rs` | QEMU, and its command line as data |
+//! | `kernel.rs`, `modules.rs`, `programs.rs`, `init.rs` | what goes into a machine |
+//! | `initramfs.rs`, `cpio.rs`, `unpack.rs` | the archive that it boots from |
+//! | `cache.rs`, `folder.rs` | what is made once, and folders that are the user's alone |
+//! | `error.rs` | what can go wrong, by blame |
+
+mod accel;
+mod appliance;
+mod arguments;
+mod cache;
+mod cpio;
+mod disks;
+mod error;
+mod folder;
+mod init;
+mod initramfs;
+mod kernel;
+mod launch;
+mod link;
+mod modules;
+mod process;
+mod programs;
+mod qemu;
+mod registry;
+mod saved;
+mod unpack;
+
+pub use qplug_agent::wire::{Device, FileSystem, Partition};
+pub use qplug_hotplug::{DiskName, Storage};
+
+pub use accel::Accel;
+pub use appliance::{Appliance, down};
+pub use cache::Cache;
+pub use disks::NewDisk;
+pub use error::{Error, Result};
+pub use kernel::Kernel;
+pub use launch::{Launch, Plan};
+pub use link::Agent;
+pub use process::Identity;
+pub use qemu::Qemu;
+pub use registry::{ApplianceName, Place, Record, Registry, State};

@@ -1,0 +1,158 @@
+//! Appliances of real QEMUs, kernels and agents.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use qplug_appliance::{
+    Appliance, ApplianceName, Cache, Error, Launch, Qemu, Registry, State, down,
+};
+use qplug_testbed::boot_files::Kernel;
+
+/// A folder with a cache and a registry of its own. Appliances in it are ended with it, however a test
+/// ends.
+struct Room {
+    qemu: Qemu,
+    kernel: Kernel,
+    folder: tempfile::TempDir,
+    registry: Registry,
+}
+
+impl Room {
+    /// One for each QEMU under test.
+    fn each(test: &str) -> Vec<Self> {
+        let kernel = Kernel::current().unwrap();
+        let qemus = qplug_testbed::Qemu::under_test(test);
+        qemus
+            .into_iter()
+            .map(|qemu| {
+                let folder = tempfile::tempdir().unwrap();
+                let registry = Registry::at(&folder.path().join("run")).unwrap();
+                let environment = qemu.environment().into_iter();
+                let qemu = Qemu {
+                    program: qemu.path.clone(),
+                    environment: environment
+                        .map(|(name, value)| (name.to_owned(), value))
+                        .collect(),
+                    arguments: qemu.firmware_arguments(),
+                };
+                Self { qemu, kernel: kernel.clone(), folder, registry }
+            })
+            .collect()
+    }
+
+    fn name() -> ApplianceName {
+        ApplianceName::new("work").unwrap()
+    }
+
+    fn wish(&self) -> Launch {
+        Launch::named(Self::name())
+            .qemu(Some(self.qemu.clone()))
+            .kernel(Some(self.kernel.image.clone()), Some(self.kernel.modules.clone()))
+            .cache(Cache::at(&self.folder.path().join("cache")).unwrap())
+            .registry(self.registry.clone())
+    }
+
+    fn saved(&self) -> Vec<PathBuf> {
+        let folder = self.folder.path().join("cache/appliance/machines");
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        for (place, _) in self.registry.list().unwrap_or_default() {
+            if let Some(record) = place.record()
+                && record.identity.is_running()
+            {
+                let pid = record.identity.pid.to_string();
+                let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
+            }
+        }
+    }
+}
+
+async fn launched(wish: Launch) -> (Appliance, Duration) {
+    let start = Instant::now();
+    let appliance = Appliance::launch(wish).await.unwrap();
+    (appliance, start.elapsed())
+}
+
+#[tokio::test]
+#[ignore = "until the agent is a program that boots"]
+async fn the_first_launch_boots_and_saves_and_the_next_restores() {
+    for room in Room::each("the_first_launch_boots_and_saves_and_the_next_restores") {
+        let (appliance, cold) = launched(room.wish()).await;
+        assert!(!appliance.record().restored);
+        assert_eq!(room.saved().len(), 1);
+        assert!(matches!(Appliance::launch(room.wish()).await, Err(Error::Exists { .. })));
+        // Another process finds it by its name, once this one has let go of the agent.
+        drop(appliance);
+        let found = Appliance::open(&room.registry, &Room::name()).unwrap();
+        found.agent().await.unwrap();
+        found.down().await.unwrap();
+        assert!(room.registry.list().unwrap().is_empty());
+        let (appliance, warm) = launched(room.wish()).await;
+        assert!(appliance.record().restored);
+        assert!(warm < cold, "restored in {warm:?}, booted in {cold:?}");
+        println!("{}: booted in {cold:?}, restored in {warm:?}", room.qemu.program.display());
+        appliance.down().await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "until the agent is a program that boots"]
+async fn a_saved_machine_that_does_not_load_is_made_anew() {
+    for room in Room::each("a_saved_machine_that_does_not_load_is_made_anew") {
+        launched(room.wish()).await.0.down().await.unwrap();
+        let saved = room.saved().pop().unwrap();
+        let content = fs::read(&saved).unwrap();
+        fs::write(&saved, &content[..content.len() / 2]).unwrap();
+        let (appliance, _) = launched(room.wish()).await;
+        assert!(!appliance.record().restored);
+        appliance.down().await.unwrap();
+        let (appliance, _) = launched(room.wish()).await;
+        assert!(appliance.record().restored);
+        appliance.down().await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "until the agent is a program that boots"]
+async fn a_dead_appliance_is_told_and_its_name_is_free_again() {
+    for room in Room::each("a_dead_appliance_is_told_and_its_name_is_free_again") {
+        let (appliance, _) = launched(room.wish().cold(true)).await;
+        assert!(room.saved().is_empty());
+        let identity = appliance.record().identity;
+        let pid = identity.pid.to_string();
+        assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while identity.is_running() {
+            assert!(Instant::now() < deadline, "QEMU did not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let dead = Appliance::open(&room.registry, &Room::name()).unwrap_err();
+        assert!(matches!(dead, Error::Dead { .. }), "{dead}");
+        let state = down(&room.registry, &Room::name()).await.unwrap();
+        assert_eq!(state, Some(State::Dead));
+        assert!(room.registry.list().unwrap().is_empty());
+        assert_eq!(down(&room.registry, &Room::name()).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+#[ignore = "until the agent is a program that boots"]
+async fn what_does_not_start_leaves_nothing() {
+    for room in Room::each("what_does_not_start_leaves_nothing") {
+        let folder = room.folder.path();
+        let broken = Qemu { arguments: vec!["-no-such-option".into()], ..room.qemu.clone() };
+        let error = Appliance::launch(room.wish().qemu(Some(broken))).await.unwrap_err();
+        assert!(error.to_string().contains("no-such-option"), "{error}");
+        assert!(room.registry.list().unwrap().is_empty());
+        let plan = room.wish().plan().unwrap();
+        assert!(plan.command_line().contains(&"-kernel".to_owned()));
+        assert!(fs::read_dir(folder.join("run")).unwrap().next().is_none());
+    }
+}
