@@ -117,6 +117,10 @@ struct Stream {
     aborted: Option<String>,
     /// Nothing more will be sent.
     is_finished: bool,
+    /// The peer has opened it too; what is said earlier is passed over.
+    is_met: bool,
+    /// This end has closed it, and the peer is still to be told why.
+    closed: Option<String>,
 }
 
 /// All streams of a port, from one of its ends.
@@ -170,6 +174,8 @@ impl Streams {
             has_ended: false,
             aborted: None,
             is_finished: false,
+            is_met: self.end == End::Agent,
+            closed: None,
         };
         self.streams.insert(number, stream);
         Ok(())
@@ -222,14 +228,25 @@ impl Streams {
                         stream.aborted = Some(reason);
                     }
                 }
-                Some(Frame::Credit(number, more)) => {
-                    if let Some(stream) = self.streams.get_mut(&number) {
-                        stream.credit = stream.credit.saturating_add(more).min(2 * WINDOW);
-                    }
-                }
+                Some(Frame::Credit(number, more)) => self.grant(number, more),
             }
         }
         Ok(())
+    }
+
+    /// Takes in that the peer may be sent more. The first time it says that it has opened the stream.
+    fn grant(&mut self, number: u32, more: usize) {
+        let Some(stream) = self.streams.get_mut(&number) else { return };
+        stream.credit = stream.credit.saturating_add(more).min(2 * WINDOW);
+        if std::mem::replace(&mut stream.is_met, true) {
+            return;
+        }
+        if let Some(reason) = stream.closed.take() {
+            self.streams.remove(&number);
+            self.push(Kind::Abort, number, reason.as_bytes());
+        } else if stream.is_finished {
+            self.push(Kind::End, number, &[]);
+        }
     }
 
     /// Reads what came in a stream. A stream that is not open is one that was aborted.
@@ -281,20 +298,31 @@ impl Streams {
         if let Some(stream) = self.streams.get_mut(&number)
             && !std::mem::replace(&mut stream.is_finished, true)
             && stream.aborted.is_none()
+            && stream.is_met
         {
             self.push(Kind::End, number, &[]);
         }
     }
 
     /// Closes a stream: what is still unread is forgotten. The peer is told unless both ends had
-    /// finished, with the reason.
+    /// finished, with the reason: as soon as it has opened the stream, if need be.
     pub fn close(&mut self, number: u32, reason: &str) {
-        let Some(stream) = self.streams.remove(&number) else { return };
-        if !(stream.is_finished && stream.has_ended) && stream.aborted.is_none() {
-            let cut =
-                (0..=MAX_REASON.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at));
-            self.push(Kind::Abort, number, &reason.as_bytes()[..cut.unwrap_or(0)]);
+        let Some(mut stream) = self.streams.remove(&number) else { return };
+        let is_over = (stream.is_finished && stream.has_ended) || stream.aborted.is_some();
+        let length =
+            (0..=MAX_REASON.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at));
+        let reason = &reason[..length.unwrap_or(0)];
+        if !is_over && !stream.is_met {
+            stream.closed = Some(reason.to_owned());
+            self.streams.insert(number, stream);
+        } else if !is_over {
+            self.push(Kind::Abort, number, reason.as_bytes());
         }
+    }
+
+    /// Closes a stream that the peer knows nothing of, or nothing more: its command was answered.
+    pub fn forget(&mut self, number: u32) {
+        self.streams.remove(&number);
     }
 
     /// Closes a stream that this end has finished and expects nothing from: the peer is told

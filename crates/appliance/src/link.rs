@@ -40,7 +40,7 @@ impl Agent {
         stream.write_all(&token.mark()).await.map_err(failed)?;
         pass_over(&stream, &token).await.map_err(failed)?;
         let stream = stream.into_std().map_err(failed)?;
-        let options = Options { command_timeout: ANSWER_WITHIN, ..Options::default() };
+        let options = Options { command_timeout: ANSWER_WITHIN, oob: true, ..Options::default() };
         // It duplicates the descriptor, and ours goes at the end of this function.
         let client = Client::connect_with(&Address::Fd(stream.as_raw_fd()), options).await?;
         Ok(Self { client })

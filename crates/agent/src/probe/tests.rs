@@ -5,7 +5,10 @@ const ID: [u8; 16] = [
 ];
 const UUID: &str = "123e4567-e89b-12d3-a456-426614174000";
 
-fn disk(parts: &[(usize, &[u8])]) -> Vec<u8> {
+/// What a disk has where; zeros elsewhere.
+type Parts<'a> = &'a [(usize, &'a [u8])];
+
+fn disk(parts: Parts<'_>) -> Vec<u8> {
     let mut disk = vec![0; HEAD_BYTES];
     for (at, bytes) in parts {
         disk[*at..at + bytes.len()].copy_from_slice(bytes);
@@ -13,7 +16,7 @@ fn disk(parts: &[(usize, &[u8])]) -> Vec<u8> {
     disk
 }
 
-fn told(parts: &[(usize, &[u8])]) -> Option<(&'static str, Option<String>, Option<String>)> {
+fn told(parts: Parts<'_>) -> Option<(&'static str, Option<String>, Option<String>)> {
     let content = recognize(&disk(parts), &[])?;
     Some((content.kind, content.uuid, content.label.map(|label| label.display())))
 }
@@ -25,7 +28,7 @@ fn text(text: &str) -> Option<String> {
 #[test]
 fn each_kind_by_its_superblock() {
     let ext = |compatible: u8, incompatible: u8, read_only: u8| {
-        let parts: &[(usize, &[u8])] = &[
+        let parts: Parts<'_> = &[
             (0x438, &[0x53, 0xef]),
             (0x45c, &[compatible]),
             (0x460, &[incompatible]),
@@ -39,7 +42,7 @@ fn each_kind_by_its_superblock() {
     assert_eq!(ext(0x3c, 0x02, 0x03), Some(("ext3", text(UUID), text("root"))));
     assert_eq!(ext(0x3c, 0x42, 0x6b), Some(("ext4", text(UUID), text("root"))));
     assert_eq!(ext(0x00, 0x08, 0x00), Some(("jbd", text(UUID), text("root"))));
-    let cases: &[(&[(usize, &[u8])], _)] = &[
+    let cases: &[(Parts<'_>, _)] = &[
         (&[(0, b"XFSB"), (32, &ID), (108, b"twelve bytes")], ("xfs", UUID, "twelve bytes")),
         (&[(0x1_0040, b"_BHRfS_M"), (0x1_0020, &ID), (0x1_012b, b"b")], ("btrfs", UUID, "b")),
         (&[(4086, b"SWAPSPACE2"), (1036, &ID), (1052, b"s")], ("swap", UUID, "s")),
@@ -62,7 +65,7 @@ fn each_kind_by_its_superblock() {
 
 #[test]
 fn fat_needs_its_name_besides_its_boot_mark() {
-    let boot: &[(usize, &[u8])] = &[(510, &[0x55, 0xaa])];
+    let boot: Parts<'_> = &[(510, &[0x55, 0xaa])];
     assert_eq!(told(boot), None, "a boot sector of any kind");
     let fat = [boot, &[(82, b"FAT32   "), (67, &[0xef, 0xbe, 0xad, 0xde]), (71, b"EFI        ")]];
     assert_eq!(told(&fat.concat()), Some(("vfat", text("DEAD-BEEF"), text("EFI"))));
@@ -72,17 +75,16 @@ fn fat_needs_its_name_besides_its_boot_mark() {
 
 #[test]
 fn containers_and_media() {
-    let luks: &[(usize, &[u8])] =
-        &[(0, b"LUKS\xba\xbe\0\x02"), (24, b"vault"), (168, UUID.as_bytes())];
+    let luks: Parts<'_> = &[(0, b"LUKS\xba\xbe\0\x02"), (24, b"vault"), (168, UUID.as_bytes())];
     assert_eq!(told(luks), Some(("crypto_LUKS", text(UUID), text("vault"))));
-    let lvm: &[(usize, &[u8])] = &[
+    let lvm: Parts<'_> = &[
         (512, b"LABELONE"),
         (532, &[32, 0, 0, 0]),
         (536, b"LVM2 001"),
         (544, b"abcdef0123456789ABCDEFGHIJKLMNOP"),
     ];
     assert_eq!(told(lvm).unwrap().1, text("abcdef-0123-4567-89AB-CDEF-GHIJ-KLMNOP"));
-    let iso: &[(usize, &[u8])] =
+    let iso: Parts<'_> =
         &[(0x8001, b"CD001"), (0x8028, b"DEBIAN   "), (0x8000 + 830, b"2026112302154500")];
     assert_eq!(told(iso), Some(("iso9660", text("2026-11-23-02-15-45-00"), text("DEBIAN"))));
 }
@@ -106,6 +108,6 @@ fn nothing_is_recognized_in_what_is_empty_short_or_odd() {
     assert_eq!(recognize(&[0; 700], &[Vec::new()]), None);
     assert_eq!(recognize(&[0xff; HEAD_BYTES], &[vec![0xff; TAIL_BYTES]]), None);
     // A label of LVM that points behind the end.
-    let odd: &[(usize, &[u8])] = &[(0, b"LABELONE"), (20, &[0xff; 4]), (24, b"LVM2 001")];
+    let odd: Parts<'_> = &[(0, b"LABELONE"), (20, &[0xff; 4]), (24, b"LVM2 001")];
     assert_eq!(told(odd), Some(("LVM2_member", None, None)));
 }

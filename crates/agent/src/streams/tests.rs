@@ -51,6 +51,26 @@ fn a_host_sends_nothing_before_the_agent_has_opened() {
 }
 
 #[test]
+fn an_end_that_is_said_early_is_heard_when_the_agent_has_opened() {
+    let (mut host, mut agent) = pair();
+    for number in [1, 2, 3] {
+        host.open(number).unwrap();
+    }
+    host.finish(1);
+    host.close(2, "never mind");
+    host.forget(3);
+    settle(&mut host, &mut agent, 50);
+    for number in [1, 2, 3] {
+        agent.open(number).unwrap();
+    }
+    settle(&mut host, &mut agent, 50);
+    assert_eq!(agent.read(1, &mut [0]), Read::End);
+    assert_eq!(agent.read(2, &mut [0]), Read::Aborted("never mind".to_owned()));
+    assert_eq!(agent.read(3, &mut [0]), Read::Wait);
+    assert_eq!(host.streams.len(), 1);
+}
+
+#[test]
 fn an_agent_sends_a_window_at_once_and_more_as_it_is_read() {
     let (mut host, mut agent) = pair();
     host.open(1).unwrap();

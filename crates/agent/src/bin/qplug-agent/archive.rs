@@ -3,6 +3,7 @@
 //! It is this program once more, with the tree as its root: so no link in an archive or on a disk leads out
 //! of the tree, and what an archive does to the one who reads it, it does not do to PID 1.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStringExt;
@@ -127,7 +128,14 @@ pub(crate) fn main(words: &mut dyn Iterator<Item = OsString>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {error}", path.display());
+            // What tar says is what it did; why it failed is behind that.
+            let mut words = error.to_string();
+            let mut reason = error.source();
+            while let Some(behind) = reason {
+                words = format!("{words}: {behind}");
+                reason = behind.source();
+            }
+            eprintln!("{words}");
             ExitCode::FAILURE
         }
     }

@@ -71,7 +71,10 @@ mod tests {
             .map(|_| {
                 let (gate, wait) = channel::<()>();
                 let told = answer.clone();
-                let work = move || Ok(drop(wait.recv()));
+                let work = move || {
+                    let _ = wait.recv();
+                    Ok(())
+                };
                 jobs.start(work, move |it| told.send(it).unwrap()).unwrap();
                 gate
             })

@@ -26,9 +26,11 @@ pub(crate) fn open(path: &Name, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
 pub(crate) fn try_open(path: &Name, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     let root = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(CWD, SYSROOT, root, Mode::empty())?;
-    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let mut flags = flags | OFlags::CLOEXEC;
     // The kernel refuses flags that make no sense with a mere path.
-    let flags = if flags.contains(OFlags::PATH) { flags } else { flags | OFlags::NONBLOCK };
+    if !flags.contains(OFlags::PATH) {
+        flags |= OFlags::NOCTTY | OFlags::NONBLOCK;
+    }
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let path =
         if path.as_bytes().is_empty() { OsStr::new(".") } else { path.as_path().as_os_str() };

@@ -1,0 +1,162 @@
+//! Disks: seen, named, mounted, in use, released.
+
+use qplug_agent::wire::{
+    DISK_CHANGED, ListDevices, ListFileSystems, ListMounts, ListUses, Mount, Mounted, Release,
+    Umount, Use, UseKind,
+};
+use qplug_testbed::image::Image;
+
+use super::room::Room;
+
+/// Writes a table of one Linux partition that begins at 1 MiB.
+fn partition(image: &Image) {
+    let sectors = u32::try_from(image.bytes / 512).unwrap() - 2048;
+    let mut entry = vec![0_u8; 8];
+    entry[4] = 0x83;
+    entry.extend(2048_u32.to_le_bytes());
+    entry.extend(sectors.to_le_bytes());
+    image.write(446, &entry).unwrap();
+    image.write(510, &[0x55, 0xaa]).unwrap();
+}
+
+async fn uses(room: &Room) -> Vec<(UseKind, String)> {
+    let uses = room.ask(&ListUses { device: "data".to_owned() }).await;
+    uses.into_iter().map(|it| (it.kind, it.by.display())).collect()
+}
+
+pub(crate) fn mount(device: &str, path: &str) -> Mount {
+    Mount {
+        device: device.to_owned(),
+        path: path.into(),
+        kind: None,
+        read_only: false,
+        allow: Vec::new(),
+        data: None,
+    }
+}
+
+#[tokio::test]
+async fn a_disk_is_partitioned_formatted_mounted_and_taken_out() {
+    for room in Room::each("a_disk_is_partitioned_formatted_mounted_and_taken_out").await {
+        let files = room.files().await;
+        assert!(room.ask(&ListDevices {}).await.is_empty());
+        let (data, plain) = (room.image("data.img", 64), room.image("plain.img", 8));
+        partition(&data);
+        let device = room.add("data", &data.path, false).await;
+        assert_eq!(device.bytes, 64 << 20);
+        assert_eq!(device.partitions[0].start_bytes, 1 << 20);
+        let second = room.add("plain", &plain.path, true).await;
+        assert!(second.read_only && second.sequence > device.sequence);
+        assert_eq!(room.ask(&ListDevices {}).await, [device.clone(), second]);
+
+        room.run(&files, 1, "mkfs.ext4 -q -L root /dev/disk/qplug/data:1").await;
+        let found = room.ask(&ListFileSystems::default()).await;
+        let told = |at: usize| (found[at].device.as_str(), found[at].kind.as_deref());
+        assert_eq!((told(0), told(1)), (("data:1", Some("ext4")), ("plain", None)));
+        assert_eq!(found[0].label, Some("root".into()));
+        assert!(found[0].uuid.is_some());
+
+        let expected = Mounted {
+            path: "/".into(),
+            device: "data:1".to_owned(),
+            kind: "ext4".to_owned(),
+            options: "rw,nosuid,nodev,noexec,relatime".to_owned(),
+        };
+        assert_eq!(room.ask(&mount("data:1", "/")).await, expected);
+        assert_eq!(room.ask(&ListMounts {}).await, [expected]);
+
+        let used = Use {
+            kind: UseKind::Mount,
+            kernel_name: device.partitions[0].kernel_name.clone(),
+            by: "/".into(),
+        };
+        let uses = room.ask(&ListUses { device: "data".to_owned() }).await;
+        assert_eq!(uses, std::slice::from_ref(&used));
+        let release = |force| Release { device: "data".to_owned(), force };
+        assert_eq!(room.ask(&release(false)).await, [used]);
+        assert!(room.remove("data", false).await.is_err());
+        room.ask(&Umount { path: Some("/".into()), force: false }).await;
+        assert!(room.ask(&release(false)).await.is_empty());
+        room.remove("data", false).await.unwrap();
+        room.remove("plain", false).await.unwrap();
+        assert!(room.ask(&ListDevices {}).await.is_empty());
+        let links = room.run(&files, 2, "echo /dev/disk/qplug/*").await;
+        assert_eq!(links.trim(), "/dev/disk/qplug/*", "no link is left");
+        // What was written before the disk left is in the image.
+        assert_eq!(data.read((1 << 20) + 0x438, 2).unwrap(), [0x53, 0xef]);
+    }
+}
+
+#[tokio::test]
+async fn each_use_of_a_disk_is_told_and_a_mounted_one_can_be_forced_out() {
+    for room in Room::each("each_use_of_a_disk_is_told_and_a_mounted_one_can_be_forced_out").await {
+        let files = room.files().await;
+        let image = room.image("data.img", 64);
+        image.make_ext4().unwrap();
+        room.add("data", &image.path, false).await;
+        assert!(uses(&room).await.is_empty());
+
+        // A process has it open, and is not waited for.
+        let stream = files.open(1);
+        let command = "sleep() { read -r line; }; exec 3</dev/disk/qplug/data; echo open; sleep";
+        let wish = qplug_agent::wire::Run {
+            command: qplug_agent::wire::Line::Shell(command.to_owned()),
+            stdout: 1,
+            stderr: None,
+            stdin: Some(2),
+        };
+        let input = files.open(2);
+        let agent = room.appliance().agent().await.unwrap().clone();
+        let options = Some(&wish);
+        let running = agent.client().execute_oob("run", options);
+        let watching = async {
+            let stream = tokio::task::spawn_blocking(move || {
+                let mut stream = stream;
+                std::io::Read::read_exact(&mut stream, &mut [0; 5]).unwrap();
+                stream
+            });
+            let stream = stream.await.unwrap();
+            let found = uses(&room).await;
+            assert!(
+                matches!(&found[..], [(UseKind::Open, by)] if by.starts_with("sh (process ")),
+                "{found:?}"
+            );
+            tokio::task::spawn_blocking(move || input.send(b"done\n")).await.unwrap();
+            stream
+        };
+        let (ended, _) = tokio::join!(running, watching);
+        assert_eq!(ended.unwrap().get(), r#"{"status":0}"#);
+        assert!(uses(&room).await.is_empty());
+
+        room.ask(&mount("data", "/mnt/a")).await;
+        room.ask(&mount("data", "/mnt/b c")).await;
+        let mounts = ["/mnt/a", "/mnt/b c"].map(|path| (UseKind::Mount, path.to_owned()));
+        assert_eq!(uses(&room).await, mounts);
+        room.remove("data", true).await.unwrap();
+        assert!(room.ask(&ListMounts {}).await.is_empty());
+        assert!(room.ask(&ListDevices {}).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_the_host_changes_is_told() {
+    for room in Room::each("what_the_host_changes_is_told").await {
+        let image = room.image("data.img", 8);
+        room.add("data", &image.path, false).await;
+        let mut events = room.appliance().agent().await.unwrap().events();
+        let machine = room.appliance().machine().await.unwrap();
+        let arguments = serde_json::json!({"node-name": "data.format", "size": 16 << 20});
+        machine.client().execute("block_resize", Some(&arguments)).await.unwrap();
+        let changed = async {
+            loop {
+                let event = events.next().await.unwrap();
+                if event.name == DISK_CHANGED {
+                    return event.data.as_ref().unwrap().get().to_owned();
+                }
+            }
+        };
+        let data = tokio::time::timeout(std::time::Duration::from_secs(20), changed).await.unwrap();
+        assert!(data.contains("\"bytes\":16777216"), "{data}");
+        assert_eq!(room.ask(&ListDevices {}).await[0].bytes, 16 << 20);
+    }
+}
