@@ -112,7 +112,7 @@ mod tests {
             ("blockdev-add driver=raw file.", "driver=…"),
             ("blockdev-add driver=raw cache.direct=", "bool"),
             ("blockdev-add driver=raw discard=", "ignore | unmap"),
-            ("blockdev-add driver=raw file=", "str | object"),
+            ("blockdev-add driver=raw file=", "object | str"),
             ("device_add driver=virtio-blk-pci write-cache=", "OnOffAuto: on/off/auto"),
             ("{\"execute\": \"device_del\", \"arguments\": {", "id…"),
             ("{\"execute\": \"device_del\", \"arguments\": {\"id\": ", "str"),

@@ -28,13 +28,6 @@ pub(super) fn is_one(word: &str) -> bool {
     !NOT_HERE.contains(&word) && Args::command().find_subcommand(word).is_some()
 }
 
-/// The names of all.
-pub(super) fn names() -> Vec<String> {
-    let command = Args::command();
-    let names = command.get_subcommands().map(|command| command.get_name().to_owned());
-    names.filter(|name| !NOT_HERE.contains(&name.as_str())).collect()
-}
-
 /// Runs one; the first word is its name.
 pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Result<Exit, Failure> {
     let matches = match command().try_get_matches_from(words) {
@@ -81,7 +74,6 @@ mod tests {
     fn the_shell_has_the_commands_of_a_machine() {
         assert!(is_one("attach") && is_one("watch") && is_one("schema"));
         assert!(!is_one("shell") && !is_one("sim") && !is_one("query-block"));
-        assert!(names().contains(&"detach".to_owned()));
     }
 
     #[test]
