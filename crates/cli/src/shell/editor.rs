@@ -3,6 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `editor/prompt.rs` | the machine's name and state before the line |
+//! | `editor/mode.rs` | the terminal between two lines |
 //! | `editor/above.rs` | what is said above the line while it is typed |
 //! | `editor/completer.rs`, `editor/hinter.rs` | completion and hints, as the editor takes them |
 //! | `editor/colours.rs` | the line in colours |
@@ -11,6 +12,7 @@ mod above;
 mod colours;
 mod completer;
 mod hinter;
+mod mode;
 mod prompt;
 
 use std::io;
@@ -33,6 +35,7 @@ use above::{Above, Attentive, Watchful};
 use colours::Colours;
 use completer::FromMachine;
 use hinter::Telling;
+pub(super) use mode::Quiet;
 pub(super) use prompt::Face;
 
 /// How often the editor looks for something to show above the line.
@@ -105,7 +108,8 @@ fn reedline(
         ReedlineEvent::MenuNext,
     ]);
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
-    let menu = ColumnarMenu::default().with_name(COMPLETIONS);
+    // The prompt stays as it is.
+    let menu = ColumnarMenu::default().with_name(COMPLETIONS).with_marker(prompt::END);
     Reedline::create()
         .with_history(Box::new(history))
         .with_validator(Box::new(Finished))
