@@ -20,7 +20,7 @@ fn a_line_is_typed_and_done() {
     terminal.type_text("query-status\n").unwrap();
     terminal.wait_for_text("\"status\": \"running\"").unwrap();
     terminal.type_text("atach a.img\n").unwrap();
-    terminal.wait_for_text("error").unwrap();
+    terminal.wait_for_text("error: there is no command atach; did you mean attach?").unwrap();
     terminal.press(Key::Ctrl('d')).unwrap();
     assert_eq!(terminal.exit_code().unwrap(), 0);
 }
