@@ -35,6 +35,13 @@ pub(super) fn is_one(word: &str) -> bool {
     !NOT_HERE.contains(&word) && Args::command().find_subcommand(word).is_some()
 }
 
+/// The names of all.
+pub(super) fn names() -> Vec<String> {
+    let command = Args::command();
+    let names = command.get_subcommands().map(|command| command.get_name().to_owned());
+    names.filter(|name| !NOT_HERE.contains(&name.as_str())).collect()
+}
+
 /// Runs one; the first word is its name. Any other word is a command of QMP, which `exec` runs.
 pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Result<Exit, Failure> {
     let qmp = words.first().filter(|first| !is_one(first));
