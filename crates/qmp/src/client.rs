@@ -44,6 +44,8 @@ pub struct Client {
     connection: Arc<Connection>,
     /// How long this clone waits for a reply.
     command_timeout: Duration,
+    /// What was sent before this clone began to count.
+    sent_before: Traffic,
 }
 
 #[derive(Debug)]
@@ -122,7 +124,11 @@ impl Client {
             });
         };
         let command_timeout = options.command_timeout;
-        Ok(Self { connection: Arc::new(Connection { driven, greeting }), command_timeout })
+        Ok(Self {
+            connection: Arc::new(Connection { driven, greeting }),
+            command_timeout,
+            sent_before: Traffic::default(),
+        })
     }
 
     /// The same connection with another wait for replies than [`Options::command_timeout`]. Other
@@ -138,10 +144,20 @@ impl Client {
         &self.connection.greeting
     }
 
-    /// What was sent over this connection so far.
+    /// What was sent over this connection so far, or since [`Client::counting_from_now`].
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        self.connection.driven.shared.lock().protocol.traffic()
+        let Traffic { commands, bytes } = self.connection.driven.shared.lock().protocol.traffic();
+        let before = &self.sent_before;
+        Traffic { commands: commands - before.commands, bytes: bytes - before.bytes }
+    }
+
+    /// The same connection with its [`Client::traffic`] counted from now on: for one of several things
+    /// that are done over it.
+    #[must_use]
+    pub fn counting_from_now(self) -> Self {
+        let sent_before = self.connection.driven.shared.lock().protocol.traffic();
+        Self { sent_before, ..self }
     }
 
     /// Subscribes to the events from this moment on.

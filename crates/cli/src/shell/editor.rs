@@ -3,9 +3,11 @@
 //! | file | owns |
 //! |---|---|
 //! | `editor/prompt.rs` | the machine's name and state before the line |
+//! | `editor/mode.rs` | the terminal between two lines |
 //! | `editor/above.rs` | what is said above the line while it is typed |
 
 mod above;
+mod mode;
 mod prompt;
 
 use std::io;
@@ -22,6 +24,7 @@ use super::line::{self, LineError};
 use super::link::Link;
 use crate::output::Screen;
 use above::{Above, Attentive, Watchful};
+pub(super) use mode::Quiet;
 pub(super) use prompt::Face;
 
 /// How often the editor looks for something to show above the line.

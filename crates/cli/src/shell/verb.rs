@@ -14,6 +14,9 @@ use crate::output::Output;
 /// command of its own for.
 const NOT_HERE: [&str; 3] = ["shell", "sim", "events"];
 
+/// What runs commands of QMP.
+const EXEC: &str = "exec";
+
 /// Options that say how the machine is reached, which is settled.
 const SETTLED: [&str; 5] = ["socket", "connect_timeout", "tls_creds", "trace", "verbose"];
 
@@ -34,8 +37,10 @@ pub(super) fn names() -> Vec<String> {
     names.filter(|name| !NOT_HERE.contains(&name.as_str())).collect()
 }
 
-/// Runs one; the first word is its name.
+/// Runs one; the first word is its name. Any other word is a command of QMP, which `exec` runs.
 pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Result<Exit, Failure> {
+    let is_qmp = words.first().is_some_and(|first| !is_one(first));
+    let words = is_qmp.then_some(EXEC).into_iter().chain(words.iter().map(String::as_str));
     let matches = match command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => {
