@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::model::{Model, RootKind};
-use super::topics::{SHARED, Topic};
+use super::topics::{SHARED, Topic, parts};
 use boxes::Boxes;
 
 /// How generated code is laid out.
@@ -71,7 +71,10 @@ pub(super) fn render(
         Layout::Topics => {
             let mut files = vec![render.index(topics)];
             for (name, topic) in topics {
-                files.push(render.topic(name, topic));
+                match parts(model, name, topic) {
+                    parts if parts.is_empty() => files.push(render.topic(name, topic)),
+                    parts => files.extend(render.parts(name, &parts)),
+                }
             }
             let text = format!(
                 "//! All events. {NOT_TO_BE_EDITED}\n\n{ALLOWED}\nuse crate::wire::prelude::*;\n{}",
@@ -128,6 +131,30 @@ impl Render<'_> {
         text += "use crate::wire::prelude::*;\n";
         text += &self.items(topic);
         File { path: format!("api/{name}.rs"), text }
+    }
+
+    /// The files of a topic in parts, which is their names at one place.
+    fn parts(&self, name: &str, parts: &[(&str, Topic)]) -> Vec<File> {
+        let mut text = format!("//! The topic `{name}`, in parts. {NOT_TO_BE_EDITED}\n\n");
+        let mut names: Vec<_> = parts.iter().map(|(part, _)| part).collect();
+        names.sort_unstable();
+        for part in &names {
+            let _ = writeln!(text, "mod {part};");
+        }
+        text += "\n";
+        for part in &names {
+            let _ = writeln!(text, "pub use {part}::*;");
+        }
+        let mut files = vec![File { path: format!("api/{name}.rs"), text }];
+        for (part, topic) in parts {
+            let text = format!(
+                "//! The part `{part}` of the topic `{name}`. {NOT_TO_BE_EDITED}\n\n{ALLOWED}\n\
+                 use super::*;\nuse crate::api::shared::*;\nuse crate::wire::prelude::*;\n{}",
+                self.items(topic)
+            );
+            files.push(File { path: format!("api/{name}/{part}.rs"), text });
+        }
+        files
     }
 
     fn items(&self, topic: &Topic) -> String {
