@@ -8,6 +8,7 @@
 //! | `introspection/check.rs` | what is wrong with a command before it is sent |
 //! | `introspection/coerce.rs` | arguments given as texts, by the types that are expected |
 //! | `introspection/properties.rs` | what devices and objects take, which no schema lists |
+//! | `introspection/expect.rs` | what may stand at a place of arguments that are being typed |
 //!
 //! Commands, events, members and values have the names that they have on the wire. Types have none:
 //! QEMU hides them behind numbers that another build gives to other types, so a type is only ever
@@ -22,6 +23,7 @@ mod check;
 mod coerce;
 mod describe;
 mod diff;
+mod expect;
 mod parse;
 mod properties;
 
@@ -33,6 +35,7 @@ pub use check::{Problem, Trouble, nearest};
 pub use coerce::{CoerceError, MAX_KEY_PARTS};
 pub use describe::MAX_DEPTH;
 pub use diff::{Change, Changes, diff};
+pub use expect::Given;
 pub use parse::NotASchema;
 pub use properties::{NotProperties, Properties, Property, is_fragile};
 

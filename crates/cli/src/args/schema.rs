@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -29,8 +29,10 @@ pub(crate) enum About {
     /// Show what came, went and changed from one QEMU to another.
     Diff {
         /// A monitor's address, the path of a QEMU, or a file with an answer to query-qmp-schema.
+        #[arg(value_hint = ValueHint::FilePath)]
         from: String,
         /// Another.
+        #[arg(value_hint = ValueHint::FilePath)]
         to: String,
     },
 }

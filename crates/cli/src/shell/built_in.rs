@@ -5,6 +5,7 @@ use serde_json::json;
 use super::filter::Filter;
 use super::session::{Flow, Session};
 use super::transaction::{self, Transaction};
+use crate::commands::schema::source;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -76,8 +77,18 @@ pub(super) async fn run(
     Some(exit.map(Flow::On))
 }
 
-async fn help(_: &Session, _: &[String], output: &Output) -> Result<Exit, Failure> {
-    output.result(&json!({}), |out| writeln!(out, "help")).await?;
+async fn help(session: &Session, words: &[String], output: &Output) -> Result<Exit, Failure> {
+    let topic = match words {
+        [] => None,
+        [topic] => Some(topic.as_str()),
+        _ => return Err(Failure::usage("help takes the name of one command")),
+    };
+    let schema = match (topic, session.link.client()) {
+        (Some(_), Some(client)) => source::of(&client).await?,
+        _ => None,
+    };
+    let text = super::help::help(topic, schema.as_ref()).map_err(Failure::usage)?;
+    output.result(&json!({"help": text}), |out| write!(out, "{text}")).await?;
     Ok(Exit::Done)
 }
 

@@ -3,22 +3,27 @@
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
+use qplug_qapi::introspection::nearest;
+
+use super::built_in;
 use super::link::Link;
 use crate::args::Args;
 use crate::commands;
+use crate::commands::schema::source;
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::Output;
 
 /// What is not a command in a shell: the shell itself, what is no machine's, and what the shell has a
 /// command of its own for.
-const NOT_HERE: [&str; 3] = ["shell", "sim", "events"];
+pub(super) const NOT_HERE: [&str; 3] = ["shell", "sim", "events"];
 
 /// What runs commands of QMP.
 const EXEC: &str = "exec";
 
 /// Options that say how the machine is reached, which is settled.
-const SETTLED: [&str; 5] = ["socket", "connect_timeout", "tls_creds", "trace", "verbose"];
+pub(super) const SETTLED: [&str; 5] =
+    ["socket", "connect_timeout", "tls_creds", "trace", "verbose"];
 
 /// The commands of qplug as a shell has them: with no options for how to reach the machine.
 pub(super) fn command() -> clap::Command {
@@ -39,7 +44,11 @@ pub(super) fn names() -> Vec<String> {
 
 /// Runs one; the first word is its name. Any other word is a command of QMP, which `exec` runs.
 pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Result<Exit, Failure> {
-    let is_qmp = words.first().is_some_and(|first| !is_one(first));
+    let qmp = words.first().filter(|first| !is_one(first));
+    if let Some(name) = qmp {
+        refuse_slip(name, &link.monitor()?).await?;
+    }
+    let is_qmp = qmp.is_some();
     let words = is_qmp.then_some(EXEC).into_iter().chain(words.iter().map(String::as_str));
     let matches = match command().try_get_matches_from(words) {
         Ok(matches) => matches,
@@ -58,6 +67,22 @@ pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Resul
         return commands::run_command(args.command, &monitor, &output.with_json(true)).await;
     }
     commands::run_command(args.command, &monitor, output).await
+}
+
+/// A word that is almost a command of qplug's or the shell's, and none of the machine's.
+async fn refuse_slip(name: &str, monitor: &Monitor) -> Result<(), Failure> {
+    let names = names();
+    let ours = names.iter().map(String::as_str).chain(built_in::ALL.iter().map(|it| it.name));
+    let like = nearest(name, ours);
+    if like.is_empty() {
+        return Ok(());
+    }
+    let commands = source::commands(&monitor.connect().await?).await?;
+    if commands.is_none_or(|commands| commands.iter().any(|it| it == name)) {
+        return Ok(());
+    }
+    let like = like.join(" or ");
+    Err(Failure::usage(format!("there is no command {name}; did you mean {like}?")))
 }
 
 fn refuse_settled(matches: &ArgMatches) -> Result<(), Failure> {

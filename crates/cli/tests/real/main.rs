@@ -18,6 +18,7 @@
 //! | `media.rs`, `change.rs` | media, sizes and limits of what is there |
 //! | `dialect.rs` | the dialect of older QEMUs, spoken to newer ones |
 //! | `recover.rs` | what crashes and late guests leave, finished |
+//! | `shell.rs` | the shell, at a terminal and with scripts |
 //! | `monitor.rs` | addresses, monitors of all kinds, and the other commands |
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
@@ -39,4 +40,5 @@ mod recover;
 mod refusals;
 mod run;
 mod schema;
+mod shell;
 mod trace;

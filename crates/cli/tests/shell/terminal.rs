@@ -20,7 +20,7 @@ fn a_line_is_typed_and_done() {
     terminal.type_text("query-status\n").unwrap();
     terminal.wait_for_text("\"status\": \"running\"").unwrap();
     terminal.type_text("atach a.img\n").unwrap();
-    terminal.wait_for_text("error").unwrap();
+    terminal.wait_for_text("error: there is no command atach; did you mean attach?").unwrap();
     terminal.press(Key::Ctrl('d')).unwrap();
     assert_eq!(terminal.exit_code().unwrap(), 0);
 }
@@ -108,6 +108,9 @@ fn ctrl_c_ends_a_wait_and_not_the_shell() {
     terminal.type_text("nonsense").unwrap();
     terminal.wait_for_text("> nonsense").unwrap();
     terminal.press(Key::Ctrl('c')).unwrap();
+    terminal
+        .wait_for("new line", |screen| screen.contents().trim_end().ends_with("running>"))
+        .unwrap();
     terminal.type_text("list\n").unwrap();
     terminal.wait_for_text("pending").unwrap();
     terminal.type_text("exit\n").unwrap();

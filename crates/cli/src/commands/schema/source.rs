@@ -64,7 +64,7 @@ pub(crate) async fn of(client: &Client) -> Result<Option<Schema>, Failure> {
 
 /// The schema of the QEMU at the other end; `None` where it has none.
 pub(crate) async fn live(client: &Client, freshness: Freshness) -> Result<Option<Known>, Failure> {
-    let commands = listed(client, "query-commands").await?;
+    let commands = commands(client).await?;
     if commands.as_ref().is_some_and(|commands| commands.iter().all(|it| it != COMMAND)) {
         return Ok(None);
     }
@@ -94,6 +94,11 @@ pub(crate) async fn live(client: &Client, freshness: Freshness) -> Result<Option
         tracing::debug!("the schema is not kept for the next time: {error}");
     }
     Ok(Some(Known { schema, freshness: Freshness::Live }))
+}
+
+/// The commands that the QEMU at the other end has; `None` where it does not list them.
+pub(crate) async fn commands(client: &Client) -> Result<Option<Vec<String>>, Failure> {
+    listed(client, "query-commands").await
 }
 
 /// The names that `query-commands` or `query-events` lists, in order; `None` where it is refused.
