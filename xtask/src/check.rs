@@ -55,6 +55,8 @@ const TOUCHES: &[Touch] = &[
             // Schemas are kept in the user's cache folder.
             "cli/src/commands/schema/cache.rs",
             "cli/src/commands/sim/images.rs",
+            // File names and programs, for completion.
+            "cli/src/shell/live/host.rs",
         ],
     },
     Touch {
@@ -80,6 +82,7 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/detach/progress.rs",
             "cli/src/commands/recover.rs",
             "cli/src/commands/sim.rs",
+            "cli/src/shell/live.rs",
         ],
     },
     Touch {

@@ -24,6 +24,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 mod change;
+mod completion;
 mod controller;
 mod crash;
 mod detach;
