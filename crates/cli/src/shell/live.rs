@@ -135,6 +135,7 @@ impl Live {
             }
             drop(kept);
             live.shared.read.notify_all();
+            live.link.redraw();
         });
     }
 
