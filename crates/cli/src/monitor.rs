@@ -11,6 +11,7 @@ use crate::failure::Failure;
 const AGENT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where the machine is. Commands check their own arguments before they connect.
+#[derive(Clone)]
 pub(crate) struct Monitor {
     pub(crate) address: Address,
     pub(crate) connect_timeout: Duration,

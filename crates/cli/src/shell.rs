@@ -1,6 +1,6 @@
 //! `qplug shell`
 
-mod line;
+pub(crate) mod line;
 
 use crate::args::Shell;
 use crate::failure::{Exit, Failure};
