@@ -90,7 +90,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("qapi", &[]),
     ("qmp", &["qplug-proto", "qplug-qapi"]),
-    ("sim", &["qplug-proto"]),
+    ("sim", &["qplug-proto", "qplug-qapi"]),
     ("hotplug", &["qplug-proto", "qplug-qmp"]),
     ("cli", &["qplug-hotplug", "qplug-qapi", "qplug-qmp", "qplug-sim"]),
 ];

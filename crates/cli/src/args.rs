@@ -25,6 +25,7 @@ use qplug_hotplug::Dialect;
 use qplug_qmp::Address;
 use qplug_sim::{Guest, Version as SimVersion};
 
+use crate::commands::exec::PATIENCE;
 pub(crate) use attach::Attach;
 pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
@@ -146,6 +147,14 @@ pub(crate) struct Exec {
 
     /// Its arguments: key=value (a dot in the key goes into an object), or one JSON object.
     pub(crate) arguments: Vec<String>,
+}
+
+impl Exec {
+    /// A command and its arguments, with nothing else said.
+    pub(crate) fn of(command: &str, arguments: &[String]) -> Self {
+        let (command, arguments) = (command.to_owned(), arguments.to_vec());
+        Self { timeout: PATIENCE, raw: false, command, arguments }
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -5,13 +5,13 @@ mod change;
 mod codegen;
 mod detach;
 pub(crate) mod events;
-mod exec;
+pub(crate) mod exec;
 pub(crate) mod list;
 mod media;
 mod plans;
 pub(crate) mod ports;
 mod recover;
-mod schema;
+pub(crate) mod schema;
 mod sim;
 mod status;
 
@@ -50,8 +50,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let Args { connect_timeout, dialect, .. } = args;
     let monitor = Monitor { address, connect_timeout, tls, trace, dialect, kept: None };
     let outcome = match command {
-        Command::Shell(args) => shell::run(args, &monitor, output).await,
-        Command::Watch => watch::run(&monitor, output).await,
+        Command::Shell(args) => shell::run(args, monitor.clone(), output).await,
         command => run_command(command, &monitor, output).await,
     };
     if let Some(Err(error)) = monitor.trace.map(|trace| trace.outcome()) {
@@ -86,14 +85,17 @@ pub(crate) async fn run_command(
         Command::List => list::run(monitor, output).await,
         Command::Ports => ports::run(monitor, output).await,
         Command::Status => status::run(monitor, output).await,
+        Command::Schema(Schema { between: Some(between), .. }) => {
+            schema::run_between(between, &monitor.reach(), output).await
+        }
         Command::Schema(args) => schema::run(args, monitor, output).await,
         Command::Exec(args) => exec::run(args, monitor, output).await,
         Command::Hmp(args) => exec::run_hmp(args, monitor, output).await,
         Command::Events => events::run(monitor, output).await,
-        // Served before: they have no monitor to connect to, or stay with one.
-        Command::Sim(_) | Command::Codegen(_) | Command::Shell(_) | Command::Watch => {
-            Ok(Exit::Done)
-        }
+        Command::Watch => watch::run(monitor, output).await,
+        Command::Codegen(args) => codegen::run(args, &monitor.reach(), output).await,
+        // Served before: they stay with a machine, or are one.
+        Command::Sim(_) | Command::Shell(_) => Ok(Exit::Done),
     }
 }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use qplug_hotplug::{Dialect, Machine};
 use qplug_qmp::{Address, Agent, Client, Options, TlsFolder, Trace};
 
+use crate::commands::schema::source::Reach;
 use crate::failure::Failure;
 
 /// How long a guest's agent may take to look at its disks.
 const AGENT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where the machine is. Commands check their own arguments before they connect.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Monitor {
     pub(crate) address: Address,
     pub(crate) connect_timeout: Duration,
@@ -23,6 +24,11 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
+    /// How other monitors are reached.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach { connect_timeout: self.connect_timeout, tls: self.tls.clone() }
+    }
+
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
         self.connect_with(Options::default()).await
     }

@@ -37,7 +37,7 @@ const USUAL_COLUMNS: u16 = 80;
 const REMARKS_BACKLOG: usize = 1 << 20;
 
 /// Where results go, and in which form.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Output {
     json: bool,
     results: Results,
@@ -100,7 +100,7 @@ impl Output {
         self.json
     }
 
-    /// Whether a terminal on standard output is to have colours.
+    /// Whether results are in colour.
     pub(crate) fn has_colour(&self) -> bool {
         anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
     }
@@ -162,6 +162,11 @@ impl Output {
             Ok(line) if self.json => self.errors.put(format!("{line}\n").as_bytes()),
             _ => self.say(&format!("{text}\n")),
         }
+    }
+
+    /// Says what everybody is to know, programs too.
+    pub(crate) fn announce(&self, text: &str) {
+        self.tell(&serde_json::json!({"remark": text}), &dim(text));
     }
 
     /// A remark for people, next to results.

@@ -1,17 +1,48 @@
-//! `qplug shell`
+//! `qplug shell`: a line is a command of qplug, a command of QMP, or a message in JSON.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `shell/line.rs` | what a line says: words, quotes, JSON, where the output goes |
+//! | `shell/session.rs` | what becomes of a line |
+//! | `shell/verb.rs` | the commands of qplug among them |
+//! | `shell/built_in.rs` | the shell's own |
+//! | `shell/message.rs` | messages in JSON |
+//! | `shell/transaction.rs` | several changes at once |
+//! | `shell/sink.rs` | files and pipes for the output |
+//! | `shell/link.rs` | the connection, which comes and goes |
+//! | `shell/filter.rs` | which events are shown |
+//! | `shell/interactive.rs` | somebody at a terminal |
+//! | `shell/editor.rs` and its folder | the line editor, and what is said above its line |
+//! | `shell/history.rs` | what is remembered, and what is not |
+//! | `shell/script.rs` | lines from a file |
 
+mod built_in;
+mod editor;
+mod filter;
+mod history;
+mod interactive;
 pub(crate) mod line;
+mod link;
+mod message;
+mod script;
+mod session;
+mod sink;
+mod transaction;
+mod verb;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
 use crate::args::Shell;
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::Output;
 
-/// Talks to one machine.
-pub(crate) async fn run(
-    args: Shell,
-    _monitor: &Monitor,
-    _output: &Output,
-) -> Result<Exit, Failure> {
-    Err(Failure::usage(format!("qplug shell is being written ({:?})", args.script)))
+/// Talks to one machine: somebody at a terminal does, or a script.
+pub(crate) async fn run(args: Shell, monitor: Monitor, output: &Output) -> Result<Exit, Failure> {
+    match args.script {
+        Some(script) => script::run(script, monitor, output).await,
+        None if std::io::stdin().is_terminal() => interactive::run(monitor, output).await,
+        None => script::run(PathBuf::from("-"), monitor, output).await,
+    }
 }

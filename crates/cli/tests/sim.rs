@@ -4,83 +4,17 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use qplug_testbed::{IMAGE_BYTES, Sim};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// How long the simulated machine may take to make its socket.
-const UP_WITHIN: Duration = Duration::from_secs(20);
+/// How long the simulated machine may take over anything.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 
-/// The size of the disks.
-const DISK_BYTES: u64 = 16 << 20;
-
-/// A simulated machine, and a folder for its socket and images. Dropping it ends it.
-struct Sim {
-    child: Child,
-    folder: TempDir,
-}
-
-impl Sim {
-    fn start(arguments: &[&str]) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), arguments)
-    }
-
-    fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
-        let socket = folder.path().join("qmp");
-        let child = Command::new(env!("CARGO_BIN_EXE_qplug"))
-            .arg("--socket")
-            .arg(&socket)
-            .arg("sim")
-            .args(arguments)
-            .current_dir(folder.path())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let sim = Self { child, folder };
-        let deadline = Instant::now() + UP_WITHIN;
-        while UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < deadline, "no socket came");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        sim
-    }
-
-    fn image(&self, name: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::File::create(&path).unwrap().set_len(DISK_BYTES).unwrap();
-        path
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_qplug"))
-            .arg("--socket")
-            .arg(self.folder.path().join("qmp"))
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
-
-    fn exits(&self, arguments: &[&str], code: i32) -> Output {
-        let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
-        output
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.exits(arguments, 0);
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-}
-
-impl Drop for Sim {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
+const QPLUG: &str = env!("CARGO_BIN_EXE_qplug");
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -91,19 +25,19 @@ fn a_disk_comes_and_goes() {
     for arguments in
         [&["--qemu", "7.2"][..], &["--machine", "pc"], &["--halted", "--guest", "dead"]]
     {
-        let sim = Sim::start(arguments);
-        let image = sim.image("a.img");
-        sim.exits(&["attach", "--format", "raw", text(&image)], 0);
-        let listed = sim.json(&["list", "--json"]);
+        let sim = Sim::start(QPLUG, arguments).unwrap();
+        let image = sim.image("a.img").unwrap();
+        sim.exits(&["attach", "--format", "raw", text(&image)], 0).unwrap();
+        let listed = sim.json(&["list", "--json"]).unwrap();
         assert_eq!(listed[0]["name"], "a", "{listed}");
         assert_eq!(listed[0]["state"], "attached", "{listed}");
-        assert_eq!(listed[0]["bytes"], DISK_BYTES, "{listed}");
+        assert_eq!(listed[0]["bytes"], IMAGE_BYTES, "{listed}");
         if arguments.contains(&"dead") {
-            sim.exits(&["detach", "--timeout", "0.2", "a"], 5);
+            sim.exits(&["detach", "--timeout", "0.2", "a"], 5).unwrap();
             continue;
         }
-        sim.exits(&["detach", "a"], 0);
-        assert_eq!(sim.json(&["list", "--json"]).as_array().unwrap().len(), 0);
+        sim.exits(&["detach", "a"], 0).unwrap();
+        assert_eq!(sim.json(&["list", "--json"]).unwrap().as_array().unwrap().len(), 0);
     }
 }
 
@@ -117,9 +51,9 @@ fn an_old_qemu_speaks_as_it_did() {
         ("2.5", [2, 5, 1], 3, true),
         ("2.9", [2, 9, 1], 3, true),
     ] {
-        let sim = Sim::start(&["--qemu", name]);
-        let mut peer = UnixStream::connect(sim.folder.path().join("qmp")).unwrap();
-        peer.set_read_timeout(Some(UP_WITHIN)).unwrap();
+        let sim = Sim::start(QPLUG, &["--qemu", name]).unwrap();
+        let mut peer = UnixStream::connect(sim.socket()).unwrap();
+        peer.set_read_timeout(Some(ANSWERS_WITHIN)).unwrap();
         let mut lines = BufReader::new(peer.try_clone().unwrap()).lines();
         let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
         let greeting = next();
@@ -147,29 +81,29 @@ fn an_old_machine_takes_the_same_commands() {
         ("2.9", "blockdev"),
         ("7.2", "blockdev"),
     ] {
-        let sim = Sim::start(&["--qemu", name, "--machine", "pc"]);
-        let status = sim.json(&["status", "--json"]);
+        let sim = Sim::start(QPLUG, &["--qemu", name, "--machine", "pc"]).unwrap();
+        let status = sim.json(&["status", "--json"]).unwrap();
         assert_eq!(status["dialect"], dialect, "{status}");
-        let image = sim.image("a,b c.img");
+        let image = sim.image("a,b c.img").unwrap();
         let attach = ["attach", "--format", "raw", "--name", "a", text(&image)];
         let is_ours = |disk: &Value| disk["name"] == "a";
-        let listed = || sim.json(&["list", "--json"]).as_array().unwrap().clone();
+        let listed = || sim.json(&["list", "--json"]).unwrap().as_array().unwrap().clone();
         let cannot_wait = status["cannot"].to_string().contains("wait-guest");
-        let waited = sim.run(&[&attach[..], &["--wait", "guest"]].concat());
+        let waited = sim.qplug().args(attach).args(["--wait", "guest"]).output().unwrap();
         assert_eq!(waited.status.code(), Some(if cannot_wait { 6 } else { 0 }), "{waited:?}");
         assert_eq!(listed().iter().any(is_ours), !cannot_wait, "{name}");
-        sim.exits(&attach, 0);
-        let again = sim.json(&[&attach[..], &["--json"]].concat());
+        sim.exits(&attach, 0).unwrap();
+        let again = sim.json(&[&attach[..], &["--json"]].concat()).unwrap();
         assert_eq!(again["already"], true, "{name}: {again}");
         let disk = listed().into_iter().find(is_ours).unwrap();
         assert_eq!((&disk["state"], &disk["image"]), (&"attached".into(), &text(&image).into()));
         let far = ["attach", "--format", "raw", "--name", "b", "--port", "pci.0/32", text(&image)];
-        sim.exits(&far, 6);
-        sim.exits(&["eject", "a"], 6);
-        sim.exits(&["resize", "a", "32M", "--shrink"], 0);
-        sim.exits(&["detach", "a"], 0);
+        sim.exits(&far, 6).unwrap();
+        sim.exits(&["eject", "a"], 6).unwrap();
+        sim.exits(&["resize", "a", "32M", "--shrink"], 0).unwrap();
+        sim.exits(&["detach", "a"], 0).unwrap();
         assert!(!listed().iter().any(is_ours), "{name}");
-        sim.exits(&["recover"], 0);
+        sim.exits(&["recover"], 0).unwrap();
     }
 }
 
@@ -178,15 +112,15 @@ fn a_client_is_told_of_the_end() {
     for (arguments, reason) in
         [(&["--guest", "switches-off:2s"][..], "guest-shutdown"), (&[], "host-signal")]
     {
-        let sim = Sim::start(arguments);
-        let mut peer = UnixStream::connect(sim.folder.path().join("qmp")).unwrap();
-        peer.set_read_timeout(Some(UP_WITHIN)).unwrap();
+        let sim = Sim::start(QPLUG, arguments).unwrap();
+        let mut peer = UnixStream::connect(sim.socket()).unwrap();
+        peer.set_read_timeout(Some(ANSWERS_WITHIN)).unwrap();
         peer.write_all(b"{'execute':'qmp_capabilities'}").unwrap();
         let mut lines = BufReader::new(peer).lines();
         assert!(lines.next().unwrap().unwrap().contains("QMP"));
         assert!(lines.next().unwrap().unwrap().contains("return"));
         if arguments.is_empty() {
-            let pid = sim.child.id().to_string();
+            let pid = sim.id().to_string();
             assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         }
         let event: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
@@ -200,11 +134,11 @@ fn a_client_is_told_of_the_end() {
 
 #[test]
 fn ports_and_status_are_shown() {
-    let sim = Sim::start(&["--ports", "3"]);
-    let ports = sim.json(&["ports", "--json"]);
+    let sim = Sim::start(QPLUG, &["--ports", "3"]).unwrap();
+    let ports = sim.json(&["ports", "--json"]).unwrap();
     assert_eq!(ports["ports"].as_array().unwrap().len(), 3, "{ports}");
     assert_eq!(ports["board"], "q35", "{ports}");
-    let status = sim.json(&["status", "--json"]);
+    let status = sim.json(&["status", "--json"]).unwrap();
     assert_eq!(status["machine"], "pc-q35-10.0", "{status}");
 }
 
@@ -214,14 +148,14 @@ fn faults_happen_as_they_are_written() {
     let faults = folder.path().join("faults.txt");
     fs::write(&faults, "fail device_add:1 GenericError No room\ndrop device_add:2 unanswered\n")
         .unwrap();
-    let sim = Sim::start_in(folder, &["--faults", text(&faults)]);
-    let image = sim.image("a.img");
+    let sim = Sim::start_in(QPLUG, folder, &["--faults", text(&faults)]).unwrap();
+    let image = sim.image("a.img").unwrap();
     let attach = ["attach", "--format", "raw", text(&image)];
-    let refused = sim.exits(&attach, 4);
+    let refused = sim.exits(&attach, 4).unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("No room"), "{refused:?}");
     // The reply is lost, and the disk is there.
-    sim.exits(&attach, 7);
-    sim.exits(&attach, 0);
+    sim.exits(&attach, 7).unwrap();
+    sim.exits(&attach, 0).unwrap();
 }
 
 #[test]
@@ -249,11 +183,11 @@ fn what_cannot_be_simulated_is_refused() {
 
 #[test]
 fn the_socket_is_removed_in_the_end_and_a_stale_one_replaced() {
-    let sim = Sim::start(&[]);
-    let socket = sim.folder.path().join("qmp");
-    let pid = sim.child.id().to_string();
+    let sim = Sim::start(QPLUG, &[]).unwrap();
+    let socket = sim.socket();
+    let pid = sim.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    let deadline = Instant::now() + UP_WITHIN;
+    let deadline = Instant::now() + ANSWERS_WITHIN;
     while socket.exists() {
         assert!(Instant::now() < deadline, "the socket stays");
         std::thread::sleep(Duration::from_millis(2));
@@ -261,6 +195,6 @@ fn the_socket_is_removed_in_the_end_and_a_stale_one_replaced() {
     drop(sim);
     let folder = tempfile::tempdir().unwrap();
     drop(std::os::unix::net::UnixListener::bind(folder.path().join("qmp")).unwrap());
-    let sim = Sim::start_in(folder, &[]);
-    sim.exits(&["status"], 0);
+    let sim = Sim::start_in(QPLUG, folder, &[]).unwrap();
+    sim.exits(&["status"], 0).unwrap();
 }

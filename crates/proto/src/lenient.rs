@@ -44,6 +44,26 @@ pub(crate) struct Reader {
 /// A message, or why there is none: one bad input may give several errors.
 pub(crate) type Input = Result<String, String>;
 
+/// One message as QEMU's monitor takes it, with single quotes and all, as strict JSON.
+///
+/// # Errors
+/// What QEMU says of it; that it is not finished, or is more than one.
+pub fn strict_json(text: &str) -> Result<String, String> {
+    let mut reader = Reader::default();
+    let mut messages = Vec::new();
+    for byte in text.trim_end().bytes().chain([b'\n']) {
+        messages.extend(reader.push(byte).into_iter().flatten());
+    }
+    let is_finished = reader.tokens.is_empty();
+    let mut messages = messages.into_iter();
+    match (messages.next(), messages.next()) {
+        (Some(message), None) if is_finished => message,
+        (Some(Err(error)), _) => Err(error),
+        (None, _) => Err("it is not finished".to_owned()),
+        _ => Err("it is more than one message".to_owned()),
+    }
+}
+
 impl Reader {
     /// Reads what a QEMU of this generation reads.
     pub(crate) fn new(generation: Generation) -> Self {

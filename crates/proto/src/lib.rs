@@ -28,6 +28,6 @@ pub use client::{
 };
 pub use frame::{FrameError, Framer, MAX_FRAME_BYTES, MAX_NESTING};
 pub use generation::Generation;
-pub use lenient::{MAX_TOKEN_BYTES, MAX_TOKENS};
+pub use lenient::{MAX_TOKEN_BYTES, MAX_TOKENS, strict_json};
 pub use message::{ErrorReply, Event, Greeting, Message, QemuVersion, Timestamp};
 pub use server::{OOB_QUEUE_LIMIT, OUTPUT_HIGH_WATER, OUTPUT_LIMIT, Request, RequestId, Server};

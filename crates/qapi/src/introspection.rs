@@ -311,18 +311,22 @@ impl Builtin {
     }
 }
 
-/// The schemas that real QEMUs gave.
-#[cfg(test)]
-pub(crate) mod recorded {
-    use super::Schema;
-
-    pub(crate) const V5_2: &str = include_str!("../schemas/5.2.json");
-    pub(crate) const V7_2: &str = include_str!("../schemas/7.2.json");
-    pub(crate) const V10_0: &str = include_str!("../schemas/10.0.json");
-    pub(crate) const V11_1: &str = include_str!("../schemas/11.1.json");
+/// What real QEMUs of Debian's answered to `query-qmp-schema`, on x86.
+#[cfg(any(test, feature = "recorded"))]
+pub mod recorded {
+    /// QEMU 5.2.0.
+    pub const V5_2: &str = include_str!("../schemas/5.2.json");
+    /// QEMU 7.2.22.
+    pub const V7_2: &str = include_str!("../schemas/7.2.json");
+    /// QEMU 10.0.2.
+    pub const V10_0: &str = include_str!("../schemas/10.0.json");
+    /// QEMU 11.1.2.
+    pub const V11_1: &str = include_str!("../schemas/11.1.json");
 
     /// That of QEMU 10.0.
-    pub(crate) fn schema() -> Schema {
+    #[cfg(test)]
+    pub(crate) fn schema() -> super::Schema {
+        use super::Schema;
         Schema::parse(V10_0).unwrap()
     }
 }

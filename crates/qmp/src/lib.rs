@@ -48,6 +48,6 @@ pub use error::{Closed, ConnectError, Error};
 pub use events::{EVENT_BACKLOG, Events, EventsError};
 pub use options::{Options, Reconnect, TlsFolder};
 pub use qplug_proto::{
-    ErrorReply, Event, Greeting, ProtocolError, QemuVersion, Timestamp, Traffic,
+    ErrorReply, Event, Greeting, ProtocolError, QemuVersion, Timestamp, Traffic, strict_json,
 };
 pub use trace::{TRACE_BACKLOG, TRACE_PATIENCE, Trace};

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use qplug_proto::ErrorReply;
+use qplug_qapi::introspection::recorded;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::Arguments;
@@ -200,8 +201,18 @@ fn not_imitated(command: &str, version: Version) -> ErrorReply {
     ErrorReply::new("UndefinedError", text)
 }
 
-/// What `query-qmp-schema` tells here: the names of the commands, and which block drivers there are.
+/// What `query-qmp-schema` tells: what was recorded, where it was, else the names of the commands, and
+/// which block drivers there are.
 fn schema(version: Version) -> Value {
+    let recorded = match version {
+        Version::V7_2 => recorded::V7_2,
+        Version::V10_0 => recorded::V10_0,
+        _ => return names(version),
+    };
+    serde_json::from_str(recorded).unwrap_or_default()
+}
+
+fn names(version: Version) -> Value {
     let drivers: Vec<_> = crate::graph::driver_names().collect();
     let members: Vec<_> = drivers.iter().map(|name| json!({"name": name})).collect();
     let commands = version.commands().map(|name| {

@@ -36,10 +36,12 @@ pub mod nbd;
 pub mod proxy;
 pub mod python;
 pub mod qemu;
+mod sim;
 pub mod terminal;
 
 pub use error::{Error, Result};
 pub use evidence::Evidence;
 pub use machine::{Board, Machine};
 pub use qemu::Qemu;
+pub use sim::{IMAGE_BYTES, Sim};
 pub use terminal::Terminal;

@@ -12,13 +12,28 @@ use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::{Output, Reader, dim, printable};
 
+/// An event as programs see it.
 #[derive(Serialize)]
-struct Report<'a> {
+pub(crate) struct Report<'a> {
     event: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timestamp: Option<Timestamp>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn of(event: &'a Event) -> Self {
+        Self { event: &event.name, data: event.data.as_deref(), timestamp: event.timestamp }
+    }
+}
+
+/// An event as people see it, in a line.
+pub(crate) fn line(event: &Event) -> String {
+    let data = event.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
+    let data = data.map(|data| words(&data)).unwrap_or_default();
+    let (name, data) = (printable(&event.name), printable(&data));
+    format!("{} {name}{data}", dim(clock(event.timestamp)))
 }
 
 pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
@@ -62,16 +77,7 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
 }
 
 async fn print(event: &Event, output: &Output) -> Result<Reader, Failure> {
-    let report =
-        Report { event: &event.name, data: event.data.as_deref(), timestamp: event.timestamp };
-    output
-        .result(&report, |out| {
-            let data = event.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
-            let data = data.map(|data| words(&data)).unwrap_or_default();
-            let (name, data) = (printable(&event.name), printable(&data));
-            writeln!(out, "{} {name}{data}", dim(clock(event.timestamp)))
-        })
-        .await
+    output.result(&Report::of(event), |out| writeln!(out, "{}", line(event))).await
 }
 
 /// The event's data as `key=value` words.

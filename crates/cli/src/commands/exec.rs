@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use qplug_qapi::introspection::{Problem, Schema, Trouble};
 use qplug_qmp::{Client, Error, Options, redact};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::schema::{impossible, source};
@@ -13,7 +14,10 @@ use crate::key_values;
 use crate::monitor::Monitor;
 use crate::output::Output;
 
-pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
+/// How long a reply may take when nobody said how long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3600);
+
+pub(crate) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
     // What is wrong without a schema is wrong with one, and is said before anything is sent.
     let guessed = key_values::parse(&args.arguments).map_err(Failure::usage)?;
     let client = connect(monitor, args.timeout).await?;
@@ -28,7 +32,11 @@ pub(super) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Resul
         reply => reply?,
     };
     drop(client);
-    // For programs it passes through as QEMU wrote it.
+    print(&reply, output).await
+}
+
+/// Prints a reply. For programs it passes through as QEMU wrote it.
+pub(crate) async fn print(reply: &RawValue, output: &Output) -> Result<Exit, Failure> {
     output
         .result(&reply, |out| match serde_json::from_str::<Value>(reply.get()) {
             Ok(value) => writeln!(out, "{value:#}"),
@@ -70,7 +78,7 @@ async fn checked(
 }
 
 /// What is wrong. Of a command with a secret, values are left out.
-fn problems(schema: &Schema, command: &str, arguments: Option<&Value>) -> Vec<String> {
+pub(crate) fn problems(schema: &Schema, command: &str, arguments: Option<&Value>) -> Vec<String> {
     let is_secret = arguments.is_some_and(|it| redact::redacted(command, it).is_some());
     let problems = schema.check(command, arguments).into_iter();
     problems

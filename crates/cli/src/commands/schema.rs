@@ -1,6 +1,6 @@
 //! `qplug schema`, and where schemas come from.
 
-pub(super) mod source;
+pub(crate) mod source;
 
 use std::io::{self, Write};
 

@@ -132,10 +132,12 @@ impl Shared {
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
         execute!(out, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
         let mut terminal = Terminal::new(CrosstermBackend::new(out))?;
-        terminal.clear()?;
+        // Not `clear`: that asks the terminal where its cursor is, and the answer comes among the
+        // keys, which another thread reads.
+        terminal.resize(size())?;
         while let Some((picture, anew)) = self.take() {
             if anew {
-                terminal.clear()?;
+                terminal.resize(size())?;
             }
             put(&mut terminal, picture)?;
         }

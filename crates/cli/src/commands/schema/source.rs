@@ -15,7 +15,7 @@ use crate::failure::{Exit, Failure};
 const ASKED: &str = "-machine none -nodefaults -display none -S -qmp stdio";
 
 /// The schema of a QEMU; `None` where it has none.
-pub(in crate::commands) async fn of(client: &Client) -> Result<Option<Schema>, Failure> {
+pub(crate) async fn of(client: &Client) -> Result<Option<Schema>, Failure> {
     let reply = client.execute("query-qmp-schema", None::<&()>).await;
     let reply = match reply {
         Ok(reply) => reply,
@@ -27,9 +27,9 @@ pub(in crate::commands) async fn of(client: &Client) -> Result<Option<Schema>, F
 }
 
 /// How monitors are reached.
-pub(in crate::commands) struct Reach {
-    pub(in crate::commands) connect_timeout: Duration,
-    pub(in crate::commands) tls: Option<TlsFolder>,
+pub(crate) struct Reach {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) tls: Option<TlsFolder>,
 }
 
 impl Reach {

@@ -1,0 +1,133 @@
+//! The shell's own commands.
+
+use serde_json::json;
+
+use super::filter::Filter;
+use super::session::{Flow, Session};
+use super::transaction::{self, Transaction};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// A command of the shell's own.
+#[derive(Debug)]
+pub(super) struct BuiltIn {
+    pub(super) name: &'static str,
+    /// What may follow it.
+    pub(super) words: &'static str,
+    /// What it does, in a line.
+    pub(super) about: &'static str,
+}
+
+/// All of them.
+pub(super) const ALL: [BuiltIn; 8] = [
+    BuiltIn {
+        name: "help",
+        words: "[COMMAND]",
+        about: "Say what there is, or what a command takes",
+    },
+    BuiltIn {
+        name: "events",
+        words: "[all | none | PATTERN… !PATTERN…]",
+        about: "Choose which events are shown, such as BLOCK_* !RTC_CHANGE",
+    },
+    BuiltIn {
+        name: "transaction",
+        words: "[KEY=VALUE…]",
+        about: "Put changes together, an action a line, until commit: QEMU makes all or none",
+    },
+    BuiltIn { name: "commit", words: "", about: "Have QEMU make the changes of the transaction" },
+    BuiltIn { name: "abort", words: "", about: "Drop the transaction" },
+    BuiltIn {
+        name: "history",
+        words: "[COUNT]",
+        about: "Show the last lines; !! repeats the last, !N one by number, !TEXT the last that begins so",
+    },
+    BuiltIn { name: "exit", words: "", about: "Leave the shell; the machine goes on" },
+    BuiltIn {
+        name: "quit",
+        words: "",
+        about: "The same; 'exec quit' is QEMU's own, which ends the machine",
+    },
+];
+
+/// Runs the line if it is one of these.
+pub(super) async fn run(
+    session: &mut Session,
+    words: &[String],
+    output: &Output,
+) -> Option<Result<Flow, Failure>> {
+    let (name, rest) = words.split_first()?;
+    let exit = match name.as_str() {
+        "help" => help(session, rest, output).await,
+        "events" => events(session, rest, output).await,
+        // With its actions given, it is QEMU's own command.
+        "transaction"
+            if rest.iter().any(|word| word.starts_with("actions") || word.starts_with('{')) =>
+        {
+            return None;
+        }
+        "transaction" => begin(session, rest).await,
+        "commit" => alone(rest, commit(session, output).await),
+        "abort" => alone(rest, abort(session)),
+        "history" => Err(Failure::usage("a script has no history")),
+        "exit" | "quit" => return Some(alone(rest, Ok(Exit::Done)).map(|_| Flow::Leave)),
+        _ => return None,
+    };
+    Some(exit.map(Flow::On))
+}
+
+async fn help(_: &Session, _: &[String], output: &Output) -> Result<Exit, Failure> {
+    output.result(&json!({}), |out| writeln!(out, "help")).await?;
+    Ok(Exit::Done)
+}
+
+async fn events(session: &Session, words: &[String], output: &Output) -> Result<Exit, Failure> {
+    let told = {
+        let mut filter = session.link.filter();
+        if !words.is_empty() {
+            *filter = Filter::read(words).map_err(Failure::usage)?;
+        }
+        filter.describe()
+    };
+    if words.is_empty() {
+        output.result(&json!({"events": told}), |out| writeln!(out, "{told}")).await?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn begin(session: &mut Session, words: &[String]) -> Result<Exit, Failure> {
+    if session.transaction.is_some() {
+        return Err(Failure::usage("there is a transaction already: commit or abort it first"));
+    }
+    session.transaction = Some(Transaction::begin(words, &session.link.monitor()?).await?);
+    Ok(Exit::Done)
+}
+
+/// What QEMU refused stays, to be looked at and sent again; what it may have made does not.
+async fn commit(session: &mut Session, output: &Output) -> Result<Exit, Failure> {
+    let transaction = session.transaction.as_ref().ok_or_else(none)?;
+    let outcome = transaction.commit(&session.link.monitor()?, output).await;
+    match &outcome {
+        Err(failure) if failure.exit != Exit::Unknown => {
+            let name = transaction::COMMAND;
+            output.announce(&format!("the {name} is still open: abort drops it"));
+        }
+        _ => session.transaction = None,
+    }
+    outcome
+}
+
+fn abort(session: &mut Session) -> Result<Exit, Failure> {
+    session.transaction.take().map(|_| Exit::Done).ok_or_else(none)
+}
+
+fn none() -> Failure {
+    Failure::usage("there is no transaction: 'transaction' begins one")
+}
+
+fn alone<T>(rest: &[String], outcome: Result<T, Failure>) -> Result<T, Failure> {
+    match rest {
+        [] => outcome,
+        [word, ..] => Err(Failure::usage(format!("it takes nothing, and here is {word:?}"))),
+    }
+}

@@ -1,0 +1,237 @@
+//! The shell's connection, which comes and goes, and what is known of the machine at its other end.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use qplug_qmp::{Address, Client, Event, Events, EventsError, Options};
+use tokio::time::{sleep, timeout};
+
+use super::filter::Filter;
+use crate::commands::events;
+use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
+use crate::output::{Output, printable};
+
+/// The pause before the first try to connect again; each later one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a prompt waits to know how the machine is.
+const LOOK_WITHIN: Duration = Duration::from_millis(500);
+
+/// Events after which the machine's state may be another.
+const STATE_EVENTS: [&str; 12] = [
+    "STOP",
+    "RESUME",
+    "RESET",
+    "SHUTDOWN",
+    "POWERDOWN",
+    "SUSPEND",
+    "SUSPEND_DISK",
+    "WAKEUP",
+    "WATCHDOG",
+    "GUEST_PANICKED",
+    "BLOCK_IO_ERROR",
+    "MIGRATION",
+];
+
+/// A connection to one machine. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Link(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    monitor: Monitor,
+    state: Mutex<State>,
+    filter: Mutex<Filter>,
+}
+
+#[derive(Default)]
+struct State {
+    client: Option<Client>,
+    /// Why there is no connection.
+    why: String,
+    name: Option<String>,
+    run_state: String,
+    /// How many connections, commands and events there were: what was learnt of the machine before
+    /// may not be so any more.
+    age: u64,
+    changed: Option<Box<dyn Fn() + Send>>,
+}
+
+/// The machine, as a prompt shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Face {
+    /// Its name, or where its monitor is.
+    pub(crate) name: String,
+    /// QEMU's word for its state; `None` when it is not connected.
+    pub(crate) state: Option<String>,
+}
+
+impl Link {
+    /// Connects.
+    pub(super) async fn open(monitor: Monitor, filter: Filter) -> Result<(Self, Events), Failure> {
+        let client = connect(&monitor).await?;
+        let events = client.events();
+        let state = Mutex::default();
+        let link = Self(Arc::new(Shared { monitor, state, filter: Mutex::new(filter) }));
+        link.lock().client = Some(client);
+        link.look().await;
+        Ok((link, events))
+    }
+
+    /// The connection, while there is one.
+    pub(crate) fn client(&self) -> Option<Client> {
+        self.lock().client.clone()
+    }
+
+    /// What commands talk to.
+    pub(super) fn monitor(&self) -> Result<Monitor, Failure> {
+        let state = self.lock();
+        let client = state.client.clone().ok_or_else(|| {
+            let message = format!("not connected: {}", state.why);
+            Failure { exit: Exit::Connection, message }
+        })?;
+        Ok(Monitor { kept: Some(client), ..self.0.monitor.clone() })
+    }
+
+    /// Which events are shown.
+    pub(super) fn filter(&self) -> MutexGuard<'_, Filter> {
+        self.0.filter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a prompt shows.
+    pub(super) fn face(&self) -> Face {
+        let state = self.lock();
+        let name = state.name.clone().unwrap_or_else(|| short(&self.0.monitor.address));
+        Face { name, state: state.client.as_ref().map(|_| state.run_state.clone()) }
+    }
+
+    /// A number that is another one whenever the machine may have changed.
+    pub(crate) fn age(&self) -> u64 {
+        self.lock().age
+    }
+
+    /// What is to be done when the prompt's face has changed.
+    pub(super) fn on_change(&self, changed: impl Fn() + Send + 'static) {
+        self.lock().changed = Some(Box::new(changed));
+    }
+
+    /// Looks how the machine is, if it says so soon.
+    pub(super) async fn look(&self) {
+        self.lock().age += 1;
+        let Ok(monitor) = self.monitor() else { return };
+        let look = async { monitor.machine().await.ok()?.status().await.ok() };
+        if let Ok(Some(status)) = timeout(LOOK_WITHIN, look).await {
+            let mut state = self.lock();
+            state.name = status.name;
+            state.run_state = status.state;
+            state.tell();
+        }
+    }
+
+    /// Shows events as they come; connects again when the connection is lost, where that can be.
+    pub(super) async fn keep(self, mut events: Events, output: Output) {
+        loop {
+            let why = self.follow(&mut events, &output).await;
+            self.lose(&why, &output);
+            // One was given to us, and the other may be a QEMU that we would start anew.
+            if matches!(self.0.monitor.address, Address::Fd(_) | Address::Exec(_)) {
+                return;
+            }
+            output.announce("waiting for QEMU to come back");
+            events = self.come_back().await;
+            self.look().await;
+            let face = self.face();
+            let version = self.client().map(|it| it.greeting().version.to_string());
+            output.announce(&format!(
+                "connected again to {}, QEMU {}; events may have been missed",
+                printable(&face.name),
+                version.unwrap_or_default()
+            ));
+        }
+    }
+
+    /// Shows events until there are no more, and says why.
+    pub(super) async fn follow(&self, events: &mut Events, output: &Output) -> String {
+        loop {
+            match events.next().await {
+                Ok(event) => self.heard(&event, output).await,
+                Err(EventsError::Closed(closed)) => return closed.to_string(),
+                Err(error) => output.announce(&error.to_string()),
+            }
+        }
+    }
+
+    async fn heard(&self, event: &Event, output: &Output) {
+        if self.filter().shows(&event.name) {
+            output.tell(&events::Report::of(event), &events::line(event));
+        }
+        if STATE_EVENTS.contains(&event.name.as_str()) {
+            self.look().await;
+        } else {
+            self.lock().age += 1;
+        }
+    }
+
+    fn lose(&self, why: &str, output: &Output) {
+        let mut state = self.lock();
+        state.client = None;
+        why.clone_into(&mut state.why);
+        state.tell();
+        drop(state);
+        output.announce(&format!("the connection is lost ({why})"));
+    }
+
+    async fn come_back(&self) -> Events {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            sleep(pause).await;
+            match connect(&self.0.monitor).await {
+                Ok(client) => {
+                    let events = client.events();
+                    self.lock().client = Some(client);
+                    return events;
+                }
+                Err(failure) => {
+                    self.lock().why = failure.message;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn tell(&self) {
+        if let Some(changed) = &self.changed {
+            changed();
+        }
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Commands that overtake others are for when one hangs.
+async fn connect(monitor: &Monitor) -> Result<Client, Failure> {
+    monitor.connect_with(Options { oob: true, ..Options::default() }).await
+}
+
+/// Where a machine is, in a word.
+fn short(address: &Address) -> String {
+    match address {
+        Address::Unix(path) => {
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        }
+        address => address.to_string(),
+    }
+}

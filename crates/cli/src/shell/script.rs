@@ -1,0 +1,137 @@
+//! Lines from a file, or from standard input.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use tokio::task::{AbortHandle, JoinError};
+
+use super::filter::Filter;
+use super::line::{self, LineError, MAX_LINE_BYTES};
+use super::link::Link;
+use super::session::{Flow, Session};
+use crate::failure::{Exit, Failure};
+use crate::monitor::Monitor;
+use crate::output::Output;
+
+/// Runs the lines up to the first that fails, unless it begins with `-`. Events are shown once the
+/// script asks for them.
+pub(super) async fn run(path: PathBuf, monitor: Monitor, output: &Output) -> Result<Exit, Failure> {
+    let mut lines = Lines::open(&path)?;
+    let (link, mut events) = Link::open(monitor, Filter::none()).await?;
+    let shown = {
+        let (link, output) = (link.clone(), output.clone());
+        tokio::spawn(async move { link.follow(&mut events, &output).await })
+    };
+    let _ends = Ends(shown.abort_handle());
+    let mut session = Session::new(link, output.clone());
+    loop {
+        let (back, line) = lines.next().await?;
+        lines = back;
+        let Some(line) = line? else { break };
+        let is_tolerant = line::scan(&line.text).is_tolerant;
+        let outcome = session.run(&line.text).await;
+        let place = line.place;
+        match outcome {
+            Ok(Flow::Leave) => return Ok(Exit::Done),
+            Ok(Flow::On(Exit::Done)) => {}
+            Ok(Flow::On(_)) if is_tolerant => {}
+            Ok(Flow::On(exit)) => {
+                output.announce(&format!("{place}: the script ends here ({})", exit.name()));
+                return Ok(exit);
+            }
+            Err(failure) if failure.exit == Exit::Interrupted => return Err(failure),
+            Err(failure) => {
+                let failure =
+                    Failure { message: format!("{place}: {}", failure.message), ..failure };
+                if !is_tolerant {
+                    return Err(failure);
+                }
+                output.failure(&failure);
+            }
+        }
+    }
+    match session.transaction {
+        None => Ok(Exit::Done),
+        Some(_) => Err(Failure::usage(format!(
+            "{}: a transaction is not committed at the end: nothing of it was sent",
+            path.display()
+        ))),
+    }
+}
+
+struct Ends(AbortHandle);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A line that may go over several of the file's.
+struct Line {
+    /// The file and the number of its first line.
+    place: String,
+    text: String,
+}
+
+struct Lines {
+    name: String,
+    reader: Box<dyn BufRead + Send>,
+    number: usize,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let (name, reader): (_, Box<dyn BufRead + Send>) = if path == Path::new("-") {
+            ("standard input".to_owned(), Box::new(BufReader::new(io::stdin())))
+        } else {
+            let file = File::open(path);
+            let file =
+                file.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            (path.display().to_string(), Box::new(BufReader::new(file)))
+        };
+        Ok(Self { name, reader, number: 0 })
+    }
+
+    /// The next line, on a thread of its own: standard input may take its time.
+    async fn next(mut self) -> Result<(Self, Result<Option<Line>, Failure>), Failure> {
+        let read = tokio::task::spawn_blocking(move || {
+            let line = self.read();
+            (self, line)
+        });
+        tokio::select! {
+            read = read => read.map_err(|error: JoinError| io::Error::other(error).into()),
+            signal = tokio::signal::ctrl_c() => {
+                signal?;
+                Err(Failure { exit: Exit::Interrupted, message: "interrupted".to_owned() })
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<Line>, Failure> {
+        let mut text = String::new();
+        let place = format!("{}:{}", self.name, self.number + 1);
+        let at = |error: &dyn std::fmt::Display| Failure::usage(format!("{place}: {error}"));
+        loop {
+            let before = text.len();
+            let limit = (MAX_LINE_BYTES - before) as u64 + 1;
+            let read = self.reader.by_ref().take(limit).read_line(&mut text);
+            read.map_err(|error| at(&error))?;
+            self.number += 1;
+            if text.is_empty() {
+                return Ok(None);
+            }
+            let ends = text.len() == before || text.len() > MAX_LINE_BYTES;
+            // The line end is not the line's, but one inside of JSON is.
+            let whole = text.strip_suffix('\n').unwrap_or(&text);
+            match line::parse(whole) {
+                Err(LineError::Unfinished(_)) if !ends => {}
+                _ => {
+                    let text = whole.to_owned();
+                    return Ok(Some(Line { place, text }));
+                }
+            }
+        }
+    }
+}

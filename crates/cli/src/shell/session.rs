@@ -1,0 +1,111 @@
+//! What becomes of a line.
+
+use std::time::Duration;
+
+use super::line::{self, LineError, Request};
+use super::link::Link;
+use super::sink::Sink;
+use super::transaction::Transaction;
+use super::{built_in, message, verb};
+use crate::args::Exec;
+use crate::commands::exec;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// How long a command that was interrupted may take to say so itself.
+const INTERRUPTED_WITHIN: Duration = Duration::from_millis(500);
+
+/// A conversation with one machine, a line after the other.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) link: Link,
+    pub(super) output: Output,
+    /// The changes that are being put together, if any.
+    pub(super) transaction: Option<Transaction>,
+}
+
+/// How it goes on after a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// With the next one. The line ended like this.
+    On(Exit),
+    /// Not at all: the user leaves.
+    Leave,
+}
+
+impl Session {
+    pub(super) fn new(link: Link, output: Output) -> Self {
+        Self { link, output, transaction: None }
+    }
+
+    /// Does what a line says.
+    pub(super) async fn run(&mut self, text: &str) -> Result<Flow, Failure> {
+        let line = line::parse(text)?;
+        let sink = Sink::open(&line.sink, &self.output)?;
+        let outcome = self.interruptible(line.request, sink.output()).await;
+        self.link.look().await;
+        let closed = sink.close().await;
+        let flow = outcome?;
+        closed.map(|()| flow)
+    }
+
+    /// Ctrl-C ends the wait for a command. One that has something to say of that may.
+    async fn interruptible(&mut self, request: Request, output: &Output) -> Result<Flow, Failure> {
+        let mut run = std::pin::pin!(self.request(request, output));
+        tokio::select! {
+            biased;
+            outcome = &mut run => return outcome,
+            signal = tokio::signal::ctrl_c() => signal?,
+        }
+        let said = tokio::time::timeout(INTERRUPTED_WITHIN, run).await;
+        said.unwrap_or_else(|_| {
+            let message = "interrupted; what was sent may still be carried out".to_owned();
+            Err(Failure { exit: Exit::Interrupted, message })
+        })
+    }
+
+    async fn request(&mut self, request: Request, output: &Output) -> Result<Flow, Failure> {
+        let words = match request {
+            Request::Nothing => return Ok(Flow::On(Exit::Done)),
+            Request::Message(text) if self.transaction.is_some() => return self.add_json(&text),
+            Request::Message(text) => {
+                let monitor = self.link.monitor()?;
+                return message::run(&text, &monitor, output).await.map(Flow::On);
+            }
+            Request::Words(words) => words,
+        };
+        if let Some(flow) = built_in::run(self, &words, output).await {
+            return flow;
+        }
+        if self.transaction.is_some() {
+            return self.add(&words).await;
+        }
+        let Some((first, rest)) = words.split_first() else { return Ok(Flow::On(Exit::Done)) };
+        if verb::is_one(first) {
+            return verb::run(&words, &self.link, output).await.map(Flow::On);
+        }
+        let args = Exec::of(first, rest);
+        let monitor = self.link.monitor()?;
+        exec::run(args, &monitor, output).await.map(Flow::On)
+    }
+
+    fn add_json(&mut self, text: &str) -> Result<Flow, Failure> {
+        let action = message::read_json(text)?;
+        self.transaction.as_mut().map_or(Ok(()), |transaction| transaction.add_json(action))?;
+        Ok(Flow::On(Exit::Done))
+    }
+
+    async fn add(&mut self, words: &[String]) -> Result<Flow, Failure> {
+        let monitor = self.link.monitor()?;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.add(words, &monitor).await?;
+        }
+        Ok(Flow::On(Exit::Done))
+    }
+}
+
+impl From<LineError> for Failure {
+    fn from(error: LineError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
