@@ -179,6 +179,19 @@ impl Canvas<'_> {
         Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
     }
 
+    /// A row of a table that can be chosen.
+    fn choice(
+        &mut self,
+        area: Rect,
+        columns: &[Column],
+        cells: &[(String, Option<Style>)],
+        is_chosen: bool,
+    ) {
+        let style = if is_chosen { self.look.chosen() } else { Style::new() };
+        self.row(area, columns, cells, style);
+        self.put(area.x, area.y, if is_chosen { ">" } else { " " }, 1, style);
+    }
+
     /// A row of a table; a cell may have a style of its own.
     fn row(
         &mut self,

@@ -41,7 +41,7 @@ pub(crate) struct Log(VecDeque<Entry>);
 
 impl Log {
     /// Adds lines, made safe for a terminal. One that is as the last is only counted.
-    pub(crate) fn add(&mut self, now: SystemTime, kind: Kind, text: &str) {
+    pub(crate) fn add(&mut self, now: SystemTime, mut kind: Kind, text: &str) {
         let clock = clock(now);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let line = line.chars().take(LONGEST_LINE).collect::<String>();
@@ -58,6 +58,10 @@ impl Log {
                 self.0.pop_front();
             }
             self.0.push_back(Entry { clock: clock.clone(), kind, text, times: 1 });
+            // What went wrong is told once, and the rest says more of it.
+            if kind == Kind::Failed {
+                kind = Kind::Said;
+            }
         }
     }
 

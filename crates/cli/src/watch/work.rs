@@ -71,7 +71,12 @@ pub(crate) fn read(line: &str) -> Result<Command, Failure> {
     let words = ["qplug".to_owned()].into_iter().chain(words);
     let args = Args::try_parse_from(words).map_err(|error| {
         let text = error.render().to_string();
-        Failure::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end())
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        // What is wrong comes first, and then how all of it is used.
+        match text.split_once("\n\n") {
+            Some((what, _)) if error.use_stderr() => Failure::usage(what),
+            _ => Failure::usage("help is long: read it in a terminal of its own"),
+        }
     })?;
     let is_endless = match &args.command {
         Command::Events | Command::Shell(_) | Command::Watch => true,

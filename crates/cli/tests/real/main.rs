@@ -18,6 +18,7 @@
 //! | `media.rs`, `change.rs` | media, sizes and limits of what is there |
 //! | `dialect.rs` | the dialect of older QEMUs, spoken to newer ones |
 //! | `recover.rs` | what crashes and late guests leave, finished |
+//! | `watch.rs` | the full-screen view |
 //! | `monitor.rs` | addresses, monitors of all kinds, and the other commands |
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
@@ -40,3 +41,4 @@ mod refusals;
 mod run;
 mod schema;
 mod trace;
+mod watch;

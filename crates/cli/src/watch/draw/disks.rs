@@ -69,8 +69,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &View, area: Rect) {
     let at = view.chosen(Pane::Disks);
     for (row, index) in (rows.y..rows.bottom()).zip(shown(disks.len(), at, rows.height)) {
         let cells = cells(canvas, view, &disks[index], &widths);
-        let style = if index == at { canvas.look.chosen() } else { Style::new() };
-        canvas.row(Rect { y: row, height: 1, ..rows }, &columns, &cells, style);
+        let is_chosen = index == at;
+        let area = Rect { y: row, height: 1, ..rows };
+        canvas.choice(area, &columns, &cells, is_chosen);
     }
     let more = printable(&detail(chosen));
     canvas.put(area.x + 1, rows.bottom(), &more, area.width.saturating_sub(1), canvas.look.dim());

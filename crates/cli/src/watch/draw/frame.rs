@@ -12,7 +12,7 @@ use crate::watch::view::{Link, Mode, View};
 
 /// What the last line says while nothing is typed.
 const KEYS: &str =
-    "a attach  d detach  e eject  i insert  r resize  : command  Tab z panes  ? help  q quit";
+    "a attach  d detach  r resize  e eject  i insert  : more  Tab, z  ? help  q quit";
 
 /// The machine, and how the connection is.
 pub(super) fn header(canvas: &mut Canvas<'_>, view: &View, area: Rect) {

@@ -40,9 +40,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &View, area: Rect) {
     for (row, index) in (rows.y..rows.bottom()).zip(shown(jobs.len(), at, rows.height)) {
         let job = &jobs[index];
         let is_chosen = view.focus == Pane::Jobs && index == at;
-        let style = if is_chosen { canvas.look.chosen() } else { Style::new() };
         let cells = cells(canvas, job, bar);
-        canvas.row(Rect { y: row, height: 1, ..rows }, &columns, &cells, style);
+        let area = Rect { y: row, height: 1, ..rows };
+        canvas.choice(area, &columns, &cells, is_chosen);
     }
 }
 

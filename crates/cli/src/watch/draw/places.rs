@@ -1,7 +1,6 @@
 //! What sits where.
 
 use ratatui::layout::Rect;
-use ratatui::style::Style;
 
 use super::{Canvas, shown, text};
 use crate::output::printable;
@@ -40,7 +39,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &View, area: Rect) {
             cells.insert(1, (kind.clone(), None));
         }
         let is_chosen = view.focus == Pane::Places && index == at;
-        let style = if is_chosen { canvas.look.chosen() } else { Style::new() };
-        canvas.row(Rect { y: row, height: 1, ..rows }, &columns, &cells, style);
+        let area = Rect { y: row, height: 1, ..rows };
+        canvas.choice(area, &columns, &cells, is_chosen);
     }
 }
