@@ -27,7 +27,7 @@ fn watch_with(sim: &Sim, environment: &[(&str, &str)]) -> Terminal {
     let mut command = sim.qplug();
     command.arg("watch").envs(environment.iter().copied());
     let terminal = Terminal::spawn(&command, 24, 80).unwrap();
-    terminal.wait_for_text("PLACES ").unwrap();
+    terminal.wait_for_text(" free ").unwrap();
     terminal.wait_for_text("  running").unwrap();
     terminal
 }

@@ -82,13 +82,14 @@ fn a_disk_is_plugged_in_used_and_pulled_out_by_keys() {
 fn what_others_do_is_seen() {
     on_every_machine("watch others", |machine| {
         let terminal = watch(machine.qmp_path());
-        terminal.wait_for_text("PLACES ").unwrap();
+        terminal.wait_for_text(" free ").unwrap();
         let image = image(machine, "theirs", Format::Raw);
         // Nothing announces a disk that comes.
         let node = json!({"driver": "raw", "node-name": "theirs",
             "file": {"driver": "file", "filename": path(&image)}});
         machine.oracle.demand("blockdev-add", node).unwrap();
-        let bus = if machine.board().has_root_ports() { "rp1" } else { "pci.0" };
+        let port = json!({"path": "/machine/peripheral/rp1"});
+        let bus = if machine.oracle.execute("qom-list", port).is_ok() { "rp1" } else { "pci.0" };
         let device = json!({"driver": "virtio-blk-pci", "id": "theirs", "drive": "theirs",
             "serial": "theirs", "bus": bus});
         machine.oracle.demand("device_add", device).unwrap();
@@ -149,7 +150,7 @@ fn it_asks_one_command_a_second_of_a_machine_at_rest() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
         command.arg("watch").arg("--trace").arg(&trace).env("QPLUG_SOCKET", machine.qmp_path());
         let terminal = Terminal::spawn(&command, 24, 80).unwrap();
-        terminal.wait_for_text("PLACES ").unwrap();
+        terminal.wait_for_text(" free ").unwrap();
         let asked = || std::fs::read_to_string(&trace).unwrap().matches("\"execute\"").count();
         let (start, before) = (Instant::now(), asked());
         while start.elapsed() < Duration::from_secs(4) {
