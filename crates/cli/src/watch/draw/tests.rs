@@ -162,8 +162,7 @@ fn without_colour_no_cell_has_one_and_with_it_some_do() {
     let area = Rect::new(0, 0, 80, 24);
     let coloured = |look| {
         let cells = picture(&view, area, look).cells;
-        let has_colour = cells.content().iter().any(|it| (it.fg, it.bg) != Default::default());
-        has_colour
+        cells.content().iter().any(|it| (it.fg, it.bg) != Default::default())
     };
     assert!(!coloured(PLAIN));
     assert!(coloured(Look { has_colour: true }));
