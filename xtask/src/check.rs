@@ -49,7 +49,11 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/attach/secret.rs",
             // Schemas are files that the user names, and so is what is generated.
             "cli/src/commands/codegen.rs",
+            // So are the folders of completions and manual pages.
+            "cli/src/commands/pages.rs",
             "cli/src/commands/schema/source.rs",
+            // Schemas are kept in the user's cache folder.
+            "cli/src/commands/schema/cache.rs",
             "cli/src/commands/sim/images.rs",
         ],
     },

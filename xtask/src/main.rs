@@ -8,6 +8,7 @@
 //! | `check.rs` | which file may touch the outside world, and which crate may use which |
 //! | `bench.rs` | what qplug costs beside what QEMU and the guest take anyway |
 //! | `codegen.rs` | the typed commands and events, from recorded schemas |
+//! | `pages.rs` | shell completions and manual pages |
 //! | `conformance.rs` | whether the tests that docs/conformance.md names exist |
 //! | `fuzz.rs` | bytes that nobody thought of, for the protocol |
 //! | `cargo.rs` | running cargo |
@@ -19,9 +20,11 @@ mod codegen;
 mod conformance;
 mod demo;
 mod fuzz;
+mod pages;
 mod setup;
 mod test;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -54,6 +57,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Write shell completions and manual pages.
+    Pages {
+        /// Where: completions/ and man/ are made there [default: target/pages].
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
     /// Measure how long qplug takes, against a bare script and against virsh.
     Bench(bench::Args),
     /// Fuzz the protocol, for so many seconds in all.
@@ -71,6 +80,7 @@ fn main() -> ExitCode {
         Task::Test { qemu } => test::run(&qemu),
         Task::Check => check::run(),
         Task::Codegen { check } => codegen::run(check),
+        Task::Pages { out } => pages::run(out.as_deref()),
         Task::Bench(args) => bench::run(&args),
         Task::Fuzz { seconds } => fuzz::run(seconds),
     };

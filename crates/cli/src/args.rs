@@ -5,6 +5,7 @@
 //! | `args/attach.rs`, `args/detach.rs` | the words of these commands |
 //! | `args/change.rs` | the words of commands that change what is there |
 //! | `args/disk.rs` | the words that describe a disk, on the command line and in a list |
+//! | `args/pages.rs` | the words of commands about the command itself |
 //! | `args/schema.rs` | the words of commands about what a QEMU can do |
 //! | `args/shell.rs` | the words of the shell |
 //! | `args/word.rs` | how a word is read, wherever it stands |
@@ -13,6 +14,7 @@ mod attach;
 mod change;
 mod detach;
 mod disk;
+mod pages;
 mod schema;
 mod shell;
 mod word;
@@ -25,12 +27,12 @@ use qplug_hotplug::Dialect;
 use qplug_qmp::Address;
 use qplug_sim::{Guest, Version as SimVersion};
 
-use crate::commands::exec::PATIENCE;
 pub(crate) use attach::Attach;
 pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
 pub(crate) use disk::DiskWords;
-pub(crate) use schema::{Between, Codegen, Schema};
+pub(crate) use pages::{Completions, Pages};
+pub(crate) use schema::{About, Codegen, Schema};
 pub(crate) use shell::Shell;
 pub(crate) use word::amount;
 
@@ -126,6 +128,11 @@ pub(crate) enum Command {
     Shell(Shell),
     /// Watch the machine on a full screen: state, topology, disks, jobs and events.
     Watch,
+    /// Print what a shell needs to complete qplug's commands and options.
+    #[command(after_help = pages::EXAMPLES)]
+    Completions(Completions),
+    /// Write completions for all shells, and a manual page for each command.
+    Pages(Pages),
     /// Be a machine that is not there: no QEMU and no guest, at the path of --socket, for one client
     /// after the other.
     #[command(after_help = SIM_HELP)]
@@ -147,14 +154,6 @@ pub(crate) struct Exec {
 
     /// Its arguments: key=value (a dot in the key goes into an object), or one JSON object.
     pub(crate) arguments: Vec<String>,
-}
-
-impl Exec {
-    /// A command and its arguments, with nothing else said.
-    pub(crate) fn of(command: &str, arguments: &[String]) -> Self {
-        let (command, arguments) = (command.to_owned(), arguments.to_vec());
-        Self { timeout: PATIENCE, raw: false, command, arguments }
-    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -223,9 +222,9 @@ Examples:
   qplug exec device_del '{\"id\": \"data\"}'
 
 A value is what its place takes, by the machine's own schema: 5 is a number for a size, and a string for
-a name; sizes may end with K, M, G or T. Arguments that the machine would not take are not sent. Where
-no schema says anything, as of devices' properties, and with --raw, numbers, true, false, null, and
-texts that begin with {, [ or \" are taken as JSON, and all else is a string: key='\"1\"'.";
+a name; sizes may end with K, M, G or T. Arguments that the machine would not take are not sent, nor properties
+that a device has not. Where nothing is known, and with --raw, numbers, true, false, null, and texts that
+begin with {, [ or \" are taken as JSON, and all else is a string: key='\"1\"'.";
 
 /// The longest wait that can be asked for; a longer one is a slip of the finger.
 const MAX_SECONDS: f64 = 86_400.0 * 7.0;

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod list;
 mod media;
+mod pages;
 mod plans;
 pub(crate) mod ports;
 mod recover;
@@ -23,7 +24,7 @@ use qplug_hotplug::Limits;
 use qplug_qmp::{TlsFolder, Trace, Traffic};
 use serde::Serialize;
 
-use crate::args::{Args, Command, Schema, amount};
+use crate::args::{About, Args, Command, Schema, amount};
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::{Output, dim};
@@ -35,8 +36,10 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let reach = schema::source::Reach { connect_timeout: args.connect_timeout, tls: tls.clone() };
     let command = match args.command {
         Command::Codegen(args) => return codegen::run(args, &reach, output).await,
-        Command::Schema(Schema { between: Some(between), .. }) => {
-            return schema::run_between(between, &reach, output).await;
+        Command::Completions(args) => return pages::completions(args, output).await,
+        Command::Pages(args) => return pages::run(args, output).await,
+        Command::Schema(Schema { about: Some(About::Diff { from, to }), .. }) => {
+            return schema::run_between((&from, &to), &reach, output).await;
         }
         command => command,
     };
@@ -85,8 +88,8 @@ pub(crate) async fn run_command(
         Command::List => list::run(monitor, output).await,
         Command::Ports => ports::run(monitor, output).await,
         Command::Status => status::run(monitor, output).await,
-        Command::Schema(Schema { between: Some(between), .. }) => {
-            schema::run_between(between, &monitor.reach(), output).await
+        Command::Schema(Schema { about: Some(About::Diff { from, to }), .. }) => {
+            schema::run_between((&from, &to), &monitor.reach(), output).await
         }
         Command::Schema(args) => schema::run(args, monitor, output).await,
         Command::Exec(args) => exec::run(args, monitor, output).await,
@@ -94,6 +97,8 @@ pub(crate) async fn run_command(
         Command::Events => events::run(monitor, output).await,
         Command::Watch => watch::run(monitor, output).await,
         Command::Codegen(args) => codegen::run(args, &monitor.reach(), output).await,
+        Command::Completions(args) => pages::completions(args, output).await,
+        Command::Pages(args) => pages::run(args, output).await,
         // Served before: they stay with a machine, or are one.
         Command::Sim(_) | Command::Shell(_) => Ok(Exit::Done),
     }

@@ -36,7 +36,8 @@ impl Monitor {
     /// Connects with other waits for replies than the usual ones.
     pub(crate) async fn connect_with(&self, options: Options) -> Result<Client, Failure> {
         if let Some(client) = &self.kept {
-            return Ok(client.clone().with_command_timeout(options.command_timeout));
+            let client = client.clone().with_command_timeout(options.command_timeout);
+            return Ok(client.counting_from_now());
         }
         let (connect_timeout, tls) = (self.connect_timeout, self.tls.clone());
         let trace = self.trace.clone();

@@ -13,16 +13,24 @@
 //! | `shell/filter.rs` | which events are shown |
 //! | `shell/interactive.rs` | somebody at a terminal |
 //! | `shell/editor.rs` and its folder | the line editor, and what is said above its line |
+//! | `shell/complete.rs` and its folder | what may be put at the cursor |
+//! | `shell/hint.rs` | what is said behind the cursor |
+//! | `shell/help.rs` | what `help` says |
+//! | `shell/live.rs` and its folder | the names that completion asks the machine and the host for |
 //! | `shell/history.rs` | what is remembered, and what is not |
 //! | `shell/script.rs` | lines from a file |
 
 mod built_in;
+mod complete;
 mod editor;
 mod filter;
+mod help;
+mod hint;
 mod history;
 mod interactive;
 pub(crate) mod line;
 mod link;
+mod live;
 mod message;
 mod script;
 mod session;

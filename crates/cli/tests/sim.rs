@@ -198,3 +198,36 @@ fn the_socket_is_removed_in_the_end_and_a_stale_one_replaced() {
     let sim = Sim::start_in(QPLUG, folder, &[]).unwrap();
     sim.exits(&["status"], 0).unwrap();
 }
+
+/// Up to 2.4 names are all that a QEMU tells of its commands; before 1.2 not even events'.
+#[test]
+fn a_qemu_without_a_schema_tells_names() {
+    for (name, events) in [("0.14", false), ("rhel6", false), ("1.2", true)] {
+        let sim = Sim::start(QPLUG, &["--qemu", name]).unwrap();
+        let listed = sim.exits(&["schema"], 0).unwrap();
+        let text = String::from_utf8(listed.stdout).unwrap();
+        assert!(text.lines().any(|line| line == "device_add"), "{name}: {text}");
+        assert_eq!(text.lines().any(|line| line == "BLOCK_IO_ERROR"), events, "{name}: {text}");
+        let told = String::from_utf8(listed.stderr).unwrap();
+        assert!(told.contains("there is one since 2.5"), "{name}: {told}");
+        let json = sim.json(&["schema", "--json"]).unwrap();
+        assert_eq!(json["events"].as_array().unwrap().is_empty(), !events, "{json}");
+        assert_eq!(json["commands"][0], serde_json::json!({"name": json["commands"][0]["name"]}));
+
+        let one = sim.json(&["schema", "device_add", "--json"]).unwrap();
+        assert_eq!(one["lines"][0]["text"], "command device_add");
+        let none = sim.exits(&["schema", "device_ad"], 6).unwrap();
+        let told = String::from_utf8(none.stderr).unwrap();
+        assert!(told.contains("did you mean device_add"), "{name}: {told}");
+        assert_eq!(told.contains("which events it has, it does not say"), !events, "{told}");
+        let device = sim.exits(&["schema", "device", "virtio-blk-pci"], 6).unwrap();
+        let told = String::from_utf8(device.stderr).unwrap();
+        assert!(told.contains("this one is not asked"), "{name}: {told}");
+        let unchecked = sim.exits(&["exec", "device_add", "driver=no-such"], 4).unwrap();
+        let told = String::from_utf8(unchecked.stderr).unwrap();
+        assert!(told.contains("nothing is checked"), "{name}: {told}");
+    }
+    let sim = Sim::start(QPLUG, &["--qemu", "2.5"]).unwrap();
+    let listed = sim.exits(&["schema"], 0).unwrap();
+    assert!(listed.stderr.is_empty(), "{listed:?}");
+}

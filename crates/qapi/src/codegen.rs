@@ -10,7 +10,7 @@
 //! | `codegen/merge.rs`, `codegen/classes.rs` | making it: which types of different versions are one |
 //! | `codegen/names.rs`, `codegen/words.rs` | what a type is called, from where it is used; words of Rust |
 //! | `codegen/known.rs` | the field's own names of well-known types |
-//! | `codegen/topics.rs` | which command belongs to what |
+//! | `codegen/topics.rs`, `codegen/topics/parts.rs` | which command belongs to what |
 //! | `codegen/render.rs` and its folder | the text |
 
 mod classes;

@@ -7,6 +7,8 @@
 //! | `introspection/diff.rs` | what came, went and changed from one schema to another |
 //! | `introspection/check.rs` | what is wrong with a command before it is sent |
 //! | `introspection/coerce.rs` | arguments given as texts, by the types that are expected |
+//! | `introspection/properties.rs` | what devices and objects take, which no schema lists |
+//! | `introspection/expect.rs` | what may stand at a place of arguments that are being typed |
 //!
 //! Commands, events, members and values have the names that they have on the wire. Types have none:
 //! QEMU hides them behind numbers that another build gives to other types, so a type is only ever
@@ -21,17 +23,21 @@ mod check;
 mod coerce;
 mod describe;
 mod diff;
+mod expect;
 mod parse;
+mod properties;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use check::{Problem, Trouble};
+pub use check::{Problem, Trouble, nearest};
 pub use coerce::{CoerceError, MAX_KEY_PARTS};
 pub use describe::MAX_DEPTH;
 pub use diff::{Change, Changes, diff};
+pub use expect::Given;
 pub use parse::NotASchema;
+pub use properties::{NotProperties, Properties, Property, is_fragile};
 
 /// All that one QEMU offers.
 #[derive(Debug, Clone)]
@@ -269,7 +275,17 @@ impl Schema {
             _ => false,
         }
     }
+
+    /// Whether what a command takes more stands in [`PROPS`]: up to 4.2 there alone, up to 5.2 there or
+    /// beside the others.
+    fn has_props(&self, command: &str) -> bool {
+        let object = self.arguments(command).filter(|_| command == "object-add");
+        object.is_some_and(|object| object.member(PROPS).is_some())
+    }
 }
+
+/// The member of `object-add` that once had an object's properties.
+const PROPS: &str = "props";
 
 impl Object {
     /// The member of this name, of those that the object has in any case.

@@ -1,6 +1,5 @@
 //! The handle of a connection: commands and their replies.
 
-use std::fmt::Display;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -10,7 +9,6 @@ use std::time::Duration;
 
 use qplug_proto::{CommandId, Dialect, ExecuteError, Greeting, ProtocolError, Traffic};
 use qplug_qapi::Command;
-use qplug_qapi::wire::{Object, Wire as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -27,6 +25,7 @@ use crate::options::Options;
 use crate::redact;
 use crate::shared::{Inner, Shared};
 use crate::transport;
+use crate::typed;
 use crate::waiters::{Answer, Unanswered};
 
 /// A connection to a QMP monitor.
@@ -44,6 +43,8 @@ pub struct Client {
     connection: Arc<Connection>,
     /// How long this clone waits for a reply.
     command_timeout: Duration,
+    /// What was sent before this clone began to count.
+    sent_before: Traffic,
 }
 
 #[derive(Debug)]
@@ -122,7 +123,11 @@ impl Client {
             });
         };
         let command_timeout = options.command_timeout;
-        Ok(Self { connection: Arc::new(Connection { driven, greeting }), command_timeout })
+        Ok(Self {
+            connection: Arc::new(Connection { driven, greeting }),
+            command_timeout,
+            sent_before: Traffic::default(),
+        })
     }
 
     /// The same connection with another wait for replies than [`Options::command_timeout`]. Other
@@ -138,10 +143,20 @@ impl Client {
         &self.connection.greeting
     }
 
-    /// What was sent over this connection so far.
+    /// What was sent over this connection so far, or since [`Client::counting_from_now`].
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        self.connection.driven.shared.lock().protocol.traffic()
+        let Traffic { commands, bytes } = self.connection.driven.shared.lock().protocol.traffic();
+        let before = &self.sent_before;
+        Traffic { commands: commands - before.commands, bytes: bytes - before.bytes }
+    }
+
+    /// The same connection with its [`Client::traffic`] counted from now on: for one of several things
+    /// that are done over it.
+    #[must_use]
+    pub fn counting_from_now(self) -> Self {
+        let sent_before = self.connection.driven.shared.lock().protocol.traffic();
+        Self { sent_before, ..self }
     }
 
     /// Subscribes to the events from this moment on.
@@ -282,10 +297,8 @@ impl Client {
     /// # Errors
     /// See [`Error`]; [`Error::Decode`] when the reply is not what this command returns.
     pub async fn run<C: Command>(&self, command: C) -> Result<C::Reply, Error> {
-        let arguments = command.write();
-        let is_bare = arguments.as_object().is_some_and(Object::is_empty);
-        let reply = self.execute(C::NAME, (!is_bare).then_some(&arguments)).await?;
-        decode(C::NAME, &reply, C::Reply::read)
+        let reply = self.execute(C::NAME, typed::arguments(&command).as_ref()).await?;
+        typed::reply::<C>(&reply)
     }
 
     /// Gives a command with no arguments and decodes what it returns.
@@ -294,19 +307,8 @@ impl Client {
     /// See [`Error`].
     pub async fn query<T: DeserializeOwned>(&self, command: &str) -> Result<T, Error> {
         let reply = self.execute(command, None::<&()>).await?;
-        decode(command, &reply, Ok::<T, serde_json::Error>)
+        typed::decode(command, &reply, Ok::<T, serde_json::Error>)
     }
-}
-
-/// Reads a reply, first as JSON and then as what it should be.
-fn decode<J: DeserializeOwned, T, E: Display>(
-    command: &str,
-    reply: &RawValue,
-    read: impl FnOnce(J) -> Result<T, E>,
-) -> Result<T, Error> {
-    let parsed = serde_json::from_str(reply.get()).map_err(|error| error.to_string());
-    let decoded = parsed.and_then(|json| read(json).map_err(|error| error.to_string()));
-    decoded.map_err(|reason| Error::Decode { command: command.to_owned(), reason })
 }
 
 /// How the protocol is told to give a command.

@@ -116,10 +116,12 @@ impl Sim {
         Ok(path)
     }
 
-    /// A qplug that talks to this machine, in its folder; to be given its command.
+    /// A qplug that talks to this machine, in its folder; to be given its command. What it caches is
+    /// cached in that folder.
     pub fn qplug(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--socket").arg(self.socket()).current_dir(self.folder.path());
+        command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
         command
     }
 

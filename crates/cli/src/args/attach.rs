@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, ValueEnum, ValueHint};
 use qplug_qmp::Address;
 
 use super::disk::DiskWords;
@@ -14,7 +14,7 @@ pub(crate) struct Attach {
     /// Images: a file, a block device, or nbd://, nbd+unix://, nbds://, https://, ssh://, iscsi://,
     /// rbd: (these need --format). Each makes a disk; all that can be checked is, for all of them,
     /// before the first is plugged in.
-    #[arg(value_name = "IMAGE", required_unless_present_any = ["list", "fd"])]
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath, required_unless_present_any = ["list", "fd"])]
     pub(crate) images: Vec<String>,
 
     /// A TOML or JSON file of `disk` tables, whose keys are image and the options below. Paths in

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueHint};
 use qplug_hotplug::{Format, Size};
 
 use super::{amount, seconds};
@@ -13,6 +13,7 @@ pub(crate) struct Insert {
     pub(crate) drive: String,
 
     /// The image: a file, a block device, or anything else that 'qplug attach' takes.
+    #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) image: String,
 
     /// The image's format. Default: what its header says, where that is safe.

@@ -2,25 +2,37 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Schema {
     #[command(subcommand)]
-    pub(crate) between: Option<Between>,
+    pub(crate) about: Option<About>,
 
     /// A command or an event, to be shown as a tree. Left out, all are listed.
     pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Between {
+pub(crate) enum About {
+    /// Show what a device takes, which no schema lists: the names for device_add and what it is told.
+    Device {
+        /// Such as virtio-blk-pci. Left out, all devices are listed that this QEMU has.
+        name: Option<String>,
+    },
+    /// Show what an object takes, for object-add.
+    Object {
+        /// Such as iothread. Left out, all objects are listed that this QEMU can make.
+        name: Option<String>,
+    },
     /// Show what came, went and changed from one QEMU to another.
     Diff {
         /// A monitor's address, the path of a QEMU, or a file with an answer to query-qmp-schema.
+        #[arg(value_hint = ValueHint::FilePath)]
         from: String,
         /// Another.
+        #[arg(value_hint = ValueHint::FilePath)]
         to: String,
     },
 }
@@ -41,7 +53,9 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   qplug schema blockdev-add
   qplug schema DEVICE_DELETED
+  qplug schema device virtio-blk-pci
+  qplug schema object
   qplug schema diff /usr/bin/qemu-system-x86_64 /run/vm1.qmp
 
-The properties of devices are in no schema:
-  qplug exec device-list-properties typename=virtio-blk-pci";
+QEMU makes a device to tell what it takes, and throws it away again: do not go through all of them on a
+machine that matters.";

@@ -1,35 +1,34 @@
 //! `qplug exec` and `qplug hmp`
 
+mod check;
+
 use std::time::Duration;
 
-use qplug_qapi::introspection::{Problem, Schema, Trouble};
-use qplug_qmp::{Client, Error, Options, redact};
+use qplug_qmp::{Client, Options};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::schema::{impossible, source};
 use crate::args::{Exec, Hmp};
 use crate::failure::{Exit, Failure};
-use crate::key_values;
 use crate::monitor::Monitor;
 use crate::output::Output;
+pub(crate) use check::{Typed, problems};
 
 /// How long a reply may take when nobody said how long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3600);
 
 pub(crate) async fn run(args: Exec, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
-    // What is wrong without a schema is wrong with one, and is said before anything is sent.
-    let guessed = key_values::parse(&args.arguments).map_err(Failure::usage)?;
+    let typed = Typed { command: &args.command, texts: &args.arguments };
+    let guessed = typed.guessed()?;
     let client = connect(monitor, args.timeout).await?;
-    let arguments = match guessed {
-        Some(guessed) if !args.raw => Some(checked(&args, guessed, &client, output).await?),
-        guessed => guessed,
-    };
-    let reply = match client.execute(&args.command, arguments.as_ref()).await {
-        Err(error) if arguments.is_none() && !args.raw && error.refusal().is_some() => {
-            return Err(explained(&args, error, &client).await);
+    let reply = if args.raw {
+        client.execute(&args.command, guessed.as_ref()).await?
+    } else {
+        let checked = typed.checked(&client, output).await?;
+        match client.execute(&args.command, checked.arguments.as_ref()).await {
+            Ok(reply) => reply,
+            Err(error) => return Err(checked.explained(error, &client).await),
         }
-        reply => reply?,
     };
     drop(client);
     print(&reply, output).await
@@ -44,65 +43,6 @@ pub(crate) async fn print(reply: &RawValue, output: &Output) -> Result<Exit, Fai
         })
         .await?;
     Ok(Exit::Done)
-}
-
-/// The arguments as the machine's schema has them, when it would take them.
-async fn checked(
-    args: &Exec,
-    guessed: Value,
-    client: &Client,
-    output: &Output,
-) -> Result<Value, Failure> {
-    let Some(schema) = source::of(client).await? else {
-        output.remark("this QEMU has no schema (there is one since 2.5): nothing is checked");
-        return Ok(guessed);
-    };
-    let is_json = matches!(args.arguments.as_slice(), [only] if only.trim_start().starts_with('{'));
-    let arguments = if is_json {
-        guessed
-    } else {
-        let pairs = args.arguments.iter().filter_map(|argument| argument.split_once('='));
-        let coerced = schema.coerce(&args.command, pairs);
-        Value::Object(coerced.map_err(|error| Failure::usage(error.to_string()))?)
-    };
-    let problems = problems(&schema, &args.command, Some(&arguments));
-    if problems.is_empty() {
-        return Ok(arguments);
-    }
-    Err(impossible(format!(
-        "{} is not sent:\n  {}\n(qplug schema {} shows what it takes; --raw sends it as it is)",
-        args.command,
-        problems.join("\n  "),
-        args.command
-    )))
-}
-
-/// What is wrong. Of a command with a secret, values are left out.
-pub(crate) fn problems(schema: &Schema, command: &str, arguments: Option<&Value>) -> Vec<String> {
-    let is_secret = arguments.is_some_and(|it| redact::redacted(command, it).is_some());
-    let problems = schema.check(command, arguments).into_iter();
-    problems
-        .map(|problem| match problem {
-            Problem { path, trouble: Trouble::WrongType { takes, .. } } if is_secret => {
-                format!("{path}: it takes {takes}")
-            }
-            Problem { path, trouble: Trouble::NoSuchWord { words, .. } } if is_secret => {
-                format!("{path}: it takes {}", words.join(" | "))
-            }
-            problem => problem.to_string(),
-        })
-        .collect()
-}
-
-/// A refusal of a command that was given nothing, with what its schema says of that.
-async fn explained(args: &Exec, error: Error, client: &Client) -> Failure {
-    let mut failure = Failure::from(error);
-    if let Ok(Some(schema)) = source::of(client).await {
-        for problem in problems(&schema, &args.command, None) {
-            failure.message += &format!("\n  {problem}");
-        }
-    }
-    failure
 }
 
 /// What a user runs may take long, such as saving a machine.

@@ -1,5 +1,15 @@
 //! `qplug schema`, and where schemas come from.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `schema/source.rs` | where schemas come from |
+//! | `schema/cache.rs` | those that were read before |
+//! | `schema/properties.rs` | what devices and objects take |
+//! | `schema/names.rs` | what a QEMU can say that has no schema |
 
+mod cache;
+mod names;
+pub(crate) mod properties;
 pub(crate) mod source;
 
 use std::io::{self, Write};
@@ -7,20 +17,32 @@ use std::io::{self, Write};
 use qplug_qapi::introspection::{Change, Schema, diff};
 use serde_json::{Value, json};
 
-use crate::args::{Between, Schema as Args};
+use crate::args::{About, Schema as Args};
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::{Output, dim};
+use properties::Class;
 
-/// What a QEMU without a schema has instead.
-const NO_SCHEMA: &str = "this QEMU has no schema (there is one since 2.5); \
-                         query-commands lists its commands: qplug exec query-commands";
+/// What a QEMU without a schema says of itself.
+const NO_SCHEMA: &str = "this QEMU has no schema (there is one since 2.5)";
 
 pub(super) async fn run(args: Args, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
+    match args.about {
+        Some(About::Device { name }) => {
+            return properties::run(Class::Device, name, monitor, output).await;
+        }
+        Some(About::Object { name }) => {
+            return properties::run(Class::Object, name, monitor, output).await;
+        }
+        // Served before, with no monitor to connect to.
+        Some(About::Diff { .. }) | None => {}
+    }
     let client = monitor.connect().await?;
-    let schema = source::of(&client).await?;
+    // What is shown is what the machine says.
+    let Some(schema) = source::of(&client).await? else {
+        return names::run(&client, args.name, output).await;
+    };
     drop(client);
-    let schema = schema.ok_or_else(|| impossible(NO_SCHEMA))?;
     let Some(name) = args.name else {
         return list(&schema, output).await;
     };
@@ -62,12 +84,11 @@ async fn list(schema: &Schema, output: &Output) -> Result<Exit, Failure> {
 
 /// `qplug schema diff`
 pub(super) async fn run_between(
-    between: Between,
+    (from, to): (&str, &str),
     sources: &source::Reach,
     output: &Output,
 ) -> Result<Exit, Failure> {
-    let Between::Diff { from, to } = between;
-    let (from, to) = (sources.read(&from).await?.schema, sources.read(&to).await?.schema);
+    let (from, to) = (sources.read(from).await?.schema, sources.read(to).await?.schema);
     let changes = diff(&from, &to);
     let shown = |changes: &[Change]| -> Vec<Value> {
         let shown = |change: &Change| json!({"name": change.name, "path": change.path, "what": change.what.to_string()});
@@ -85,6 +106,6 @@ pub(super) async fn run_between(
     Ok(Exit::Done)
 }
 
-pub(super) fn impossible(message: impl Into<String>) -> Failure {
+pub(crate) fn impossible(message: impl Into<String>) -> Failure {
     Failure { exit: Exit::Impossible, message: message.into() }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::filter::Filter;
 use super::session::{Flow, Session};
 use super::transaction::{self, Transaction};
+use crate::commands::schema::source;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -20,35 +21,19 @@ pub(super) struct BuiltIn {
 
 /// All of them.
 pub(super) const ALL: [BuiltIn; 8] = [
-    BuiltIn {
-        name: "help",
-        words: "[COMMAND]",
-        about: "Say what there is, or what a command takes",
-    },
-    BuiltIn {
-        name: "events",
-        words: "[all | none | PATTERN… !PATTERN…]",
-        about: "Choose which events are shown, such as BLOCK_* !RTC_CHANGE",
-    },
-    BuiltIn {
-        name: "transaction",
-        words: "[KEY=VALUE…]",
-        about: "Put changes together, an action a line, until commit: QEMU makes all or none",
-    },
-    BuiltIn { name: "commit", words: "", about: "Have QEMU make the changes of the transaction" },
-    BuiltIn { name: "abort", words: "", about: "Drop the transaction" },
-    BuiltIn {
-        name: "history",
-        words: "[COUNT]",
-        about: "Show the last lines; !! repeats the last, !N one by number, !TEXT the last that begins so",
-    },
-    BuiltIn { name: "exit", words: "", about: "Leave the shell; the machine goes on" },
-    BuiltIn {
-        name: "quit",
-        words: "",
-        about: "The same; 'exec quit' is QEMU's own, which ends the machine",
-    },
+    of("help", "[COMMAND]", "Say what there is, or what a command takes"),
+    of("events", "[all | none | PATTERN… !PATTERN…]", "Choose which events are shown"),
+    of("transaction", "[KEY=VALUE…]", "Begin changes that are made all at once, or not at all"),
+    of("commit", "", "Have QEMU make the changes of the transaction"),
+    of("abort", "", "Drop the transaction"),
+    of("history", "[COUNT]", "Show the last lines; !!, !N and !TEXT repeat one"),
+    of("exit", "", "Leave the shell; the machine goes on"),
+    of("quit", "", "The same ('exec quit' is QEMU's own, and ends the machine)"),
 ];
+
+const fn of(name: &'static str, words: &'static str, about: &'static str) -> BuiltIn {
+    BuiltIn { name, words, about }
+}
 
 /// Runs the line if it is one of these.
 pub(super) async fn run(
@@ -76,8 +61,18 @@ pub(super) async fn run(
     Some(exit.map(Flow::On))
 }
 
-async fn help(_: &Session, _: &[String], output: &Output) -> Result<Exit, Failure> {
-    output.result(&json!({}), |out| writeln!(out, "help")).await?;
+async fn help(session: &Session, words: &[String], output: &Output) -> Result<Exit, Failure> {
+    let topic = match words {
+        [] => None,
+        [topic] => Some(topic.as_str()),
+        _ => return Err(Failure::usage("help takes the name of one command")),
+    };
+    let schema = match (topic, session.link.client()) {
+        (Some(_), Some(client)) => source::of(&client).await?,
+        _ => None,
+    };
+    let text = super::help::help(topic, schema.as_ref()).map_err(Failure::usage)?;
+    output.result(&json!({"help": text}), |out| write!(out, "{text}")).await?;
     Ok(Exit::Done)
 }
 

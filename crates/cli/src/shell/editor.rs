@@ -3,25 +3,39 @@
 //! | file | owns |
 //! |---|---|
 //! | `editor/prompt.rs` | the machine's name and state before the line |
+//! | `editor/mode.rs` | the terminal between two lines |
 //! | `editor/above.rs` | what is said above the line while it is typed |
+//! | `editor/completer.rs`, `editor/hinter.rs` | completion and hints, as the editor takes them |
+//! | `editor/colours.rs` | the line in colours |
 
 mod above;
+mod colours;
+mod completer;
+mod hinter;
+mod mode;
 mod prompt;
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reedline::{
-    ColumnarMenu, DefaultCompleter, Emacs, ExternalPrinter, History, HistoryItem, KeyCode,
-    KeyModifiers, MenuBuilder as _, Reedline, ReedlineEvent, ReedlineMenu, Signal,
-    SimpleMatchHighlighter, ValidationResult, Validator, default_emacs_keybindings,
+    ColumnarMenu, Emacs, ExternalPrinter, History, HistoryItem, KeyCode, KeyModifiers,
+    MenuBuilder as _, Reedline, ReedlineEvent, ReedlineMenu, Signal, ValidationResult, Validator,
+    default_emacs_keybindings,
 };
 
 use super::history::Discreet;
 use super::line::{self, LineError};
 use super::link::Link;
+use super::live::Live;
 use crate::output::Screen;
 use above::{Above, Attentive, Watchful};
+use colours::Colours;
+use completer::FromMachine;
+use hinter::Telling;
+pub(super) use mode::Quiet;
 pub(super) use prompt::Face;
 
 /// How often the editor looks for something to show above the line.
@@ -37,21 +51,35 @@ pub(super) struct Editor {
     reedline: Reedline,
     above: Above,
     screen: Screen,
+    block: Block,
+}
+
+/// Whether the line that is typed is one of a transaction. Clones are the same.
+#[derive(Debug, Clone, Default)]
+struct Block(Arc<AtomicBool>);
+
+impl Block {
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Editor {
     pub(super) fn new(link: &Link, screen: &Screen, history: Discreet, colour: bool) -> Self {
         let printer = ExternalPrinter::new(PRINTER_BACKLOG);
         let above = Above::new(screen.clone(), printer.sender());
-        let mut reedline = reedline(history, &above, colour).with_external_printer(printer);
+        let (live, block) = (Live::new(link), Block::default());
+        let reedline = reedline(history, &above, colour, &live, &block);
+        let mut reedline = reedline.with_external_printer(printer);
         let repaint = reedline.repaint_signal();
         link.on_change(move || repaint.request_repaint());
-        Self { reedline, above, screen: screen.clone() }
+        Self { reedline, above, screen: screen.clone(), block }
     }
 
     /// Reads a line, or what else the user does. What is said meanwhile is shown above it.
     pub(super) fn read(&mut self, face: &Face) -> io::Result<Signal> {
         self.above.begin(face);
+        self.block.0.store(face.actions.is_some(), Ordering::Relaxed);
         let _loan = self.screen.lend();
         self.reedline.read_line(face)
     }
@@ -67,19 +95,27 @@ impl Editor {
     }
 }
 
-fn reedline(history: Discreet, above: &Above, colour: bool) -> Reedline {
+fn reedline(
+    history: Discreet,
+    above: &Above,
+    colour: bool,
+    live: &Live,
+    block: &Block,
+) -> Reedline {
     let mut keys = default_emacs_keybindings();
     let complete = ReedlineEvent::UntilFound(vec![
         ReedlineEvent::Menu(COMPLETIONS.to_owned()),
         ReedlineEvent::MenuNext,
     ]);
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
-    let menu = ColumnarMenu::default().with_name(COMPLETIONS);
+    // The prompt stays as it is.
+    let menu = ColumnarMenu::default().with_name(COMPLETIONS).with_marker(prompt::END);
     Reedline::create()
         .with_history(Box::new(history))
         .with_validator(Box::new(Finished))
-        .with_highlighter(Box::new(Watchful::new(SimpleMatchHighlighter::default(), above)))
-        .with_completer(Box::new(Attentive::new(DefaultCompleter::default(), above.clone())))
+        .with_highlighter(Box::new(Watchful::new(Colours::new(live.known(), block), above)))
+        .with_completer(Box::new(Attentive::new(FromMachine::new(live, block), above.clone())))
+        .with_hinter(Box::new(Telling::new(live.known(), block)))
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)))
         .with_edit_mode(Box::new(Emacs::new(keys)))
         .with_poll_interval(LOOKS_EVERY)

@@ -6,7 +6,7 @@ use reedline::Signal;
 use serde_json::json;
 use tokio::task::JoinError;
 
-use super::editor::{Editor, Face};
+use super::editor::{Editor, Face, Quiet};
 use super::filter::Filter;
 use super::history::{self, Discreet};
 use super::link::Link;
@@ -29,7 +29,8 @@ pub(super) async fn run(monitor: Monitor, output: &Output) -> Result<Exit, Failu
         output.remark(&format!("lines are remembered for this session alone: {error}"));
     }
     let mut editor = Editor::new(&link, output.screen(), history, output.has_colour());
-    let mut session = Session::new(link, output.clone());
+    let quiet = Quiet::begin()?;
+    let mut session = Session { quiet: Some(quiet), ..Session::new(link, output.clone()) };
     let ended = loop {
         let face = Face {
             link: session.link.clone(),

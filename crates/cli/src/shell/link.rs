@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use qplug_hotplug::Dialect;
 use qplug_qmp::{Address, Client, Event, Events, EventsError, Options};
 use tokio::time::{sleep, timeout};
 
@@ -57,6 +58,8 @@ struct State {
     /// How many connections, commands and events there were: what was learnt of the machine before
     /// may not be so any more.
     age: u64,
+    /// How many connections there were before this one.
+    connections: u64,
     changed: Option<Box<dyn Fn() + Send>>,
 }
 
@@ -111,6 +114,21 @@ impl Link {
     /// A number that is another one whenever the machine may have changed.
     pub(crate) fn age(&self) -> u64 {
         self.lock().age
+    }
+
+    /// A number that is another one whenever the connection is.
+    pub(super) fn connections(&self) -> u64 {
+        self.lock().connections
+    }
+
+    /// The dialect that the user chose.
+    pub(super) fn dialect(&self) -> Option<Dialect> {
+        self.0.monitor.dialect
+    }
+
+    /// Whether QEMU runs on another machine, so that its files are not here.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.0.monitor.is_elsewhere()
     }
 
     /// What is to be done when the prompt's face has changed.
@@ -191,7 +209,9 @@ impl Link {
             match connect(&self.0.monitor).await {
                 Ok(client) => {
                     let events = client.events();
-                    self.lock().client = Some(client);
+                    let mut state = self.lock();
+                    state.connections += 1;
+                    state.client = Some(client);
                     return events;
                 }
                 Err(failure) => {

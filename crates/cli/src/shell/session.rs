@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use super::editor::Quiet;
 use super::line::{self, LineError, Request};
 use super::link::Link;
 use super::sink::Sink;
 use super::transaction::Transaction;
 use super::{built_in, message, verb};
-use crate::args::Exec;
-use crate::commands::exec;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -22,6 +21,8 @@ pub(super) struct Session {
     pub(super) output: Output,
     /// The changes that are being put together, if any.
     pub(super) transaction: Option<Transaction>,
+    /// The terminal, where there is one.
+    pub(super) quiet: Option<Quiet>,
 }
 
 /// How it goes on after a line.
@@ -35,16 +36,24 @@ pub(super) enum Flow {
 
 impl Session {
     pub(super) fn new(link: Link, output: Output) -> Self {
-        Self { link, output, transaction: None }
+        Self { link, output, transaction: None, quiet: None }
     }
 
     /// Does what a line says.
     pub(super) async fn run(&mut self, text: &str) -> Result<Flow, Failure> {
         let line = line::parse(text)?;
         let sink = Sink::open(&line.sink, &self.output)?;
+        // A command of the host's may want to talk to the user itself.
+        let is_lent = sink.is_pipe();
+        if let Some(quiet) = self.quiet.as_ref().filter(|_| is_lent) {
+            quiet.suspend();
+        }
         let outcome = self.interruptible(line.request, sink.output()).await;
         self.link.look().await;
         let closed = sink.close().await;
+        if let Some(quiet) = self.quiet.as_ref().filter(|_| is_lent) {
+            quiet.resume();
+        }
         let flow = outcome?;
         closed.map(|()| flow)
     }
@@ -80,13 +89,7 @@ impl Session {
         if self.transaction.is_some() {
             return self.add(&words).await;
         }
-        let Some((first, rest)) = words.split_first() else { return Ok(Flow::On(Exit::Done)) };
-        if verb::is_one(first) {
-            return verb::run(&words, &self.link, output).await.map(Flow::On);
-        }
-        let args = Exec::of(first, rest);
-        let monitor = self.link.monitor()?;
-        exec::run(args, &monitor, output).await.map(Flow::On)
+        verb::run(&words, &self.link, output).await.map(Flow::On)
     }
 
     fn add_json(&mut self, text: &str) -> Result<Flow, Failure> {

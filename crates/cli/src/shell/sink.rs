@@ -37,6 +37,11 @@ impl Sink {
         }
     }
 
+    /// Whether a command of the host's reads it.
+    pub(super) fn is_pipe(&self) -> bool {
+        self.child.is_some()
+    }
+
     pub(super) fn output(&self) -> &Output {
         &self.output
     }

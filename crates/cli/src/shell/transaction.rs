@@ -4,7 +4,7 @@ use qplug_qapi::introspection::Schema;
 use serde_json::{Map, Value, json};
 
 use crate::commands::exec;
-use crate::commands::schema::source;
+use crate::commands::schema::source::{self, Freshness};
 use crate::failure::{Exit, Failure};
 use crate::key_values;
 use crate::monitor::Monitor;
@@ -28,8 +28,9 @@ impl Transaction {
     /// Begins with what is said of all.
     pub(super) async fn begin(words: &[String], monitor: &Monitor) -> Result<Self, Failure> {
         let pairs = pairs(words)?;
-        let arguments = match source::of(&monitor.connect().await?).await? {
-            Some(schema) => coerce(&schema, &pairs)?,
+        let known = source::live(&monitor.connect().await?, Freshness::Cached).await?;
+        let arguments = match known {
+            Some(known) => coerce(&known.schema, &pairs)?,
             None => guess(words)?,
         };
         Ok(Self { arguments, actions: Vec::new() })
@@ -44,29 +45,30 @@ impl Transaction {
     /// added.
     pub(super) async fn add(&mut self, words: &[String], monitor: &Monitor) -> Result<(), Failure> {
         let Some((kind, rest)) = words.split_first() else { return Ok(()) };
-        let schema = source::of(&monitor.connect().await?).await?;
-        let action = match (&schema, rest) {
-            (_, [only]) if only.starts_with('{') => {
-                json!({"type": kind, "data": super::message::read_json(only)?})
-            }
-            (Some(schema), rest) => {
-                let pairs = pairs(rest)?.into_iter();
-                let inside = pairs.map(|(key, value)| (format!("actions.0.data.{key}"), value));
-                let mut all: Vec<_> = inside.collect();
-                all.push(("actions.0.type".to_owned(), kind.clone()));
-                let arguments = coerce(schema, &all)?;
-                let mut action = arguments["actions"][0].clone();
-                // An action that takes nothing has a member for that all the same.
-                if let Some(action) = action.as_object_mut() {
-                    action.entry("data").or_insert_with(|| json!({}));
-                }
-                action
-            }
-            (None, rest) => json!({"type": kind, "data": guess(rest)?}),
+        let client = monitor.connect().await?;
+        let given = match rest {
+            [only] if only.starts_with('{') => Some(super::message::read_json(only)?),
+            _ => None,
         };
-        let problems = schema.map_or_else(Vec::new, |schema| {
-            exec::problems(&schema, COMMAND, Some(&json!({"actions": [action]})))
-        });
+        let make = |schema: &Schema| match &given {
+            Some(data) => Ok(json!({"type": kind, "data": data})),
+            None => action(schema, kind, rest),
+        };
+        let (action, problems) = match source::live(&client, Freshness::Cached).await? {
+            Some(known) => {
+                let judge = |schema: &Schema| {
+                    let action = make(schema)?;
+                    let arguments = json!({"actions": [&action]});
+                    let problems = exec::problems(schema, COMMAND, Some(&arguments));
+                    Ok((action, problems))
+                };
+                known.judge(&client, judge).await?
+            }
+            None => {
+                let data = given.map_or_else(|| guess(rest).map(Value::Object), Ok)?;
+                (json!({"type": kind, "data": data}), Vec::new())
+            }
+        };
         if problems.is_empty() {
             return self.add_json(action);
         }
@@ -98,6 +100,21 @@ impl Transaction {
         let reply = client.execute(COMMAND, Some(&Value::Object(arguments))).await?;
         exec::print(&reply, output).await
     }
+}
+
+/// An action of key=value words, each value as the schema has it.
+fn action(schema: &Schema, kind: &str, words: &[String]) -> Result<Value, Failure> {
+    let inside =
+        pairs(words)?.into_iter().map(|(key, value)| (format!("actions.0.data.{key}"), value));
+    let mut all: Vec<_> = inside.collect();
+    all.push(("actions.0.type".to_owned(), kind.to_owned()));
+    let mut arguments = coerce(schema, &all)?;
+    let mut action = arguments["actions"][0].take();
+    // One that takes nothing has a member for that all the same.
+    if let Some(action) = action.as_object_mut() {
+        action.entry("data").or_insert_with(|| json!({}));
+    }
+    Ok(action)
 }
 
 fn pairs(words: &[String]) -> Result<Vec<(String, String)>, Failure> {

@@ -3,19 +3,27 @@
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
+use qplug_qapi::introspection::nearest;
+
+use super::built_in;
 use super::link::Link;
 use crate::args::Args;
 use crate::commands;
+use crate::commands::schema::source;
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::Output;
 
 /// What is not a command in a shell: the shell itself, what is no machine's, and what the shell has a
 /// command of its own for.
-const NOT_HERE: [&str; 3] = ["shell", "sim", "events"];
+pub(super) const NOT_HERE: [&str; 5] = ["shell", "sim", "events", "completions", "pages"];
+
+/// What runs commands of QMP.
+pub(super) const EXEC: &str = "exec";
 
 /// Options that say how the machine is reached, which is settled.
-const SETTLED: [&str; 5] = ["socket", "connect_timeout", "tls_creds", "trace", "verbose"];
+pub(super) const SETTLED: [&str; 5] =
+    ["socket", "connect_timeout", "tls_creds", "trace", "verbose"];
 
 /// The commands of qplug as a shell has them: with no options for how to reach the machine.
 pub(super) fn command() -> clap::Command {
@@ -34,8 +42,14 @@ pub(super) fn names() -> Vec<String> {
     names.filter(|name| !NOT_HERE.contains(&name.as_str())).collect()
 }
 
-/// Runs one; the first word is its name.
+/// Runs one; the first word is its name. Any other word is a command of QMP, which `exec` runs.
 pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Result<Exit, Failure> {
+    let qmp = words.first().filter(|first| !is_one(first));
+    if let Some(name) = qmp {
+        refuse_slip(name, &link.monitor()?).await?;
+    }
+    let is_qmp = qmp.is_some();
+    let words = is_qmp.then_some(EXEC).into_iter().chain(words.iter().map(String::as_str));
     let matches = match command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => {
@@ -53,6 +67,22 @@ pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Resul
         return commands::run_command(args.command, &monitor, &output.with_json(true)).await;
     }
     commands::run_command(args.command, &monitor, output).await
+}
+
+/// A word that is almost a command of qplug's or the shell's, and none of the machine's.
+async fn refuse_slip(name: &str, monitor: &Monitor) -> Result<(), Failure> {
+    let names = names();
+    let ours = names.iter().map(String::as_str).chain(built_in::ALL.iter().map(|it| it.name));
+    let like = nearest(name, ours);
+    if like.is_empty() {
+        return Ok(());
+    }
+    let commands = source::commands(&monitor.connect().await?).await?;
+    if commands.is_none_or(|commands| commands.iter().any(|it| it == name)) {
+        return Ok(());
+    }
+    let like = like.join(" or ");
+    Err(Failure::usage(format!("there is no command {name}; did you mean {like}?")))
 }
 
 fn refuse_settled(matches: &ArgMatches) -> Result<(), Failure> {
@@ -80,7 +110,6 @@ mod tests {
     fn the_shell_has_the_commands_of_a_machine() {
         assert!(is_one("attach") && is_one("watch") && is_one("schema"));
         assert!(!is_one("shell") && !is_one("sim") && !is_one("query-block"));
-        assert!(names().contains(&"detach".to_owned()));
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! | `media.rs`, `change.rs` | media, sizes and limits of what is there |
 //! | `dialect.rs` | the dialect of older QEMUs, spoken to newer ones |
 //! | `recover.rs` | what crashes and late guests leave, finished |
+//! | `shell.rs` | the shell, at a terminal and with scripts |
 //! | `watch.rs` | the full-screen view |
 //! | `monitor.rs` | addresses, monitors of all kinds, and the other commands |
 
@@ -40,5 +41,6 @@ mod recover;
 mod refusals;
 mod run;
 mod schema;
+mod shell;
 mod trace;
 mod watch;

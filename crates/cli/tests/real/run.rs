@@ -159,6 +159,8 @@ pub(crate) fn start_stuck(
 fn spawn(socket: impl AsRef<Path>, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
     command.args(arguments).env("QPLUG_SOCKET", socket.as_ref());
+    // Schemas are kept there, not in the home of who runs the tests.
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()

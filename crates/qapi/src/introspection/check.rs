@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{Builtin, MAX_DEPTH, Object, Schema, Shape, TypeId};
+use super::{Builtin, MAX_DEPTH, Object, PROPS, Properties, Schema, Shape, TypeId};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,17 +60,55 @@ impl Schema {
     /// Only what a schema tells is looked at: whether a node exists is for QEMU to say.
     #[must_use]
     pub fn check(&self, command: &str, arguments: Option<&Value>) -> Vec<Problem> {
+        self.check_with(command, None, arguments)
+    }
+
+    /// The same for a command that takes the properties of a class besides. With `None` nothing is
+    /// known of these, and any is fine.
+    #[must_use]
+    pub fn check_with(
+        &self,
+        command: &str,
+        more: Option<&Properties>,
+        arguments: Option<&Value>,
+    ) -> Vec<Problem> {
         let Some(entry) = self.command(command) else {
             let like = nearest(command, self.commands.keys().map(String::as_str));
             let trouble = Trouble::NoSuchCommand { like };
             return vec![Problem { path: String::new(), trouble }];
         };
         let nothing = Value::Object(Map::new());
+        let arguments = arguments.unwrap_or(&nothing);
         let open = self.takes_more(command);
         let mut check = Check { schema: self, open, problems: Vec::new() };
-        check.value("", entry.arguments, arguments.unwrap_or(&nothing), 0);
-        check.problems
+        check.value("", entry.arguments, arguments, 0);
+        let mut problems = check.problems;
+        if let Some(more) = more.filter(|_| open) {
+            let own = self.object(entry.arguments).into_iter().flat_map(|object| &object.members);
+            let own: Vec<_> = own.map(|member| member.name.as_str()).collect();
+            problems.extend(strangers("", &own, more, Some(arguments)));
+            if self.has_props(command) {
+                problems.extend(strangers(PROPS, &[], more, arguments.get(PROPS)));
+            }
+        }
+        problems
     }
+}
+
+/// The members that neither a command nor the class has that it makes one of.
+fn strangers(
+    path: &str,
+    own: &[&str],
+    more: &Properties,
+    values: Option<&Value>,
+) -> impl Iterator<Item = Problem> {
+    let names = values.and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    let strange = names.filter(|name| !own.contains(&name.as_str()) && !more.may_have(name));
+    strange.map(move |name| {
+        let known = own.iter().copied().chain(more.iter().map(|it| it.name.as_str()));
+        let trouble = Trouble::NoSuchMember { like: nearest(name, known) };
+        Problem { path: join(path, name), trouble }
+    })
 }
 
 struct Check<'s> {
@@ -198,7 +236,8 @@ impl Schema {
 const MAX_LIKE: usize = 3;
 
 /// Those that a slip of the finger makes the name of, or that it is the beginning of; likest first.
-pub(super) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Vec<String> {
+#[must_use]
+pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Vec<String> {
     let may_differ = (name.chars().count() / 3).max(1);
     let mut near: Vec<_> = names
         .filter_map(|other| {
@@ -223,7 +262,7 @@ pub(super) fn join(path: &str, name: &str) -> String {
 /// How much of a value an error shows.
 const SHOWN_CHARS: usize = 40;
 
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     let kind = match value {
         Value::Object(_) => return "an object".to_owned(),
         Value::Array(_) => return "an array".to_owned(),

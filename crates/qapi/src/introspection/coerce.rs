@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Number, Value};
 
 use super::check::join;
-use super::{Builtin, MAX_DEPTH, Object, Schema, Shape, TypeId};
+use super::properties::Kind;
+use super::{Builtin, MAX_DEPTH, Object, PROPS, Properties, Schema, Shape, TypeId};
 
 /// How deep a dotted key may go.
 pub const MAX_KEY_PARTS: usize = 32;
@@ -53,6 +54,19 @@ impl Schema {
         command: &str,
         pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
     ) -> Result<Map<String, Value>, CoerceError> {
+        self.coerce_with(command, &Properties::default(), pairs)
+    }
+
+    /// The same for a command that [takes more](Schema::takes_more), such as the properties of a device.
+    ///
+    /// # Errors
+    /// See [`CoerceError`].
+    pub fn coerce_with<'p>(
+        &self,
+        command: &str,
+        more: &Properties,
+        pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Result<Map<String, Value>, CoerceError> {
         let mut given = BTreeMap::new();
         for (key, text) in pairs {
             let parts: Vec<_> = key.split('.').collect();
@@ -61,16 +75,27 @@ impl Schema {
             }
             insert(&mut given, key, &parts, text)?;
         }
-        match self.arguments(command) {
-            Some(object) => self.object_of("", object, given),
-            None => inside_any("", given),
+        let nothing = Object::default();
+        let object = self.arguments(command).unwrap_or(&nothing);
+        let props = if self.has_props(command) { given.remove(PROPS) } else { None };
+        let mut values = self.object_of("", object, more, given)?;
+        if let Some(props) = props {
+            let props = match props {
+                Given::Inside(inside) => {
+                    Value::Object(self.object_of(PROPS, &nothing, more, inside)?)
+                }
+                text @ Given::Text(_) => any(PROPS, text)?,
+            };
+            values.insert(PROPS.to_owned(), props);
         }
+        Ok(values)
     }
 
     fn object_of(
         &self,
         path: &str,
         object: &Object,
+        more: &Properties,
         given: BTreeMap<String, Given>,
     ) -> Result<Map<String, Value>, CoerceError> {
         let tag = object.tag.as_deref().and_then(|tag| given.get(tag));
@@ -85,7 +110,10 @@ impl Schema {
             let member = members.iter().find(|member| member.name == name);
             let value = match member {
                 Some(member) => self.value_of(&path, member.type_id, given, 0)?,
-                None => any(&path, given)?,
+                None => match more.property(&name) {
+                    Some(property) => property_of(&path, property.kind(), given)?,
+                    None => any(&path, given)?,
+                },
             };
             values.insert(name, value);
         }
@@ -111,7 +139,7 @@ impl Schema {
                 array(path, given, element)
             }
             (Shape::Object(object), Given::Inside(given)) => {
-                Ok(Value::Object(self.object_of(path, object, given)?))
+                Ok(Value::Object(self.object_of(path, object, &Properties::default(), given)?))
             }
             (Shape::Alternate(choices), Given::Inside(given)) => {
                 let is_inside =
@@ -180,6 +208,36 @@ fn array(
     let elements =
         order.into_iter().map(|(number, given)| element(&join(path, &number.to_string()), given));
     Ok(Value::Array(elements.collect::<Result<_, _>>()?))
+}
+
+/// The value that a property has, which is told in other words than a schema's.
+fn property_of(path: &str, kind: Kind, given: Given) -> Result<Value, CoerceError> {
+    match (kind, given) {
+        (Kind::Bool, Given::Text(text)) => builtin_of(path, Builtin::Bool, text),
+        (Kind::Int, Given::Text(text)) => builtin_of(path, Builtin::Int, text),
+        // Lists and structures are given in JSON; all else is a word.
+        (Kind::Other, Given::Text(text)) if text.starts_with(['{', '[']) => guess(path, text),
+        (Kind::Other, Given::Text(text)) => builtin_of(path, Builtin::Text, text),
+        (Kind::Unclear, Given::Text(text)) => guess(path, text),
+        (_, given @ Given::Inside(_)) => array_or_object(path, given),
+    }
+}
+
+/// Where all keys are numbers they are those of elements.
+fn array_or_object(path: &str, given: Given) -> Result<Value, CoerceError> {
+    match given {
+        Given::Inside(given) if given.keys().all(|key| key.parse::<usize>().is_ok()) => {
+            array(path, given, array_or_object)
+        }
+        Given::Inside(given) => {
+            let members = given.into_iter().map(|(name, given)| {
+                let value = array_or_object(&join(path, &name), given)?;
+                Ok((name, value))
+            });
+            Ok(Value::Object(members.collect::<Result<_, _>>()?))
+        }
+        given @ Given::Text(_) => any(path, given),
+    }
 }
 
 fn any(path: &str, given: Given) -> Result<Value, CoerceError> {
