@@ -7,18 +7,18 @@
 //! | `watch/look.rs`, `watch/jobs.rs` | asking it |
 //! | `watch/rates.rs` | from counters to rates |
 //! | `watch/view.rs`, `watch/log.rs` | what is shown |
-//! | `watch/keys.rs`, `watch/prompt.rs`, `watch/paths.rs` | what keys do, and the line in which one types |
+//! | `watch/keys.rs`, `watch/prompt.rs`, `watch/completion.rs` | what keys do, and the line in which one types |
 //! | `watch/work.rs` | commands that run meanwhile |
 //! | `watch/draw.rs` and its folder | from what is shown to cells |
 //! | `watch/screen.rs` | the terminal, and the threads that read and write it |
 
 mod agenda;
+mod completion;
 mod draw;
 mod jobs;
 mod keys;
 mod log;
 mod look;
-mod paths;
 mod prompt;
 mod rates;
 mod run;

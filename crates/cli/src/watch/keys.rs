@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::view::{Mode, Question, Then, View};
 use super::work::is_risky;
-use crate::shell::line::quote;
+use crate::shell::offers::word;
 
 /// Rows that a page has, whatever its height: one look is enough to find the place again.
 const PAGE: isize = 5;
@@ -112,7 +112,7 @@ fn prompt(view: &mut View, text: String) {
 
 /// Does something with the chosen disk, by its name as a word.
 fn of_disk(view: &mut View, what: &str, then: impl FnOnce(&mut View, String)) -> Option<Action> {
-    let Some(disk) = view.disk().map(|disk| quote(&disk.name)) else {
+    let Some(disk) = view.disk().map(|disk| word(&disk.name)) else {
         return Some(Action::Say(format!("there is no disk to {what}")));
     };
     then(view, disk);

@@ -13,12 +13,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::agenda::{Agenda, Parts};
+use super::completion::{self, Completed};
 use super::draw::{self, Look};
 use super::jobs::Source;
 use super::keys::{self, Action};
 use super::log::Kind;
 use super::look::{Seen, look};
-use super::paths::{self, Completed};
 use super::screen::{self, Screen};
 use super::view::{Link, Mode, View};
 use super::work::{MAX_WORKS, Page, Work, read, without_cost};
@@ -400,9 +400,10 @@ impl Driver {
 
     /// Reads a folder, which may take its time, somewhere else.
     fn complete(&mut self, before: String) {
-        let happens = self.happens.clone();
+        let (happens, known) = (self.happens.clone(), self.view.known());
         tokio::task::spawn_blocking(move || {
-            let _ = happens.blocking_send(Happening::Completed(paths::complete(&before)));
+            let completed = completion::complete(&before, &known);
+            let _ = happens.blocking_send(Happening::Completed(completed));
         });
     }
 

@@ -10,6 +10,7 @@ use super::prompt::{History, Prompt};
 use super::rates::Meters;
 use super::work::Work;
 use crate::commands;
+use crate::shell::offers::Known;
 
 /// A part of the screen that can be scrolled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +192,16 @@ impl View {
     pub(crate) fn focus_next(&mut self, back: bool) {
         let step = if back { Pane::ALL.len() - 1 } else { 1 };
         self.focus = Pane::ALL[(self.focus as usize + step) % Pane::ALL.len()];
+    }
+
+    /// The names that a command may be about.
+    pub(crate) fn known(&self) -> Known {
+        let ports = self.places.iter().map(|it| it.port.clone()).filter(|port| !port.is_empty());
+        Known {
+            disks: self.disks.iter().map(|disk| disk.name.clone()).collect(),
+            ports: ports.collect(),
+            jobs: self.jobs.iter().map(|job| job.id.clone()).collect(),
+        }
     }
 
     /// The disk's state in a word: what is being done to it, or what it is.
