@@ -81,7 +81,7 @@ impl Output {
     }
 
     /// The same, with results in a file or a pipe.
-    pub(crate) fn into_file(&self, file: File) -> Self {
+    pub(crate) fn writing_to(&self, file: File) -> Self {
         Self { results: Results::Elsewhere(Arc::new(file)), ..self.with_json(self.json) }
     }
 

@@ -52,10 +52,13 @@ pub(super) async fn run(
             return None;
         }
         "transaction" => begin(session, rest).await,
-        "commit" => alone(rest, commit(session, output).await),
-        "abort" => alone(rest, abort(session)),
+        "commit" | "abort" | "exit" | "quit" if !rest.is_empty() => {
+            Err(Failure::usage(format!("{name} takes nothing, and here is {:?}", rest[0])))
+        }
+        "commit" => commit(session, output).await,
+        "abort" => abort(session),
         "history" => Err(Failure::usage("a script has no history")),
-        "exit" | "quit" => return Some(alone(rest, Ok(Exit::Done)).map(|_| Flow::Leave)),
+        "exit" | "quit" => return Some(Ok(Flow::Leave)),
         _ => return None,
     };
     Some(exit.map(Flow::On))
@@ -118,11 +121,4 @@ fn abort(session: &mut Session) -> Result<Exit, Failure> {
 
 fn none() -> Failure {
     Failure::usage("there is no transaction: 'transaction' begins one")
-}
-
-fn alone<T>(rest: &[String], outcome: Result<T, Failure>) -> Result<T, Failure> {
-    match rest {
-        [] => outcome,
-        [word, ..] => Err(Failure::usage(format!("it takes nothing, and here is {word:?}"))),
-    }
 }

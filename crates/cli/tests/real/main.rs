@@ -25,6 +25,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 mod change;
+mod completion;
 mod controller;
 mod crash;
 mod detach;

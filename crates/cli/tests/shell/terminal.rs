@@ -112,7 +112,7 @@ fn ctrl_c_ends_a_wait_and_not_the_shell() {
         .wait_for("new line", |screen| screen.contents().trim_end().ends_with("running>"))
         .unwrap();
     terminal.type_text("list\n").unwrap();
-    terminal.wait_for_text("pending").unwrap();
+    terminal.wait_for_text("a     attached").unwrap();
     terminal.type_text("exit\n").unwrap();
     assert_eq!(terminal.exit_code().unwrap(), 0);
 }
