@@ -108,7 +108,8 @@ fn reedline(
         ReedlineEvent::MenuNext,
     ]);
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
-    let menu = ColumnarMenu::default().with_name(COMPLETIONS);
+    // The prompt stays as it is.
+    let menu = ColumnarMenu::default().with_name(COMPLETIONS).with_marker(prompt::END);
     Reedline::create()
         .with_history(Box::new(history))
         .with_validator(Box::new(Finished))

@@ -120,7 +120,7 @@ mod tests {
             ("resize x ", "SIZE"),
             (
                 "attach a.img --timeout ",
-                "SECONDS: How long to wait for the guest with --wait, in seconds",
+                "SECONDS: How long to wait for the guest with --wait, in …",
             ),
             ("query-block ", ""),
             ("no-such ", ""),

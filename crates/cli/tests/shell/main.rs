@@ -1,6 +1,7 @@
 //! The shell against a simulated machine.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
+mod completion;
 mod script;
 mod terminal;
 

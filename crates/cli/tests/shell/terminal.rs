@@ -5,7 +5,7 @@ use qplug_testbed::terminal::{Key, Terminal};
 
 use crate::sim;
 
-fn shell(sim: &Sim, columns: u16) -> Terminal {
+pub(crate) fn shell(sim: &Sim, columns: u16) -> Terminal {
     let mut command = sim.qplug();
     command.arg("shell");
     let terminal = Terminal::spawn(&command, 24, columns).unwrap();

@@ -105,6 +105,8 @@ fn a_line_has_one_end() {
         ("  -device-d‸", vec!["  -device_del "]),
         ("exec block_res‸", vec!["exec block_resize "]),
         ("exec --ra‸", vec!["exec --raw "]),
+        ("query-block --js‸", vec!["query-block --json "]),
+        ("device_del --timeout 5 ‸", vec!["device_del --timeout 5 id="]),
         // Words of qplug's commands.
         ("detach ‸", vec!["detach data ", "detach logs "]),
         ("detach data ‸", vec!["detach data logs "]),

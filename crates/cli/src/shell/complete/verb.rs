@@ -249,12 +249,9 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
     }
 }
 
-/// A command's help, as a shell has it: without what was settled when it began.
-pub(in crate::shell) fn help(verb: &Command) -> clap::builder::StyledStr {
-    let hide = |argument: Arg| {
-        let is_settled = verb::SETTLED.contains(&argument.get_id().as_str());
-        argument.hide(is_settled)
-    };
-    let name = verb.get_name().to_owned();
-    verb.clone().mut_args(hide).bin_name(name).render_long_help()
+/// A command's help, as a shell has it: the options that every command takes are left out.
+pub(in crate::shell) fn help(name: &str) -> Option<String> {
+    let qplug = verb::command();
+    let verb = qplug.find_subcommand(verb(name)?.get_name())?;
+    Some(verb.clone().bin_name(name.to_owned()).render_long_help().to_string())
 }

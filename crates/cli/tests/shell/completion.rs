@@ -1,0 +1,90 @@
+//! Tab, and what is said behind the cursor.
+
+use qplug_testbed::terminal::{Key, Terminal};
+
+use crate::sim;
+use crate::terminal::shell;
+
+/// Types, presses Tab, and waits for the line to be so.
+fn tab(terminal: &mut Terminal, typed: &str, becomes: &str) {
+    terminal.type_text(typed).unwrap();
+    line_is(terminal, typed.trim_end());
+    terminal.press(Key::Tab).unwrap();
+    line_is(terminal, becomes);
+    terminal.press(Key::Ctrl('c')).unwrap();
+    line_is(terminal, "");
+}
+
+/// Waits until the row with the cursor is the prompt and a text that begins so.
+fn line_is(terminal: &Terminal, text: &str) {
+    let expected = format!("> {text}");
+    terminal
+        .wait_for(&format!("line {text:?}"), |screen| {
+            let row = screen.cursor_position().0;
+            let row = screen.rows(0, screen.size().1.get()).nth(row.into()).unwrap_or_default();
+            let is_empty = text.is_empty() && row.trim_end().ends_with('>');
+            is_empty || (!text.is_empty() && row.contains(&expected))
+        })
+        .unwrap();
+}
+
+#[test]
+fn tab_completes_from_schema_and_machine() {
+    let sim = sim(&[]);
+    sim.image("a b.img").unwrap();
+    sim.exits(&["attach", "a b.img", "--format", "raw", "--name", "data"], 0).unwrap();
+    let mut terminal = shell(&sim, 120);
+    for (typed, becomes) in [
+        ("query-named", "query-named-block-nodes"),
+        ("device_del i", "device_del id="),
+        ("device_del id=d", "device_del id=data"),
+        ("detach d", "detach data"),
+        ("blockdev-add driver=raw file=data.fi", "blockdev-add driver=raw file=data.file"),
+        (
+            "blockdev-add driver=raw file.driver=nbd file.exp",
+            "blockdev-add driver=raw file.driver=nbd file.export=",
+        ),
+        ("attach a", r"attach a\ b.img"),
+        ("attach 'a", "attach 'a b.img'"),
+        ("query-block | cat > a", r"query-block | cat > a\ b.img"),
+        ("{\"execute\": \"query-named", "{\"execute\": \"query-named-block-nodes\""),
+        ("help device_d", "help device_del"),
+    ] {
+        tab(&mut terminal, typed, becomes);
+    }
+}
+
+#[test]
+fn many_candidates_are_a_menu_and_the_hint_says_what_is_missing() {
+    let sim = sim(&[]);
+    let mut terminal = shell(&sim, 100);
+    terminal.type_text("device_del ").unwrap();
+    terminal.wait_for_text("> device_del id=…").unwrap();
+    terminal.type_text("id=").unwrap();
+    terminal.wait_for_text("> device_del id=str").unwrap();
+    terminal.press(Key::Ctrl('c')).unwrap();
+    line_is(&terminal, "");
+    terminal.type_text("blockdev-add driver=qco").unwrap();
+    terminal.press(Key::Tab).unwrap();
+    terminal.wait_for_text("> blockdev-add driver=qcow").unwrap();
+    terminal.press(Key::Tab).unwrap();
+    terminal
+        .wait_for("menu", |screen| {
+            let rows: Vec<_> = screen.rows(0, 100).collect();
+            rows.iter().any(|row| row.trim_start_matches('>').starts_with("qcow"))
+        })
+        .unwrap();
+}
+
+#[test]
+fn help_tells_of_verbs_and_commands() {
+    let sim = sim(&[]);
+    let mut terminal = shell(&sim, 100);
+    terminal.type_text("help device_del\n").unwrap();
+    terminal.wait_for_line("command device_del").unwrap();
+    terminal.wait_for_line("id: str").unwrap();
+    terminal.type_text("help detach\n").unwrap();
+    terminal.wait_for_line("Usage: detach").unwrap();
+    terminal.type_text("help\n").unwrap();
+    terminal.wait_for_line("Of the shell:").unwrap();
+}
