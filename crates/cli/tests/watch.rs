@@ -251,6 +251,8 @@ fn a_job_shows_from_its_start_to_its_end() {
         terminal
             .type_text(":exec blockdev-add driver=file node-name=copy filename=copy.img\n")
             .unwrap();
+        // Commands run side by side.
+        terminal.wait_for_text("{}").unwrap();
         terminal
             .type_text(
                 ":exec blockdev-mirror job-id=j device=data.format target=copy sync=full speed=1\n",
