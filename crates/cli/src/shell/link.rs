@@ -136,6 +136,11 @@ impl Link {
         self.lock().changed = Some(Box::new(changed));
     }
 
+    /// Says that there is something else to be drawn.
+    pub(super) fn redraw(&self) {
+        self.lock().tell();
+    }
+
     /// Looks how the machine is, if it says so soon.
     pub(super) async fn look(&self) {
         self.lock().age += 1;
