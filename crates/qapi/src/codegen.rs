@@ -77,6 +77,19 @@ mod tests {
     }
 
     #[test]
+    fn what_only_some_versions_want_is_said() {
+        let text = &generate(&recorded(4), Layout::OneFile)[0].text;
+        // The file of LUKS with its header elsewhere, since 9.0.
+        let luks = text.split("pub struct BlockdevCreateOptionsLuks {").nth(1).unwrap();
+        let luks = luks.split('}').next().unwrap();
+        let file = "    /// Required by QEMU 5.2 and 7.2.\n    pub file: Option<BlockdevRef>,\n";
+        assert!(luks.contains(file), "{luks}");
+        // Of a reply nobody leaves anything out.
+        let status = text.split("pub struct StatusInfo {").nth(1).unwrap();
+        assert!(!status.split('}').next().unwrap().contains("Required"), "{status}");
+    }
+
+    #[test]
     fn lines_are_not_too_long() {
         for File { path, text } in generate(&recorded(4), Layout::Topics) {
             // What cannot be broken, and no sentence, is as long as its names are.

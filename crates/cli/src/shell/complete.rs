@@ -34,6 +34,7 @@ use names::Values;
 pub(super) use arguments::{Arguments, actions};
 pub(super) use candidate::{Candidate, Completion, Rank};
 pub(super) use json::At;
+pub(super) use quote::Quoting;
 pub(super) use spot::{JsonSpot, Spot};
 pub(super) use typed::Typed;
 pub(super) use verb::VerbSpot;

@@ -131,14 +131,14 @@ impl Link {
         self.0.monitor.is_elsewhere()
     }
 
-    /// What is to be done when the prompt's face has changed.
-    pub(super) fn on_change(&self, changed: impl Fn() + Send + 'static) {
-        self.lock().changed = Some(Box::new(changed));
-    }
-
-    /// Says that there is something else to be drawn.
+    /// Has the line drawn anew: more is known of what stands in it.
     pub(super) fn redraw(&self) {
         self.lock().tell();
+    }
+
+    /// What is to be done when the line is to be drawn anew.
+    pub(super) fn on_change(&self, changed: impl Fn() + Send + 'static) {
+        self.lock().changed = Some(Box::new(changed));
     }
 
     /// Looks how the machine is, if it says so soon.

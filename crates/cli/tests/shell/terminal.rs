@@ -225,3 +225,27 @@ fn a_program_of_the_hosts_reads_what_a_command_says() {
     terminal.wait_for_text("so be it").unwrap();
     terminal.wait_for_text("qmp running>").unwrap();
 }
+
+#[test]
+fn a_shell_that_is_ended_leaves_the_terminal_as_it_was() {
+    let sim = sim(&[]);
+    let run = format!(
+        "{} --socket {} shell; echo ended with $?; stty -a",
+        env!("CARGO_BIN_EXE_qplug"),
+        sim.socket().display()
+    );
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &run]);
+    let mut terminal = Terminal::spawn(&command, 24, 80).unwrap();
+    terminal.wait_for_text("qmp running>").unwrap();
+    let sh = terminal.id().unwrap();
+    let children = std::fs::read_to_string(format!("/proc/{sh}/task/{sh}/children")).unwrap();
+    let ended = std::process::Command::new("kill").arg(children.trim()).status().unwrap();
+    assert!(ended.success());
+    terminal.wait_for_line("ended with 130").unwrap();
+    terminal.exit_code().unwrap();
+    let settings = terminal.all_lines().join(" ");
+    for setting in [" icanon", " echo", " icrnl", " isig"] {
+        assert!(settings.contains(setting), "{settings}");
+    }
+}

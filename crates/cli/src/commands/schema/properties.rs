@@ -85,6 +85,21 @@ pub(crate) async fn of(
     Ok(None)
 }
 
+/// What a type takes, device or object, for who types it: nothing where a machine is better not asked.
+pub(crate) async fn offered(
+    client: &Client,
+    type_name: &str,
+) -> Result<Option<Properties>, Failure> {
+    let commands = source::commands(client).await?.unwrap_or_default();
+    if commands.iter().all(|it| it != source::COMMAND) {
+        return Ok(None);
+    }
+    match of(client, Class::Device, type_name).await? {
+        None if !is_fragile(type_name) => of(client, Class::Object, type_name).await,
+        found => Ok(found),
+    }
+}
+
 /// The types that a machine can make, in order; none where it cannot tell. QEMU loads all its modules
 /// to tell, which takes it some 60 ms the first time: for people, and after a refusal.
 pub(crate) async fn types(client: &Client, class: Class) -> Result<Vec<String>, Failure> {

@@ -1,10 +1,12 @@
 //! What the machine is asked for names.
 
 use qplug_hotplug::{Dialect, DiskState, ListedDisk, ListedPort, Machine, PortKind, PortState};
+use qplug_qapi::introspection::Property;
 use qplug_qmp::Client;
 use serde_json::{Value, json};
 
 use super::block;
+use crate::commands::schema;
 use crate::shell::complete::{Kind, Name};
 
 /// The names of a kind that a machine has; `None` where it does not say.
@@ -107,19 +109,13 @@ async fn types(client: &Client, which: Value) -> Option<Vec<Name>> {
 
 /// What a device takes, or an object where it is the type of one.
 async fn properties(client: &Client, class: &str) -> Option<Vec<Name>> {
-    let arguments = json!({"typename": class});
-    let of_device = ask_with(client, "device-list-properties", Some(arguments.clone())).await;
-    let found = match of_device {
-        Some(found) => found,
-        None => ask_with(client, "qom-list-properties", Some(arguments)).await?,
+    let found = schema::properties::offered(client, class).await.ok()??;
+    let name = |property: &Property| {
+        let kind = &property.type_name;
+        let note = property.description.as_ref().map(|it| format!("{kind}: {it}"));
+        Name::new(property.name.as_str(), note.unwrap_or_else(|| kind.clone()))
     };
-    let name = |entry: &Value| {
-        let (text, kind) = (entry["name"].as_str()?, entry["type"].as_str().unwrap_or_default());
-        let description = entry["description"].as_str();
-        let note = description.map_or_else(|| kind.to_owned(), |it| format!("{kind}: {it}"));
-        Some(Name::new(text, note))
-    };
-    Some(found.as_array()?.iter().filter_map(name).collect())
+    Some(found.iter().map(name).collect())
 }
 
 fn disks(disks: &[ListedDisk]) -> Vec<Name> {

@@ -186,6 +186,7 @@ pub struct BlockdevCreateOptionsLuks {
     pub ivgen_hash_alg: Option<QCryptoHashAlgo>,
     pub hash_alg: Option<QCryptoHashAlgo>,
     pub iter_time: Option<Int>,
+    /// Required by QEMU 5.2 and 7.2.
     pub file: Option<BlockdevRef>,
     /// In QEMU 10.0 and 11.1.
     pub header: Option<BlockdevRef>,
