@@ -55,16 +55,29 @@ const TOUCHES: &[Touch] = &[
             // Schemas are kept in the user's cache folder.
             "cli/src/commands/schema/cache.rs",
             "cli/src/commands/sim/images.rs",
+            // What a line of the shell writes to, runs from, remembers, and completes.
+            "cli/src/output.rs",
+            "cli/src/shell/sink.rs",
+            "cli/src/shell/script.rs",
+            "cli/src/shell/history.rs",
+            "cli/src/shell/live/host.rs",
         ],
     },
     Touch {
         what: "processes",
-        signs: &["process::Command", "tokio::process"],
-        allowed: &["qmp/src/transport/child.rs"],
+        signs: &["process::Command", "process::{Child, Command", "tokio::process"],
+        allowed: &["qmp/src/transport/child.rs", "cli/src/shell/sink.rs"],
     },
     Touch {
         what: "the clock",
-        signs: &["Instant::now", "SystemTime::now", "::sleep(", "sleep_until(at", "time::timeout"],
+        signs: &[
+            "Instant::now",
+            "SystemTime::now",
+            "::sleep(",
+            "sleep_until(at",
+            "time::timeout",
+            "time::{sleep",
+        ],
         allowed: &[
             "qmp/src/client.rs",
             "qmp/src/driver.rs",
@@ -80,12 +93,21 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/detach/progress.rs",
             "cli/src/commands/recover.rs",
             "cli/src/commands/sim.rs",
+            "cli/src/shell/link.rs",
+            "cli/src/shell/live.rs",
+            "cli/src/shell/session.rs",
+            "cli/src/watch/run.rs",
         ],
     },
     Touch {
         what: "the terminal",
         signs: &["println!", "print!(", "io::stdout", "io::stderr", "anstream"],
-        allowed: &["cli/src/output.rs"],
+        allowed: &[
+            "cli/src/output.rs",
+            "cli/src/output/screen.rs",
+            // The full-screen view has the terminal to itself.
+            "cli/src/watch/screen.rs",
+        ],
     },
 ];
 

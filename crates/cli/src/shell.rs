@@ -17,6 +17,7 @@
 //! | `shell/hint.rs` | what is said behind the cursor |
 //! | `shell/help.rs` | what `help` says |
 //! | `shell/live.rs` and its folder | the names that completion asks the machine and the host for |
+//! | `shell/offers.rs` | completion for whoever else has a line of commands |
 //! | `shell/history.rs` | what is remembered, and what is not |
 //! | `shell/script.rs` | lines from a file |
 
@@ -28,10 +29,11 @@ mod help;
 mod hint;
 mod history;
 mod interactive;
-mod line;
+pub(crate) mod line;
 mod link;
 mod live;
 mod message;
+pub(crate) mod offers;
 mod script;
 mod session;
 mod sink;

@@ -21,35 +21,19 @@ pub(super) struct BuiltIn {
 
 /// All of them.
 pub(super) const ALL: [BuiltIn; 8] = [
-    BuiltIn {
-        name: "help",
-        words: "[COMMAND]",
-        about: "Say what there is, or what a command takes",
-    },
-    BuiltIn {
-        name: "events",
-        words: "[all | none | PATTERN… !PATTERN…]",
-        about: "Choose which events are shown, such as BLOCK_* !RTC_CHANGE",
-    },
-    BuiltIn {
-        name: "transaction",
-        words: "[KEY=VALUE…]",
-        about: "Put changes together, an action a line, until commit: QEMU makes all or none",
-    },
-    BuiltIn { name: "commit", words: "", about: "Have QEMU make the changes of the transaction" },
-    BuiltIn { name: "abort", words: "", about: "Drop the transaction" },
-    BuiltIn {
-        name: "history",
-        words: "[COUNT]",
-        about: "Show the last lines; !! repeats the last, !N one by number, !TEXT the last that begins so",
-    },
-    BuiltIn { name: "exit", words: "", about: "Leave the shell; the machine goes on" },
-    BuiltIn {
-        name: "quit",
-        words: "",
-        about: "The same; 'exec quit' is QEMU's own, which ends the machine",
-    },
+    of("help", "[COMMAND]", "Say what there is, or what a command takes"),
+    of("events", "[all | none | PATTERN… !PATTERN…]", "Choose which events are shown"),
+    of("transaction", "[KEY=VALUE…]", "Begin changes that are made all at once, or not at all"),
+    of("commit", "", "Have QEMU make the changes of the transaction"),
+    of("abort", "", "Drop the transaction"),
+    of("history", "[COUNT]", "Show the last lines; !!, !N and !TEXT repeat one"),
+    of("exit", "", "Leave the shell; the machine goes on"),
+    of("quit", "", "The same ('exec quit' is QEMU's own, and ends the machine)"),
 ];
+
+const fn of(name: &'static str, words: &'static str, about: &'static str) -> BuiltIn {
+    BuiltIn { name, words, about }
+}
 
 /// Runs the line if it is one of these.
 pub(super) async fn run(
@@ -68,10 +52,13 @@ pub(super) async fn run(
             return None;
         }
         "transaction" => begin(session, rest).await,
-        "commit" => alone(rest, commit(session, output).await),
-        "abort" => alone(rest, abort(session)),
+        "commit" | "abort" | "exit" | "quit" if !rest.is_empty() => {
+            Err(Failure::usage(format!("{name} takes nothing, and here is {:?}", rest[0])))
+        }
+        "commit" => commit(session, output).await,
+        "abort" => abort(session),
         "history" => Err(Failure::usage("a script has no history")),
-        "exit" | "quit" => return Some(alone(rest, Ok(Exit::Done)).map(|_| Flow::Leave)),
+        "exit" | "quit" => return Some(Ok(Flow::Leave)),
         _ => return None,
     };
     Some(exit.map(Flow::On))
@@ -134,11 +121,4 @@ fn abort(session: &mut Session) -> Result<Exit, Failure> {
 
 fn none() -> Failure {
     Failure::usage("there is no transaction: 'transaction' begins one")
-}
-
-fn alone<T>(rest: &[String], outcome: Result<T, Failure>) -> Result<T, Failure> {
-    match rest {
-        [] => outcome,
-        [word, ..] => Err(Failure::usage(format!("it takes nothing, and here is {word:?}"))),
-    }
 }

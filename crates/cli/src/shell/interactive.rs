@@ -4,6 +4,7 @@ use std::io;
 
 use reedline::Signal;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinError;
 
 use super::editor::{Editor, Face, Quiet};
@@ -22,16 +23,36 @@ const USUAL_LINES: usize = 20;
 /// Reads lines until the user leaves.
 pub(super) async fn run(monitor: Monitor, output: &Output) -> Result<Exit, Failure> {
     let (link, events) = Link::open(monitor, Filter::all()).await?;
+    link.look().await;
     greet(&link, output);
     let shown = tokio::spawn(link.clone().keep(events, output.clone()));
     let (history, failure) = Discreet::open();
     if let Some(error) = failure {
         output.remark(&format!("lines are remembered for this session alone: {error}"));
     }
-    let mut editor = Editor::new(&link, output.screen(), history, output.has_colour());
+    let editor = Editor::new(&link, output.screen(), history, output.has_colour());
     let quiet = Quiet::begin()?;
-    let mut session = Session { quiet: Some(quiet), ..Session::new(link, output.clone()) };
-    let ended = loop {
+    let session = Session { quiet: Some(quiet), ..Session::new(link, output.clone()) };
+    let ended = tokio::select! {
+        ended = converse(session, editor, output) => ended,
+        ended = terminated() => ended,
+    };
+    shown.abort();
+    ended
+}
+
+/// Waits for a signal that ends the shell, after which the terminal is as it was.
+async fn terminated() -> Result<Exit, Failure> {
+    signal(SignalKind::terminate())?.recv().await;
+    Err(Failure { exit: Exit::Interrupted, message: "ended by a signal".to_owned() })
+}
+
+async fn converse(
+    mut session: Session,
+    mut editor: Editor,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    loop {
         let face = Face {
             link: session.link.clone(),
             actions: session.transaction.as_ref().map(Transaction::len),
@@ -39,21 +60,23 @@ pub(super) async fn run(monitor: Monitor, output: &Output) -> Result<Exit, Failu
         let signal;
         (editor, signal) = read(editor, face, output.clone()).await?;
         match signal? {
-            Signal::Success(text) => match line(&mut session, &mut editor, &text).await {
-                Ok(Flow::On(_)) => {}
-                Ok(Flow::Leave) => break Exit::Done,
-                Err(failure) => drop(output.failure(&failure)),
-            },
-            Signal::CtrlD => break Exit::Done,
+            Signal::Success(text) => {
+                match line(&mut session, &mut editor, &text).await {
+                    Ok(Flow::On(_)) => {}
+                    Ok(Flow::Leave) => break,
+                    Err(failure) => drop(output.failure(&failure)),
+                }
+                session.link.look().await;
+            }
+            Signal::CtrlD => break,
             // What was typed is dropped, and nothing else.
             _ => {}
         }
-    };
-    shown.abort();
+    }
     if session.transaction.is_some() {
         output.announce("the transaction is dropped: nothing of it was sent");
     }
-    Ok(ended)
+    Ok(Exit::Done)
 }
 
 fn greet(link: &Link, output: &Output) {

@@ -154,15 +154,5 @@ pub(crate) fn parse(text: &str) -> Result<Line, LineError> {
     Ok(Line { is_tolerant, request, sink })
 }
 
-/// Writes a word so that it is read as one, and as this.
-pub(crate) fn quote(text: &str) -> String {
-    let is_plain =
-        |character: char| character.is_alphanumeric() || "_-./:,=+@%^~".contains(character);
-    if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('#') {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests;

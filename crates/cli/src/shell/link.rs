@@ -80,7 +80,6 @@ impl Link {
         let state = Mutex::default();
         let link = Self(Arc::new(Shared { monitor, state, filter: Mutex::new(filter) }));
         link.lock().client = Some(client);
-        link.look().await;
         Ok((link, events))
     }
 
@@ -131,7 +130,12 @@ impl Link {
         self.0.monitor.is_elsewhere()
     }
 
-    /// What is to be done when the prompt's face has changed.
+    /// Has the line drawn anew: more is known of what stands in it.
+    pub(super) fn redraw(&self) {
+        self.lock().tell();
+    }
+
+    /// What is to be done when the line is to be drawn anew.
     pub(super) fn on_change(&self, changed: impl Fn() + Send + 'static) {
         self.lock().changed = Some(Box::new(changed));
     }

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 use qplug_qapi::introspection::Schema;
 use tokio::runtime::Handle;
 
+pub(super) use host::files;
+
 use super::complete::{Kind, Name, Names, World};
 use super::link::Link;
 use crate::commands::schema::source::{self, Freshness};
@@ -135,6 +137,7 @@ impl Live {
             }
             drop(kept);
             live.shared.read.notify_all();
+            live.link.redraw();
         });
     }
 

@@ -24,7 +24,7 @@ impl Sink {
             line::Sink::File { path, append } => {
                 let file = open(path, *append);
                 let file = file.map_err(|error| Failure::usage(format!("> {path}: {error}")))?;
-                Ok(Self { output: output.into_file(file), child: None })
+                Ok(Self { output: output.writing_to(file), child: None })
             }
             line::Sink::Pipe(command) => {
                 let child = Command::new("sh").args(["-c", command]).stdin(Stdio::piped()).spawn();
@@ -32,7 +32,7 @@ impl Sink {
                     child.map_err(|error| Failure::usage(format!("| {command}: {error}")))?;
                 let pipe = child.stdin.take().map(OwnedFd::from);
                 let pipe = pipe.ok_or_else(|| Failure::usage("the pipe is not there"))?;
-                Ok(Self { output: output.into_file(File::from(pipe)), child: Some(child) })
+                Ok(Self { output: output.writing_to(File::from(pipe)), child: Some(child) })
             }
         }
     }

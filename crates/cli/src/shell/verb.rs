@@ -16,7 +16,7 @@ use crate::output::Output;
 
 /// What is not a command in a shell: the shell itself, what is no machine's, and what the shell has a
 /// command of its own for.
-pub(super) const NOT_HERE: [&str; 3] = ["shell", "sim", "events"];
+pub(super) const NOT_HERE: [&str; 5] = ["shell", "sim", "events", "completions", "pages"];
 
 /// What runs commands of QMP.
 pub(super) const EXEC: &str = "exec";

@@ -164,7 +164,8 @@ impl Arguments {
         let field = |name: &super::world::Name| Field {
             name: name.text.clone(),
             takes: name.note.clone(),
-            rank: Rank::Usual,
+            // By QEMU's convention these may change with any version.
+            rank: if name.text.starts_with("x-") { Rank::Discouraged } else { Rank::Usual },
             is_plain: true,
             has_inside: false,
         };

@@ -91,11 +91,6 @@ fn a_line_has_a_bound() {
 
 proptest! {
     #[test]
-    fn what_is_quoted_is_read_back(text in "\\PC*") {
-        prop_assert_eq!(words(&format!("x {} y", quote(&text))), ["x", &text, "y"]);
-    }
-
-    #[test]
     fn no_line_is_too_odd(text in "[-a{}\\[\\]'\"\\\\|># =é\n]{0,24}") {
         let scan = scan(&text);
         for word in &scan.words {

@@ -13,7 +13,7 @@ const MAX_FOLDERS: usize = 64;
 
 /// The files in a folder, which is `/`-ended, or empty for the one that we are in. What cannot be typed
 /// is left out: names that are no UTF-8, and those with control characters other than a line end.
-pub(super) fn files(folder: &str) -> Vec<Name> {
+pub(in crate::shell) fn files(folder: &str) -> Vec<Name> {
     let folder = if folder.is_empty() { "." } else { folder };
     let named = entries(Path::new(folder)).filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;

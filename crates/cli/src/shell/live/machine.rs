@@ -155,13 +155,18 @@ fn bus(listed: &ListedPort) -> Option<Name> {
     }
 }
 
-/// `info network` begins a backend's line with its name, indented with ` \ ` below a device.
+/// `info network` has a line a backend, with its name first: indented with ` \ ` below the device or
+/// the hub that it belongs to, or like a device where it belongs to none. A hub's port may stand alone.
 fn netdevs(text: &str) -> Vec<Name> {
     let name = |line: &str| {
-        let (name, rest) = line.trim_start_matches([' ', '\\']).split_once(": ")?;
-        let is_backend = rest.starts_with("index=") && !rest.contains("type=nic");
+        let below = line.strip_prefix(" \\ ");
+        let (name, rest) = match (below, line.split_once(": ")) {
+            (Some(below), _) => below.split_once(": ").unwrap_or((below, "")),
+            (None, Some(found)) => found,
+            (None, None) => return None,
+        };
         let kind = rest.split(',').find_map(|it| it.strip_prefix("type=")).unwrap_or_default();
-        is_backend.then(|| Name::new(name, kind))
+        (below.is_some() || kind != "nic").then(|| Name::new(name, kind))
     };
     text.lines().filter_map(name).collect()
 }
@@ -186,9 +191,11 @@ mod tests {
                     info [subcommand] -- show various information\r\nother\r\n";
         let found: Vec<_> = human_commands(help).into_iter().map(|name| name.text).collect();
         assert_eq!(found, ["commit", "quit", "q", "info"]);
-        let network = "nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:56\r\n \
-                       \\ net0: index=0,type=user,net=10.0.2.0\r\nnet1: index=0,type=user\r\nhub 0\r\n";
-        assert_eq!(netdevs(network), [Name::new("net0", "user"), Name::new("net1", "user")]);
+        let network = "hub 0\r\n \\ port0\r\n \\ port1: nic1: index=0,type=nic,model=e1000\r\n\
+                       nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:56\r\n \
+                       \\ net0: index=0,type=user,net=10.0.2.0\r\nnet1: index=0,type=user\r\n";
+        let found: Vec<_> = netdevs(network).into_iter().map(|name| name.text).collect();
+        assert_eq!(found, ["port0", "port1", "net0", "net1"]);
     }
 
     #[test]
