@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use qplug_testbed::terminal::{Key, WAIT};
-use qplug_testbed::{Sim, Terminal};
+use qplug_testbed::{Sim, Terminal, page};
 
 /// How many pictures fill whatever is between a program and its terminal.
 const PICTURES: usize = 60;
@@ -251,6 +252,8 @@ fn a_job_shows_from_its_start_to_its_end() {
         terminal
             .type_text(":exec blockdev-add driver=file node-name=copy filename=copy.img\n")
             .unwrap();
+        // Commands run side by side.
+        terminal.wait_for_text("{}").unwrap();
         terminal
             .type_text(
                 ":exec blockdev-mirror job-id=j device=data.format target=copy sync=full speed=1\n",
@@ -325,4 +328,49 @@ fn where_there_is_no_terminal_or_a_program_asks_it_says_so() {
     let mut terminal = Terminal::spawn(&command, 24, 80).unwrap();
     assert_eq!(terminal.exit_code().unwrap(), 3);
     terminal.wait_for_text("/nonexistent/qmp").unwrap();
+}
+
+/// The page on the view.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/watch.md");
+
+#[test]
+fn the_page_shows_what_is_drawn() {
+    page::hold_to(Path::new(PAGE), |name| {
+        let sim = sim(&["--guest", "dead"]);
+        for image in ["data.img", "logs.img"] {
+            sim.image(image).unwrap();
+        }
+        let mut terminal = watch(&sim);
+        attach(&mut terminal, "data.img", "data");
+        attach(&mut terminal, "logs.img", "logs");
+        // Both have been looked at twice.
+        let idle = |screen: &vt100::Screen| {
+            screen.rows(0, 80).filter(|row| row.contains(" 0 B ")).count() == 2
+        };
+        terminal.wait_for("rates of both", idle).unwrap();
+        match name {
+            "detaching" => {
+                terminal.type_text("dy").unwrap();
+                listed(&terminal, "data", "detaching");
+                terminal.wait_for_text("waiting for the guest").unwrap();
+            }
+            "question" => {
+                terminal.type_text("d").unwrap();
+                terminal.wait_for_text("(y/n)").unwrap();
+            }
+            name => panic!("the page has a screen {name}, which nobody draws"),
+        }
+        settled(&terminal.screen().replace(sim.folder().to_str().unwrap(), "/images"))
+    })
+    .unwrap();
+}
+
+/// A screen without what differs each time: the time, and how much of a curve there is yet.
+fn settled(screen: &str) -> String {
+    let clock = |line: &str| {
+        let digits = line.get(1..9).is_some_and(|it| it.as_bytes()[2] == b':');
+        if digits { format!(" 12:00:00{}", &line[9..]) } else { line.to_owned() }
+    };
+    let rows = screen.lines().map(|line| clock(&line.replace('·', " ")));
+    rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }

@@ -23,6 +23,7 @@ const USUAL_LINES: usize = 20;
 /// Reads lines until the user leaves.
 pub(super) async fn run(monitor: Monitor, output: &Output) -> Result<Exit, Failure> {
     let (link, events) = Link::open(monitor, Filter::all()).await?;
+    link.look().await;
     greet(&link, output);
     let shown = tokio::spawn(link.clone().keep(events, output.clone()));
     let (history, failure) = Discreet::open();
@@ -59,11 +60,14 @@ async fn converse(
         let signal;
         (editor, signal) = read(editor, face, output.clone()).await?;
         match signal? {
-            Signal::Success(text) => match line(&mut session, &mut editor, &text).await {
-                Ok(Flow::On(_)) => {}
-                Ok(Flow::Leave) => break,
-                Err(failure) => drop(output.failure(&failure)),
-            },
+            Signal::Success(text) => {
+                match line(&mut session, &mut editor, &text).await {
+                    Ok(Flow::On(_)) => {}
+                    Ok(Flow::Leave) => break,
+                    Err(failure) => drop(output.failure(&failure)),
+                }
+                session.link.look().await;
+            }
             Signal::CtrlD => break,
             // What was typed is dropped, and nothing else.
             _ => {}

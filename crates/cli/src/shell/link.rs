@@ -80,7 +80,6 @@ impl Link {
         let state = Mutex::default();
         let link = Self(Arc::new(Shared { monitor, state, filter: Mutex::new(filter) }));
         link.lock().client = Some(client);
-        link.look().await;
         Ok((link, events))
     }
 

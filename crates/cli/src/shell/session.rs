@@ -49,7 +49,6 @@ impl Session {
             quiet.suspend();
         }
         let outcome = self.interruptible(line.request, sink.output()).await;
-        self.link.look().await;
         let closed = sink.close().await;
         if let Some(quiet) = self.quiet.as_ref().filter(|_| is_lent) {
             quiet.resume();
