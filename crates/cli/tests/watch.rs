@@ -404,3 +404,23 @@ fn a_shell_lends_its_connection_and_its_keys_and_has_them_back() {
     terminal.wait_for_line("connected again").unwrap();
     terminal.wait_for_text("running>").unwrap();
 }
+
+#[test]
+fn a_machine_that_does_not_answer_is_said_to_be_silent_and_can_be_left() {
+    let sim = sim(&[]);
+    let terminal = watch(&sim);
+    let id = sim.id().to_string();
+    let signal = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    };
+    signal("-STOP");
+    terminal.wait_for_text("NO ANSWER for").unwrap();
+    terminal.wait_for_text("(stale)").unwrap();
+    signal("-CONT");
+    terminal.wait_for_no("NO ANSWER").unwrap();
+    terminal.wait_for_no("(stale)").unwrap();
+    signal("-STOP");
+    terminal.wait_for_text("NO ANSWER for").unwrap();
+    leave(terminal);
+    signal("-CONT");
+}
