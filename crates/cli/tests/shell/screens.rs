@@ -27,7 +27,7 @@ fn draw(name: &str, terminal: &mut Terminal) {
             line("query-named-block-nodes | grep -c node-name\n", "2");
             line("device_del id=d\n", "{}");
             line("blockdev-add driver=", "DEVICE_DELETED device=d");
-            terminal.wait_for_text("running> blockdev-add driver=blk").unwrap();
+            terminal.wait_for_text("running> blockdev-add driver= blk").unwrap();
         }
         "completion" => {
             line("attach data.img --format raw\n", "by-id/virtio-data");

@@ -116,6 +116,11 @@ fn a_line_has_one_end() {
         ("attach -p rp1‸", vec!["attach -p rp1 "]),
         ("attach --bus virtio-s‸", vec!["attach --bus virtio-scsi "]),
         ("attach --cache=wr‸", vec!["attach --cache=writeback ", "attach --cache=writethrough "]),
+        ("throttle data iops-t‸", vec!["throttle data iops-total="]),
+        (
+            "attach a.img --throttle iops-size=5,bps-r‸",
+            vec!["attach a.img --throttle iops-size=5,bps-read="],
+        ),
         ("swap ide1-cd0 a.img -f ra‸", vec!["swap ide1-cd0 a.img -f raw "]),
         ("attach --timeout 5 im‸", vec!["attach --timeout 5 images/"]),
         ("attach a.img --wait ‸", vec!["attach a.img --wait guest "]),
