@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use qplug_testbed::terminal::{Key, WAIT};
-use qplug_testbed::{Sim, Terminal};
+use qplug_testbed::{Sim, Terminal, page};
 
 /// How many pictures fill whatever is between a program and its terminal.
 const PICTURES: usize = 60;
@@ -327,4 +328,99 @@ fn where_there_is_no_terminal_or_a_program_asks_it_says_so() {
     let mut terminal = Terminal::spawn(&command, 24, 80).unwrap();
     assert_eq!(terminal.exit_code().unwrap(), 3);
     terminal.wait_for_text("/nonexistent/qmp").unwrap();
+}
+
+/// The page on the view.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/watch.md");
+
+#[test]
+fn the_page_shows_what_is_drawn() {
+    page::hold_to(Path::new(PAGE), |name| {
+        let sim = sim(&["--guest", "dead"]);
+        for image in ["data.img", "logs.img"] {
+            sim.image(image).unwrap();
+        }
+        let mut terminal = watch(&sim);
+        attach(&mut terminal, "data.img", "data");
+        attach(&mut terminal, "logs.img", "logs");
+        // Both have been looked at twice.
+        let idle = |screen: &vt100::Screen| {
+            screen.rows(0, 80).filter(|row| row.contains(" 0 B ")).count() == 2
+        };
+        terminal.wait_for("rates of both", idle).unwrap();
+        match name {
+            "detaching" => {
+                terminal.type_text("dy").unwrap();
+                listed(&terminal, "data", "detaching");
+                terminal.wait_for_text("waiting for the guest").unwrap();
+            }
+            "question" => {
+                terminal.type_text("d").unwrap();
+                terminal.wait_for_text("(y/n)").unwrap();
+            }
+            name => panic!("the page has a screen {name}, which nobody draws"),
+        }
+        settled(&terminal.screen().replace(sim.folder().to_str().unwrap(), "/images"))
+    })
+    .unwrap();
+}
+
+/// A screen without what differs each time: the time, and how much of a curve there is yet.
+fn settled(screen: &str) -> String {
+    let clock = |line: &str| {
+        let digits = line.get(1..9).is_some_and(|it| it.as_bytes()[2] == b':');
+        if digits { format!(" 12:00:00{}", &line[9..]) } else { line.to_owned() }
+    };
+    let rows = screen.lines().map(|line| clock(&line.replace('·', " ")));
+    rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_shell_lends_its_connection_and_its_keys_and_has_them_back() {
+    let mut sim = sim(&[]);
+    let mut command = sim.qplug();
+    command.arg("shell");
+    let mut terminal = Terminal::spawn(&command, 24, 80).unwrap();
+    terminal.wait_for_text("running>").unwrap();
+    for _ in 0..2 {
+        terminal.type_text("watch\n").unwrap();
+        terminal.wait_for_text("PLACES 8 of 8 free").unwrap();
+        terminal.type_text(":exec stop\n").unwrap();
+        terminal.wait_for_text("  paused").unwrap();
+        terminal.type_text(":exec cont\n").unwrap();
+        terminal.wait_for_text("  running").unwrap();
+        terminal.press(Key::Char('q')).unwrap();
+        terminal.wait_for("shell", |screen| !screen.alternate_screen()).unwrap();
+        terminal.type_text("status\n").unwrap();
+        terminal.wait_for_text("it can do all that qplug can").unwrap();
+        terminal.type_text("\u{c}").unwrap();
+        terminal.wait_for_no("it can do all").unwrap();
+    }
+    terminal.type_text("watch\n").unwrap();
+    terminal.wait_for_text("PLACES 8 of 8 free").unwrap();
+    sim.crash().unwrap();
+    terminal.wait_for("shell", |screen| !screen.alternate_screen()).unwrap();
+    sim.start_again(&[]).unwrap();
+    terminal.wait_for_line("connected again").unwrap();
+    terminal.wait_for_text("running>").unwrap();
+}
+
+#[test]
+fn a_machine_that_does_not_answer_is_said_to_be_silent_and_can_be_left() {
+    let sim = sim(&[]);
+    let terminal = watch(&sim);
+    let id = sim.id().to_string();
+    let signal = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    };
+    signal("-STOP");
+    terminal.wait_for_text("NO ANSWER for").unwrap();
+    terminal.wait_for_text("(stale)").unwrap();
+    signal("-CONT");
+    terminal.wait_for_no("NO ANSWER").unwrap();
+    terminal.wait_for_no("(stale)").unwrap();
+    signal("-STOP");
+    terminal.wait_for_text("NO ANSWER for").unwrap();
+    leave(terminal);
+    signal("-CONT");
 }

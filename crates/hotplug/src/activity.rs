@@ -14,8 +14,8 @@ use crate::operation::{Answer, Operation, decode};
 /// What a guest did with a disk since the disk was plugged in, as QEMU counts it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Activity {
-    /// The disk, by its name in [`List`](crate::List). Before QEMU 2.10 a device is not told, and a
-    /// disk that qplug did not make has the name of its drive.
+    /// The disk, by its name in [`List`](crate::List). Before QEMU 3.0 a device is not told, and a
+    /// disk that qplug did not make has the name of its drive; 2.9 tells of drives only.
     pub disk: String,
     /// Bytes that were read.
     pub read_bytes: u64,
@@ -34,7 +34,7 @@ pub struct AskActivity {
     outcome: Option<Result<Vec<Activity>, Error>>,
 }
 
-/// An entry of `query-blockstats` (QEMU 0.14; `node-name` since 2.3, `qdev` since 2.10).
+/// An entry of `query-blockstats` (QEMU 0.14; `node-name` since 2.3, `qdev` since 3.0).
 #[derive(Debug, Deserialize)]
 struct BlockStats {
     #[serde(default)]

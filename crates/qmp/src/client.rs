@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ pub struct Client {
     connection: Arc<Connection>,
     /// How long this clone waits for a reply.
     command_timeout: Duration,
-    /// What was sent before this clone began to count.
-    sent_before: Traffic,
+    /// What was sent through this clone and those made of it, where they count for themselves.
+    tally: Option<Arc<Mutex<Traffic>>>,
 }
 
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Client {
         Ok(Self {
             connection: Arc::new(Connection { driven, greeting }),
             command_timeout,
-            sent_before: Traffic::default(),
+            tally: None,
         })
     }
 
@@ -143,20 +143,21 @@ impl Client {
         &self.connection.greeting
     }
 
-    /// What was sent over this connection so far, or since [`Client::counting_from_now`].
+    /// What was sent over this connection so far; of a client that counts for itself
+    /// ([`Client::counting_alone`]), what was sent through it.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        let Traffic { commands, bytes } = self.connection.driven.shared.lock().protocol.traffic();
-        let before = &self.sent_before;
-        Traffic { commands: commands - before.commands, bytes: bytes - before.bytes }
+        match &self.tally {
+            Some(tally) => *tally.lock().unwrap_or_else(PoisonError::into_inner),
+            None => self.connection.driven.shared.lock().protocol.traffic(),
+        }
     }
 
-    /// The same connection with its [`Client::traffic`] counted from now on: for one of several things
-    /// that are done over it.
+    /// The same connection, with a [`Client::traffic`] of its own that begins now and that clones of
+    /// this one share: for one of several things that are done over it, also at the same time.
     #[must_use]
-    pub fn counting_from_now(self) -> Self {
-        let sent_before = self.connection.driven.shared.lock().protocol.traffic();
-        Self { sent_before, ..self }
+    pub fn counting_alone(self) -> Self {
+        Self { tally: Some(Arc::default()), ..self }
     }
 
     /// Subscribes to the events from this moment on.
@@ -265,8 +266,12 @@ impl Client {
             // A time that no clock can name is never reached.
             let deadline = Instant::now().checked_add(limit).map(Instant::into_std);
             let was_idle = inner.protocol.is_idle();
+            let before = self.tally.as_ref().map(|tally| (tally, inner.protocol.traffic()));
             match execute(&mut inner.protocol, command, arguments, deadline) {
                 Ok(id) => {
+                    if let Some((tally, before)) = before {
+                        count(tally, before, inner.protocol.traffic());
+                    }
                     inner.waiters.add(id);
                     inner.send(was_idle);
                     State::Waiting(id, Arc::clone(&self.connection.driven.shared))
@@ -309,6 +314,12 @@ impl Client {
         let reply = self.execute(command, None::<&()>).await?;
         typed::decode(command, &reply, Ok::<T, serde_json::Error>)
     }
+}
+
+fn count(tally: &Mutex<Traffic>, before: Traffic, after: Traffic) {
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.commands += after.commands - before.commands;
+    tally.bytes += after.bytes - before.bytes;
 }
 
 /// How the protocol is told to give a command.

@@ -137,6 +137,7 @@ impl Live {
             }
             drop(kept);
             live.shared.read.notify_all();
+            // The hint and the colours of what is typed already.
             live.link.redraw();
         });
     }

@@ -1,9 +1,43 @@
 //! Tab, and what is said behind the cursor.
 
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use qplug_testbed::terminal::{Key, Terminal};
 
 use crate::sim;
 use crate::terminal::shell;
+
+/// How long a line may stand still where the machine hangs: twice what completion waits, and time for a
+/// busy host.
+const LINE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Longer than what is known of a machine is good for.
+const FRESH: Duration = Duration::from_millis(2500);
+
+/// A process that hangs, until this is dropped.
+struct Stopped(u32);
+
+impl Stopped {
+    fn new(process: u32) -> Self {
+        signal("-STOP", process);
+        Self(process)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal("-CONT", self.0);
+    }
+}
+
+fn signal(name: &str, process: u32) {
+    assert!(Command::new("kill").args([name, &process.to_string()]).status().unwrap().success());
+}
+
+fn text(path: &std::path::Path) -> &str {
+    path.to_str().unwrap()
+}
 
 /// Types, presses Tab, and waits for the line to be so.
 fn tab(terminal: &mut Terminal, typed: &str, becomes: &str) {
@@ -61,7 +95,7 @@ fn many_candidates_are_a_menu_and_the_hint_says_what_is_missing() {
     terminal.type_text("device_del ").unwrap();
     terminal.wait_for_text("> device_del id=…").unwrap();
     terminal.type_text("id=").unwrap();
-    terminal.wait_for_text("> device_del id=str").unwrap();
+    terminal.wait_for_text("> device_del id= str").unwrap();
     terminal.press(Key::Ctrl('c')).unwrap();
     line_is(&terminal, "");
     terminal.type_text("blockdev-add driver=qco").unwrap();
@@ -87,4 +121,66 @@ fn help_tells_of_verbs_and_commands() {
     terminal.wait_for_line("Usage: detach").unwrap();
     terminal.type_text("help\n").unwrap();
     terminal.wait_for_line("Of the shell:").unwrap();
+}
+
+#[test]
+fn a_machine_that_hangs_does_not_hang_the_line() {
+    let sim = sim(&[]);
+    sim.exits(&["attach", text(&sim.image("a.img").unwrap()), "--format", "raw"], 0).unwrap();
+    let mut terminal = shell(&sim, 100);
+    terminal.type_text("device_del id=").unwrap();
+    line_is(&terminal, "device_del id= str");
+    let stopped = Stopped::new(sim.id());
+    let since = Instant::now();
+    terminal.press(Key::Tab).unwrap();
+    terminal.type_text("other").unwrap();
+    line_is(&terminal, "device_del id=other");
+    assert!(since.elapsed() < LINE_WITHIN, "{:?}", since.elapsed());
+    drop(stopped);
+    // What could not be had is asked for again.
+    terminal.press(Key::Ctrl('c')).unwrap();
+    line_is(&terminal, "");
+    std::thread::sleep(FRESH);
+    tab(&mut terminal, "detach ", "detach a");
+}
+
+#[test]
+fn lines_of_a_transaction_are_actions() {
+    let sim = sim(&[]);
+    let mut terminal = shell(&sim, 100);
+    terminal.type_text("transaction\n").unwrap();
+    terminal.wait_for_text("transaction(0)>").unwrap();
+    tab(&mut terminal, "block-dirty-bitmap-cl", "block-dirty-bitmap-clear");
+    tab(&mut terminal, "block-dirty-bitmap-clear no", "block-dirty-bitmap-clear node=");
+}
+
+#[test]
+fn another_machine_at_the_same_place_has_a_schema_of_its_own() {
+    let mut sim = sim(&[]);
+    let mut terminal = shell(&sim, 100);
+    // Since 9.2.
+    tab(&mut terminal, "device-sync-c", "device-sync-config");
+    sim.crash().unwrap();
+    terminal.wait_for_text("not connected>").unwrap();
+    sim.start_again(&["--qemu", "7.2"]).unwrap();
+    terminal.wait_for_text("qmp running>").unwrap();
+    terminal.type_text("device-sync-c").unwrap();
+    terminal.press(Key::Tab).unwrap();
+    terminal.wait_for_text("NO RECORDS FOUND").unwrap();
+}
+
+#[test]
+fn a_machine_with_no_schema_has_commands_and_names() {
+    let sim = sim(&["--qemu", "0.14"]);
+    let image = sim.image("a.img").unwrap();
+    sim.exits(&["attach", text(&image), "--format", "raw", "--name", "data"], 0).unwrap();
+    let mut terminal = shell(&sim, 100);
+    for (typed, becomes) in [
+        ("query-blockst", "query-blockstats"),
+        ("exec query-sta", "exec query-status"),
+        ("detach d", "detach data"),
+        ("attach --bus virtio-b", "attach --bus virtio-blk"),
+    ] {
+        tab(&mut terminal, typed, becomes);
+    }
 }

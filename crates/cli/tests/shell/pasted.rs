@@ -114,7 +114,7 @@ fn ctrl_c_ends_a_program_of_the_hosts_and_not_the_shell() {
     let sim = sim(&[]);
     let mut terminal = shell(&sim, 80);
     terminal.type_text("query-name | { echo there; exec sleep 60; }\n").unwrap();
-    terminal.wait_for_line("there").unwrap();
+    terminal.wait_for("a program", |screen| screen.contents().contains("\nthere")).unwrap();
     terminal.press(Key::Ctrl('c')).unwrap();
     terminal.wait_for_line("the command behind | is interrupted").unwrap();
     terminal.type_text("query-name\n").unwrap();

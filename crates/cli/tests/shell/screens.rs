@@ -2,9 +2,9 @@
 //!
 //! `QPLUG_RECORD=1` writes them anew.
 
-use std::fs;
 use std::path::Path;
 
+use qplug_testbed::page;
 use qplug_testbed::terminal::{Key, Terminal};
 
 use crate::sim;
@@ -27,7 +27,7 @@ fn draw(name: &str, terminal: &mut Terminal) {
             line("query-named-block-nodes | grep -c node-name\n", "2");
             line("device_del id=d\n", "{}");
             line("blockdev-add driver=", "DEVICE_DELETED device=d");
-            terminal.wait_for_text("running> blockdev-add driver=blk").unwrap();
+            terminal.wait_for_text("running> blockdev-add driver= blk").unwrap();
         }
         "completion" => {
             line("attach data.img --format raw\n", "by-id/virtio-data");
@@ -58,27 +58,12 @@ fn settled(screen: &str) -> String {
 
 #[test]
 fn the_page_shows_what_is_drawn() {
-    let page = fs::read_to_string(PAGE).unwrap();
-    let mut written = String::new();
-    let mut rest = page.as_str();
-    let mut count = 0;
-    while let Some((before, after)) = rest.split_once("<!-- screen: ") {
-        let (name, after) = after.split_once(" -->\n```text\n").unwrap();
-        let (_, after) = after.split_once("\n```\n").unwrap();
+    let draw = |name: &str| {
         let sim = sim(&["--guest", "slow:1s"]);
         sim.image("data.img").unwrap();
         let mut terminal = shell(&sim, 80);
         draw(name, &mut terminal);
-        let screen = settled(&terminal.screen().replace(sim.folder().to_str().unwrap(), "/images"));
-        written += &format!("{before}<!-- screen: {name} -->\n```text\n{screen}\n```\n");
-        rest = after;
-        count += 1;
-    }
-    written += rest;
-    assert!(count > 0, "the page has no screens");
-    if std::env::var_os("QPLUG_RECORD").is_some() {
-        fs::write(Path::new(PAGE), written).unwrap();
-    } else {
-        assert_eq!(page, written, "QPLUG_RECORD=1 writes the screens anew");
-    }
+        settled(&terminal.screen().replace(sim.folder().to_str().unwrap(), "/images"))
+    };
+    page::hold_to(Path::new(PAGE), draw).unwrap();
 }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use clap::{Arg, Command, ValueHint};
+use qplug_hotplug::Throttle;
 
 use super::candidate::{Offer, Rank};
 use super::kinds;
@@ -234,8 +235,11 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
         };
         return Values::from(possible.iter().map(offer).collect::<Vec<_>>());
     }
+    if ["limits", "throttle"].contains(&argument.get_id().as_str()) {
+        return limits(text);
+    }
     let verb = words.command.get_name();
-    if let Some(kind) = kinds::of_word(verb, argument.get_id().as_str()) {
+    if let Some(kind) = kinds::of_word(verb, argument.get_id().as_str(), &words.texts) {
         let mut values = names::of(&kind, text, world);
         // What is named once is not named again.
         values.offers.retain(|offer| !words.texts.contains(&offer.text));
@@ -247,6 +251,15 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
         }
         _ => Values::default(),
     }
+}
+
+/// `KEY=NUMBER`, several with commas between them.
+fn limits(text: &str) -> Values {
+    let from = text.rfind(',').map_or(0, |at| at + 1);
+    let offer = |limit: &str| Offer::new(format!("{limit}="), "a number").and_more();
+    let is_key = !text[from..].contains('=');
+    let offers = if is_key { Throttle::limits().map(offer).collect() } else { Vec::new() };
+    Values { offers, left_out: 0, from }
 }
 
 /// A command's help, as a shell has it: the options that every command takes are left out.

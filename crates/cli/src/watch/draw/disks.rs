@@ -11,7 +11,7 @@ use crate::watch::view::{Pane, View};
 
 /// Widths that do not depend on the screen's.
 const STATE: u16 = 10;
-const PORT: u16 = 10;
+const PORT: u16 = 12;
 const SIZE: u16 = 10;
 const BYTES: u16 = 10;
 const IOPS: u16 = 6;
@@ -33,7 +33,8 @@ impl Widths {
         let fixed = 1 + STATE + PORT + SIZE + bytes + IOPS + gaps;
         let room = screen.saturating_sub(fixed);
         let most = u16::try_from(SAMPLES).unwrap_or(u16::MAX);
-        let curve = (room / 3).min(most);
+        // Names come first.
+        let curve = (room * 3 / 10).min(most);
         Self { name: room - 2 * curve, curve, is_wide }
     }
 

@@ -16,7 +16,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &View, area: Rect) {
     };
     let rows = canvas.title(view, Pane::Places, area, &title);
     let has_kind = rows.width >= WITH_KIND;
-    let (port, kind, state) = (18, 18, 8);
+    let (port, kind, state) = (if has_kind { 20 } else { 14 }, 18, 8);
     let holds = rows.width.saturating_sub(port + state + 3);
     let mut columns = vec![text("PORT", port), text("STATE", state), text("HOLDS", holds)];
     if has_kind {
