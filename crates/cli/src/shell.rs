@@ -38,7 +38,7 @@ mod script;
 mod session;
 mod sink;
 mod transaction;
-mod verb;
+pub(crate) mod verb;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;

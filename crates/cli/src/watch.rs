@@ -41,8 +41,12 @@ pub(crate) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     }
     // What is wrong with the address is said where it was typed.
     let client = monitor.connect().await?;
+    // What is logged meanwhile is for afterwards.
+    let loan = output.screen().lend();
     let look = draw::Look { has_colour: output.has_colour() };
-    let left = run::run(monitor, client, look).await?;
+    let left = run::run(monitor, client, look).await;
+    drop(loan);
+    let left = left?;
     for remark in &left {
         output.remark(remark);
     }

@@ -374,3 +374,53 @@ fn settled(screen: &str) -> String {
     let rows = screen.lines().map(|line| clock(&line.replace('·', " ")));
     rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
+
+#[test]
+fn a_shell_lends_its_connection_and_its_keys_and_has_them_back() {
+    let mut sim = sim(&[]);
+    let mut command = sim.qplug();
+    command.arg("shell");
+    let mut terminal = Terminal::spawn(&command, 24, 80).unwrap();
+    terminal.wait_for_text("running>").unwrap();
+    for _ in 0..2 {
+        terminal.type_text("watch\n").unwrap();
+        terminal.wait_for_text("PLACES 8 of 8 free").unwrap();
+        terminal.type_text(":exec stop\n").unwrap();
+        terminal.wait_for_text("  paused").unwrap();
+        terminal.type_text(":exec cont\n").unwrap();
+        terminal.wait_for_text("  running").unwrap();
+        terminal.press(Key::Char('q')).unwrap();
+        terminal.wait_for("shell", |screen| !screen.alternate_screen()).unwrap();
+        terminal.type_text("status\n").unwrap();
+        terminal.wait_for_text("it can do all that qplug can").unwrap();
+        terminal.type_text("\u{c}").unwrap();
+        terminal.wait_for_no("it can do all").unwrap();
+    }
+    terminal.type_text("watch\n").unwrap();
+    terminal.wait_for_text("PLACES 8 of 8 free").unwrap();
+    sim.crash().unwrap();
+    terminal.wait_for("shell", |screen| !screen.alternate_screen()).unwrap();
+    sim.start_again(&[]).unwrap();
+    terminal.wait_for_line("connected again").unwrap();
+    terminal.wait_for_text("running>").unwrap();
+}
+
+#[test]
+fn a_machine_that_does_not_answer_is_said_to_be_silent_and_can_be_left() {
+    let sim = sim(&[]);
+    let terminal = watch(&sim);
+    let id = sim.id().to_string();
+    let signal = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    };
+    signal("-STOP");
+    terminal.wait_for_text("NO ANSWER for").unwrap();
+    terminal.wait_for_text("(stale)").unwrap();
+    signal("-CONT");
+    terminal.wait_for_no("NO ANSWER").unwrap();
+    terminal.wait_for_no("(stale)").unwrap();
+    signal("-STOP");
+    terminal.wait_for_text("NO ANSWER for").unwrap();
+    leave(terminal);
+    signal("-CONT");
+}

@@ -13,8 +13,8 @@ pub(crate) const ALL_EVERY: Duration = Duration::from_secs(60);
 /// After a look, the monitor is left alone for so many times what the look took.
 pub(crate) const REST: u32 = 9;
 
-/// The longest such rest.
-pub(crate) const LONGEST_REST: Duration = Duration::from_secs(30);
+/// The longest such rest: what took long may have been QEMU's being busy with something else.
+pub(crate) const LONGEST_REST: Duration = Duration::from_secs(5);
 
 /// Events that come within this are answered with one look.
 const GATHER: Duration = Duration::from_millis(20);

@@ -213,8 +213,8 @@ mod tests {
     }
 
     fn busy(view: &mut View) {
-        let command = read("detach disk0").unwrap();
-        view.works.push(Work::new(1, "detach disk0", &command));
+        let args = read("detach disk0").unwrap();
+        view.works.push(Work::new(1, "detach disk0", &args.command));
     }
 
     #[test]

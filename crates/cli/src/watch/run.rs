@@ -19,7 +19,7 @@ use super::jobs::Source;
 use super::keys::{self, Action};
 use super::log::Kind;
 use super::look::{Seen, look};
-use super::screen::{self, Screen};
+use super::screen::{self, Keys, Screen};
 use super::view::{Link, Mode, View};
 use super::work::{MAX_WORKS, Page, Work, read, without_cost};
 use crate::commands::{self, events::words};
@@ -72,6 +72,8 @@ struct Driver {
     sessions: u64,
     works: u64,
     pause: Duration,
+    /// Why it cannot go on, if so.
+    failure: Option<Failure>,
     size: Rect,
     happens: mpsc::Sender<Happening>,
     /// What commands print.
@@ -115,8 +117,8 @@ pub(super) async fn run(
     let (happens, mut inbox) = mpsc::channel(BACKLOG);
     let (lines, mut said) = mpsc::channel(BACKLOG);
     let screen = Screen::enter()?;
-    let keys = happens.clone();
-    screen::read_keys(move |input| keys.blocking_send(Happening::Input(input)).is_ok());
+    let inputs = happens.clone();
+    let keys = Keys::read(move |input| inputs.blocking_send(Happening::Input(input)).is_ok());
     let mut driver = Driver::new(monitor.clone(), client, happens, lines);
     // What is shown first is drawn at once.
     let mut draw_at = Some(Instant::now());
@@ -134,7 +136,11 @@ pub(super) async fn run(
                     break;
                 }
             }
-            event = next_event(&mut driver.session) => driver.take_event(event),
+            event = next_event(&mut driver.session) => {
+                if driver.take_event(event) == Next::Leave {
+                    break;
+                }
+            }
             () = tokio::time::sleep_until(wake.into()) => has_changed = false,
         }
         let now = Instant::now();
@@ -148,10 +154,17 @@ pub(super) async fn run(
         }
         if let Some(failure) = screen.failure() {
             let message = format!("the terminal cannot be written to: {failure}");
-            return Err(Failure { exit: Exit::Other, message });
+            driver.failure = Some(Failure { exit: Exit::Other, message });
+            break;
         }
     }
-    Ok(driver.view.works.iter().map(Work::left).collect())
+    // It may be waiting for somebody to take a key.
+    drop(inbox);
+    drop(keys);
+    match driver.failure {
+        Some(failure) => Err(failure),
+        None => Ok(driver.view.works.iter().map(Work::left).collect()),
+    }
 }
 
 async fn next_event(
@@ -178,6 +191,7 @@ impl Driver {
             sessions: 0,
             works: 0,
             pause: FIRST_PAUSE,
+            failure: None,
             size: screen::size(),
             happens,
             lines,
@@ -302,7 +316,7 @@ impl Driver {
         Next::GoOn
     }
 
-    fn take_event(&mut self, event: Result<std::sync::Arc<qplug_qmp::Event>, EventsError>) {
+    fn take_event(&mut self, event: Result<std::sync::Arc<qplug_qmp::Event>, EventsError>) -> Next {
         let now = Instant::now();
         match event {
             Ok(event) => {
@@ -315,6 +329,11 @@ impl Driver {
             Err(EventsError::Closed(closed)) => {
                 self.session = None;
                 let closed = closed.to_string();
+                if self.monitor.kept.is_some() {
+                    // A shell finds it again by itself, and a monitor serves one client at a time.
+                    self.failure = Some(Failure { exit: Exit::Connection, message: closed });
+                    return Next::Leave;
+                }
                 self.say(Kind::Failed, &format!("the connection is lost: {closed}"));
                 self.view.link = Link::Down(format!("{closed}; trying again"));
                 self.connect_later();
@@ -324,6 +343,7 @@ impl Driver {
                 self.agenda.want(Parts::ALL, now);
             }
         }
+        Next::GoOn
     }
 
     fn connect_later(&mut self) {
@@ -379,19 +399,20 @@ impl Driver {
         if self.view.works.len() >= MAX_WORKS {
             return self.say(Kind::Failed, "too many commands are under way: wait for one");
         }
-        let command = match read(line) {
-            Ok(command) => command,
+        let args = match read(line) {
+            Ok(args) => args,
             Err(failure) => return self.say(Kind::Failed, &failure.message),
         };
         self.works += 1;
         let number = self.works;
-        self.view.works.push(Work::new(number, line, &command));
-        let monitor = Monitor { kept: Some(client), ..self.monitor.clone() };
+        self.view.works.push(Work::new(number, line, &args.command));
+        let dialect = args.dialect.or(self.monitor.dialect);
+        let monitor = Monitor { kept: Some(client), dialect, ..self.monitor.clone() };
         let page = || Page { partial: Vec::new(), lines: self.lines.clone() };
-        let output = Output::onto(page(), page());
+        let output = Output::onto(page(), page()).with_json(args.json);
         let happens = self.happens.clone();
         tokio::spawn(async move {
-            let outcome = commands::run_command(command, &monitor, &output).await;
+            let outcome = commands::run_command(args.command, &monitor, &output).await;
             // All that it said comes before its end.
             let _ = tokio::task::spawn_blocking(move || output.finish()).await;
             let _ = happens.send(Happening::Worked(number, outcome)).await;

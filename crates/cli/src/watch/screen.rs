@@ -4,8 +4,9 @@
 //! at the other end of a stuck connection, holds up nobody but that thread.
 
 use std::io::{self, BufWriter, IsTerminal, Stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event};
@@ -19,6 +20,9 @@ use super::draw::Picture;
 
 /// How long the end waits for a terminal that takes nothing.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the end of reading keys may take.
+const KEYS_WITHIN: Duration = Duration::from_millis(100);
 
 /// A screen's worth of bytes is written at once.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -59,18 +63,44 @@ pub(crate) fn size() -> Rect {
     Rect::new(0, 0, width, height)
 }
 
-/// Reads keys and changes of size on a thread, until nobody takes them or the terminal is gone, of
-/// which it tells with `None`.
-pub(crate) fn read_keys(take: impl Fn(Option<Event>) -> bool + Send + 'static) {
-    thread::spawn(move || {
-        loop {
-            let event = event::read().ok();
-            let is_over = event.is_none();
-            if !take(event) || is_over {
-                return;
+/// Reads keys and changes of size on a thread, until this is dropped: the next key is somebody else's
+/// then.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keys {
+    /// Hands them on, as long as somebody takes them. `None` tells that the terminal is gone.
+    pub(crate) fn read(take: impl Fn(Option<Event>) -> bool + Send + 'static) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&is_over);
+        let thread = thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                let event = match event::poll(KEYS_WITHIN) {
+                    Ok(false) => continue,
+                    Ok(true) => event::read().ok(),
+                    Err(_) => None,
+                };
+                let is_gone = event.is_none();
+                if !take(event) || is_gone {
+                    return;
+                }
             }
+        });
+        Self { is_over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It panicked, if this fails, and has said so.
+            let _ = thread.join();
         }
-    });
+    }
 }
 
 impl Screen {

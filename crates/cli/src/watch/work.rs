@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use clap::Parser;
 use tokio::sync::mpsc;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Recover};
 use crate::failure::Failure;
 use crate::shell::line::{Request, Sink, parse};
+use crate::shell::verb::{self, NOT_HERE};
 
 /// How many commands run at once.
 pub(crate) const MAX_WORKS: usize = 8;
@@ -58,7 +58,7 @@ impl Work {
 }
 
 /// Reads a command line. What needs the terminal or never ends is for a terminal of its own.
-pub(crate) fn read(line: &str) -> Result<Command, Failure> {
+pub(crate) fn read(line: &str) -> Result<Args, Failure> {
     let line = parse(line).map_err(|error| Failure::usage(error.to_string()))?;
     let words = match (line.request, line.sink) {
         (Request::Words(words), Sink::Shell) => words,
@@ -68,26 +68,23 @@ pub(crate) fn read(line: &str) -> Result<Command, Failure> {
     if words.iter().any(|word| word == "-") {
         return Err(Failure::usage("standard input is the keyboard here: name a file"));
     }
-    let words = ["qplug".to_owned()].into_iter().chain(words);
-    let args = Args::try_parse_from(words).map_err(|error| {
-        let text = error.render().to_string();
-        let text = text.strip_prefix("error: ").unwrap_or(&text);
-        // What is wrong comes first, and then how all of it is used.
-        match text.split_once("\n\n") {
-            Some((what, _)) if error.use_stderr() => Failure::usage(what),
-            _ => Failure::usage("help is long: read it in a terminal of its own"),
+    let args = match verb::read(words.iter().map(String::as_str)) {
+        Ok(verb::Read::Args(args)) => *args,
+        Ok(verb::Read::Help(_)) => {
+            return Err(Failure::usage("help is long: read it in a terminal of its own"));
         }
-    })?;
-    let is_endless = match &args.command {
-        Command::Events | Command::Shell(_) | Command::Watch => true,
-        Command::Sim(_) | Command::Codegen(_) => true,
-        Command::Recover(args) => args.watch,
-        _ => false,
+        // What is wrong comes first, and then how all of it is used.
+        Err(failure) => {
+            let what = failure.message.split("\n\n").next().unwrap_or_default();
+            return Err(Failure { message: what.to_owned(), ..failure });
+        }
     };
-    match is_endless {
-        true => Err(Failure::usage("this one needs a terminal of its own")),
-        false => Ok(args.command),
+    match &args.command {
+        Command::Recover(Recover { watch: true, .. }) | Command::Watch => {}
+        _ if words.first().is_some_and(|word| NOT_HERE.contains(&word.as_str())) => {}
+        _ => return Ok(args),
     }
+    Err(Failure::usage("this one needs a terminal of its own"))
 }
 
 /// Whether it can lose data, so that it is asked about.
@@ -135,13 +132,15 @@ mod tests {
 
     #[test]
     fn a_command_is_read_as_a_shell_would_and_some_are_not_for_here() {
-        let work = |line: &str| read(line).map(|command| Work::new(0, line, &command));
+        let work = |line: &str| read(line).map(|args| Work::new(0, line, &args.command));
         let detach = work("detach data --timeout 3").unwrap();
         assert_eq!((detach.doing, detach.disk.as_deref()), ("detaching", Some("data")));
         assert_eq!(work("resize 'my disk' 2G").unwrap().disk.as_deref(), Some("my disk"));
         for (line, part) in [
             ("", "no command"),
             ("watch", "terminal of its own"),
+            ("events", "terminal of its own"),
+            ("list --socket /x", "is reached already"),
             ("recover --watch", "terminal of its own"),
             ("attach a.img --secret-file -", "keyboard"),
             ("list | wc", "only qplug's own"),
@@ -161,7 +160,7 @@ mod tests {
             ("attach a.img", "half done"),
             ("resize data 2G", "carried out or not"),
         ] {
-            let left = Work::new(0, line, &read(line).unwrap()).left();
+            let left = Work::new(0, line, &read(line).unwrap().command).left();
             assert!(left.contains(part) && left.contains(line), "{left}");
         }
     }
