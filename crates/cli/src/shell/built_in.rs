@@ -5,7 +5,7 @@ use serde_json::json;
 use super::filter::Filter;
 use super::session::{Flow, Session};
 use super::transaction::{self, Transaction};
-use crate::commands::schema::source;
+use crate::commands::schema::source::{self, Freshness};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -71,10 +71,12 @@ async fn help(session: &Session, words: &[String], output: &Output) -> Result<Ex
         _ => return Err(Failure::usage("help takes the name of one command")),
     };
     let schema = match (topic, session.link.client()) {
-        (Some(_), Some(client)) => source::of(&client).await?,
+        (Some(_), Some(client)) => source::live(&client, Freshness::Cached).await?,
         _ => None,
     };
-    let text = super::help::help(topic, schema.as_ref()).map_err(Failure::usage)?;
+    let text = super::help::help(topic, schema.as_ref().map(|known| &known.schema));
+    // Without a connection nobody knows what QEMU has.
+    let text = text.map_err(|why| session.link.monitor().err().unwrap_or(Failure::usage(why)))?;
     output.result(&json!({"help": text}), |out| write!(out, "{text}")).await?;
     Ok(Exit::Done)
 }

@@ -2,8 +2,8 @@
 //!
 //! It is told at every key, so it goes by what is known and asks nobody: see [`Known`](super::live::Known).
 
-use super::complete::Arguments;
-use super::complete::{At, JsonSpot, Rank, Spot, Typed, VerbSpot, World, verb};
+use super::complete::{Arguments, At, JsonSpot, Rank, Spot, Typed, VerbSpot, World, verb};
+use crate::output::printable;
 
 /// The longest hint, in characters.
 const HINT_CHARS: usize = 60;
@@ -29,7 +29,7 @@ pub(super) fn hint(line: &str, in_transaction: bool, world: &dyn World) -> Strin
         Spot::Verb(spot) => word(&spot, text),
         _ => String::new(),
     };
-    bounded(&said)
+    bounded(&printable(&said))
 }
 
 fn parts(path: &[String]) -> Vec<&str> {

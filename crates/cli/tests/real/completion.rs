@@ -106,6 +106,7 @@ fn names_are_the_machines() {
             ),
             ("qom-get path=/machine property=dumpd", "qom-get path=/machine property=dumpdtb"),
             ("hmp inf", "hmp info"),
+            ("hmp info qtr", "hmp info qtree"),
             ("attach some-disk.", "attach some-disk.qcow2"),
         ] {
             tab(&mut terminal, typed, becomes);

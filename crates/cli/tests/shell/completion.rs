@@ -168,3 +168,19 @@ fn another_machine_at_the_same_place_has_a_schema_of_its_own() {
     terminal.press(Key::Tab).unwrap();
     terminal.wait_for_text("NO RECORDS FOUND").unwrap();
 }
+
+#[test]
+fn a_machine_with_no_schema_has_commands_and_names() {
+    let sim = sim(&["--qemu", "0.14"]);
+    let image = sim.image("a.img").unwrap();
+    sim.exits(&["attach", text(&image), "--format", "raw", "--name", "data"], 0).unwrap();
+    let mut terminal = shell(&sim, 100);
+    for (typed, becomes) in [
+        ("query-blockst", "query-blockstats"),
+        ("exec query-sta", "exec query-status"),
+        ("detach d", "detach data"),
+        ("attach --bus virtio-b", "attach --bus virtio-blk"),
+    ] {
+        tab(&mut terminal, typed, becomes);
+    }
+}

@@ -119,10 +119,10 @@ impl Arguments {
         let key = path.join(".");
         let kind = kinds::of_argument(&self.command, &key, &self.given);
         let Some((schema, id)) = self.value_type(path) else {
-            let property = self.property(&key, world);
             return match kind {
                 Some(kind) => names::of(&kind, text, world),
                 None => {
+                    let property = self.property(&key, world);
                     Values::from(property.map_or_else(Vec::new, |it| property_values(&it.takes)))
                 }
             };

@@ -39,6 +39,7 @@ impl Written {
         world.add(Kind::QomProperties("/machine".to_owned()), &["accel", "kernel"]);
         world.add(Kind::DeviceTypes, &["virtio-blk-pci", "virtio-net-pci", "nvme"]);
         world.add(Kind::HumanCommands, &["info", "commit"]);
+        world.add(Kind::HumanInfo, &["qtree", "block"]);
         let files = ["a.img", "b c.qcow2", ".hidden", "images/", "it's", "two\nlines"];
         world.add(Kind::Files(String::new()), &files);
         world.add(Kind::Files("images/".to_owned()), &["x.img", "y z/"]);
@@ -127,6 +128,8 @@ fn a_line_has_one_end() {
         ("eject ‸", vec!["eject ide1-cd0 "]),
         ("insert ide1-cd0 a‸", vec!["insert ide1-cd0 a.img "]),
         ("hmp inf‸", vec!["hmp info "]),
+        ("hmp info qt‸", vec!["hmp info qtree "]),
+        ("hmp commit ‸", vec![]),
         ("schema device_d‸", vec!["schema device_del "]),
         ("schema DEVICE_UNPLUG‸", vec!["schema DEVICE_UNPLUG_GUEST_ERROR "]),
         ("schema diff a‸", vec!["schema diff a.img "]),
@@ -353,9 +356,12 @@ fn too_many_are_a_number() {
 #[test]
 fn what_a_machine_calls_things_cannot_reach_the_terminal() {
     let mut world = Written::new("10.0");
-    world.add(Kind::Disks, &["a\u{1b}[31m"]);
+    let odd = Name::new("b", "note\u{1b}[31m");
+    let names = vec![Name::new("a\u{1b}[31m", ""), odd, Name::new("c\nd", "")];
+    world.names.insert(Kind::Disks, Arc::new(Names { names, left_out: 0 }));
     let found = complete("detach ", 7, false, &world).candidates;
-    assert_eq!(found[0].shown, "a\\u{1b}[31m");
+    let shown: Vec<_> = found.iter().map(|it| (it.shown.as_str(), it.note.as_str())).collect();
+    assert_eq!(shown, [("b", "note\\u{1b}[31m"), ("c\\nd", "")]);
 }
 
 proptest! {
@@ -380,5 +386,6 @@ proptest! {
         let found = WORLD.with(|world| complete(&line, cursor, in_transaction, world));
         prop_assert!(line.get(found.span.clone()).is_some());
         prop_assert!(found.candidates.is_empty() || found.span.end == cursor);
+        let _ = WORLD.with(|world| crate::shell::hint::hint(&line, in_transaction, world));
     }
 }

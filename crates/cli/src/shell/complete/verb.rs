@@ -239,7 +239,7 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
         return limits(text);
     }
     let verb = words.command.get_name();
-    if let Some(kind) = kinds::of_word(verb, argument.get_id().as_str()) {
+    if let Some(kind) = kinds::of_word(verb, argument.get_id().as_str(), &words.texts) {
         let mut values = names::of(&kind, text, world);
         // What is named once is not named again.
         values.offers.retain(|offer| !words.texts.contains(&offer.text));

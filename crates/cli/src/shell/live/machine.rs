@@ -45,7 +45,8 @@ pub(super) async fn names(
         Kind::DeviceTypes => types(client, json!({"implements": "device"})).await?,
         Kind::Types => types(client, json!({})).await?,
         Kind::Properties(class) => properties(client, class).await?,
-        Kind::HumanCommands => human_commands(&human(client, "help").await?),
+        Kind::HumanCommands => human_commands(&human(client, "help").await?, ""),
+        Kind::HumanInfo => human_commands(&human(client, "help info").await?, "info "),
         Kind::Files(_) | Kind::MachineFiles(_) | Kind::HostCommands => return None,
     })
 }
@@ -171,10 +172,11 @@ fn netdevs(text: &str) -> Vec<Name> {
     text.lines().filter_map(name).collect()
 }
 
-/// `help` has a line a command: `name|alias arguments -- what it does`.
-fn human_commands(text: &str) -> Vec<Name> {
+/// `help` has a line a command: `name|alias arguments -- what it does`; of `help info`, each begins with
+/// `info `.
+fn human_commands(text: &str, prefix: &str) -> Vec<Name> {
     let names = text.lines().filter_map(|line| {
-        let (usage, about) = line.split_once(" -- ")?;
+        let (usage, about) = line.strip_prefix(prefix)?.split_once(" -- ")?;
         let names = usage.split_whitespace().next()?.split('|');
         Some(names.map(|name| Name::new(name, about.trim())).collect::<Vec<_>>())
     });
@@ -189,8 +191,10 @@ mod tests {
     fn human_texts_have_names_in_them() {
         let help = "commit device|all -- commit changes\r\nquit|q  -- quit the emulator\r\n\
                     info [subcommand] -- show various information\r\nother\r\n";
-        let found: Vec<_> = human_commands(help).into_iter().map(|name| name.text).collect();
+        let found: Vec<_> = human_commands(help, "").into_iter().map(|name| name.text).collect();
         assert_eq!(found, ["commit", "quit", "q", "info"]);
+        let info = "info qtree  -- show device tree\r\n";
+        assert_eq!(human_commands(info, "info "), [Name::new("qtree", "show device tree")]);
         let network = "hub 0\r\n \\ port0\r\n \\ port1: nic1: index=0,type=nic,model=e1000\r\n\
                        nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:56\r\n \
                        \\ net0: index=0,type=user,net=10.0.2.0\r\nnet1: index=0,type=user\r\n";
