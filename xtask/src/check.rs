@@ -96,6 +96,7 @@ const TOUCHES: &[Touch] = &[
             "cli/src/shell/link.rs",
             "cli/src/shell/live.rs",
             "cli/src/shell/session.rs",
+            "cli/src/watch/driver.rs",
             "cli/src/watch/run.rs",
         ],
     },

@@ -2,7 +2,8 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `watch/run.rs` | the driver: the one file that knows the client, the clock and the terminal |
+//! | `watch/run.rs` | the loop that takes in what happens |
+//! | `watch/driver.rs` | what becomes of it: the client, the clock and the view come together here |
 //! | `watch/agenda.rs` | what to ask the machine next, and when |
 //! | `watch/look.rs`, `watch/jobs.rs` | asking it |
 //! | `watch/rates.rs` | from counters to rates |
@@ -15,6 +16,7 @@
 mod agenda;
 mod completion;
 mod draw;
+mod driver;
 mod jobs;
 mod keys;
 mod log;

@@ -19,13 +19,18 @@ const BEGIN: &str = "<!-- screen: ";
 pub fn hold_to(page: &Path, mut draw: impl FnMut(&str) -> String) -> Result<()> {
     let text = fs::read_to_string(page).map_err(Error::file("read", page))?;
     let (mut written, mut rest) = (String::new(), text.as_str());
+    let mut others = String::new();
     while let Some((before, after)) = rest.split_once(BEGIN) {
         let cut = after.split_once(" -->\n```text\n").and_then(|(name, after)| {
-            let (_, after) = after.split_once("\n```\n")?;
-            Some((name, after))
+            let (shown, after) = after.split_once("\n```\n")?;
+            Some((name, shown, after))
         });
-        let (name, after) = cut.ok_or_else(|| broken(page, "a screen is no block of text"))?;
+        let (name, shown, after) =
+            cut.ok_or_else(|| broken(page, "a screen is no block of text"))?;
         let screen = draw(name);
+        if screen != shown {
+            others += &format!("\n{name} is drawn so:\n{screen}\nand shown so:\n{shown}");
+        }
         written += &format!("{before}{BEGIN}{name} -->\n```text\n{screen}\n```\n");
         rest = after;
     }
@@ -38,7 +43,7 @@ pub fn hold_to(page: &Path, mut draw: impl FnMut(&str) -> String) -> Result<()> 
     }
     match written == text {
         true => Ok(()),
-        false => Err(broken(page, &format!("other screens are drawn:\n{written}"))),
+        false => Err(broken(page, &others)),
     }
 }
 

@@ -174,7 +174,7 @@ fn keys(arguments: &Arguments, path: &[String], world: &dyn World, followed: boo
     }
     let mut offers = Vec::new();
     for Field { name, takes, rank, is_plain, has_inside } in arguments.fields(&path, world) {
-        let takes = if rank == Rank::Required { format!("{takes} (required)") } else { takes };
+        let takes = if rank == Rank::Required { format!("required: {takes}") } else { takes };
         let mut offer = |mark: &str| {
             let offer = Offer::new(format!("{name}{mark}"), takes.as_str());
             offers.push(offer.ranked(rank).and_more());

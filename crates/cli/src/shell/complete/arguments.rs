@@ -254,6 +254,7 @@ pub(super) fn rank(features: &[String], is_required: bool) -> Rank {
     }
 }
 
+/// What is long is cut at its end, so what matters comes first.
 fn noted(takes: String, features: &[String]) -> String {
-    if features.is_empty() { takes } else { format!("{takes} ({})", features.join(", ")) }
+    if features.is_empty() { takes } else { format!("{}: {takes}", features.join(", ")) }
 }

@@ -303,7 +303,7 @@ fn what_must_come_is_first_and_what_should_not_is_last() {
     let world = Written::new("10.0");
     let found = complete("blockdev-add ", 13, false, &world).candidates;
     assert_eq!(found[0].insert, "driver=");
-    assert!(found[0].note.ends_with("(required)"));
+    assert!(found[0].note.starts_with("required: "));
     assert!(found.iter().any(|it| it.insert == "cache." && !it.ends_word));
     let found = complete("", 0, false, &world).candidates;
     let last = found.last().unwrap();

@@ -39,7 +39,7 @@ pub(in crate::shell) fn help_of(argument: &Arg) -> String {
 }
 
 fn first_sentence(text: String) -> String {
-    let end = text.find([':', ';', '\n']).into_iter().chain(text.find(". ")).min();
+    let end = text.find('\n').into_iter().chain(text.find(". ")).min();
     let text = end.map_or(text.as_str(), |end| &text[..end]);
     text.trim_end_matches('.').to_owned()
 }
