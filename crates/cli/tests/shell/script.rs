@@ -115,6 +115,18 @@ fn a_transaction_is_all_or_nothing() {
 }
 
 #[test]
+fn a_transaction_needs_a_qemu_that_has_them() {
+    let (_, stderr) = script(&sim(&["--qemu", "0.14"]), "transaction\n", 6);
+    assert!(stderr.contains("script:1: this QEMU has no transactions"), "{stderr}");
+    // Where no schema tells of actions, they are taken as they are.
+    for version in ["1.2", "2.5", "2.9"] {
+        let sim = sim(&["--qemu", version]);
+        let (_, stderr) = script(&sim, "transaction\nabort-all a.b=c\nabort\nstatus\n", 0);
+        assert!(stderr.is_empty(), "{version}: {stderr}");
+    }
+}
+
+#[test]
 fn events_are_shown_when_a_script_asks() {
     let sim = sim(&[]);
     sim.image("a.img").unwrap();
