@@ -132,10 +132,12 @@ impl Output {
             (false, Results::Stdout) => anstream::AutoStream::choice(&io::stdout()),
             (false, Results::Elsewhere(_) | Results::Page(_)) => anstream::ColorChoice::Never,
         };
-        let results = self.results.clone();
+        let (results, screen) = (self.results.clone(), self.screen.clone());
         let written = tokio::task::spawn_blocking(move || {
             // Who left is found out by whoever writes there next.
             let _ = remarks.drain(None);
+            // A pager that takes its time has the screen for itself.
+            let _loan = matches!(results, Results::Elsewhere(_)).then(|| screen.lend());
             match results {
                 Results::Stdout => write(anstream::AutoStream::new(io::stdout(), colours), &text),
                 Results::Page(page) => {

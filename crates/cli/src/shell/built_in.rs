@@ -5,9 +5,13 @@ use serde_json::json;
 use super::filter::Filter;
 use super::session::{Flow, Session};
 use super::transaction::{self, Transaction};
+use crate::commands::exec;
 use crate::commands::schema::source::{self, Freshness};
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, printable};
+
+/// How many lines `history` shows when it is not told.
+const USUAL_LINES: usize = 20;
 
 /// A command of the shell's own.
 #[derive(Debug)]
@@ -57,7 +61,10 @@ pub(super) async fn run(
         }
         "commit" => commit(session, output).await,
         "abort" => abort(session),
-        "history" => Err(Failure::usage("a script has no history")),
+        "history" => history(session, rest, output).await,
+        mark if mark.starts_with('!') => {
+            Err(Failure::usage("! repeats a line where it is typed, and alone: a script has none"))
+        }
         "exit" | "quit" => return Some(Ok(Flow::Leave)),
         _ => return None,
     };
@@ -103,18 +110,46 @@ async fn begin(session: &mut Session, words: &[String]) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-/// What QEMU refused stays, to be looked at and sent again; what it may have made does not.
+/// What QEMU refused stays, to be looked at and sent again; what it may have made does not, also when
+/// the wait for it is interrupted.
 async fn commit(session: &mut Session, output: &Output) -> Result<Exit, Failure> {
-    let transaction = session.transaction.as_ref().ok_or_else(none)?;
-    let outcome = transaction.commit(&session.link.monitor()?, output).await;
-    match &outcome {
-        Err(failure) if failure.exit != Exit::Unknown => {
-            let name = transaction::COMMAND;
-            output.announce(&format!("the {name} is still open: abort drops it"));
-        }
-        _ => session.transaction = None,
+    if session.transaction.is_none() {
+        return Err(none());
     }
-    outcome
+    let monitor = session.link.monitor()?;
+    let transaction = session.transaction.take().ok_or_else(none)?;
+    match transaction.commit(&monitor).await {
+        Ok(reply) => exec::print(&reply, output).await,
+        Err(failure) => {
+            if failure.exit != Exit::Unknown {
+                let name = transaction::COMMAND;
+                output.announce(&format!("the {name} is still open: abort drops it"));
+                session.transaction = Some(transaction);
+            }
+            Err(failure)
+        }
+    }
+}
+
+async fn history(session: &Session, words: &[String], output: &Output) -> Result<Exit, Failure> {
+    let lines = session.past.as_ref().ok_or_else(|| Failure::usage("a script has no history"))?;
+    let count = match words {
+        [] => USUAL_LINES,
+        [count] => count
+            .parse()
+            .map_err(|_| Failure::usage(format!("history {count}: how many lines?")))?,
+        _ => return Err(Failure::usage("history takes a number alone")),
+    };
+    let skipped = lines.len().saturating_sub(count);
+    output
+        .result(&json!(lines[skipped..]), |out| {
+            for (number, line) in lines.iter().enumerate().skip(skipped) {
+                writeln!(out, "{:5}  {}", number + 1, printable(line))?;
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(Exit::Done)
 }
 
 fn abort(session: &mut Session) -> Result<Exit, Failure> {

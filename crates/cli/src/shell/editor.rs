@@ -129,8 +129,8 @@ fn reedline(
 struct Finished;
 
 impl Validator for Finished {
-    fn validate(&self, line: &str) -> ValidationResult {
-        match line::parse(line) {
+    fn validate(&self, text: &str) -> ValidationResult {
+        match line::parse(line::split(text).last().unwrap_or(&text)) {
             Err(LineError::Unfinished(_)) => ValidationResult::Incomplete,
             _ => ValidationResult::Complete,
         }

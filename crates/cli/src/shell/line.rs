@@ -12,6 +12,9 @@ pub(crate) use lex::scan;
 /// The longest line, in bytes, over however many lines it goes.
 pub(crate) const MAX_LINE_BYTES: usize = 1 << 20;
 
+/// Why a line that is longer is none.
+pub(crate) const TOO_LONG: LineError = LineError::Wrong("the line is longer than a MiB");
+
 /// A word as it was typed, and as it is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word {
@@ -120,10 +123,23 @@ impl Open {
     }
 }
 
+/// The lines of a text, as they are pasted: a row that leaves something open goes on in the next one.
+pub(crate) fn split(text: &str) -> Vec<&str> {
+    let (mut lines, mut start) = (Vec::new(), 0);
+    for (at, _) in text.match_indices('\n') {
+        if scan(&text[start..at]).open.is_none() {
+            lines.push(&text[start..at]);
+            start = at + 1;
+        }
+    }
+    lines.push(&text[start..]);
+    lines
+}
+
 /// Reads a line.
 pub(crate) fn parse(text: &str) -> Result<Line, LineError> {
     if text.len() > MAX_LINE_BYTES {
-        return Err(LineError::Wrong("the line is longer than a MiB"));
+        return Err(TOO_LONG);
     }
     let Scan { is_tolerant, is_message, words, target, open } = scan(text);
     if let Some(open) = open {

@@ -1,6 +1,7 @@
 //! Several changes at once: QEMU makes all of them, or none.
 
 use qplug_qapi::introspection::Schema;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::commands::exec;
@@ -8,7 +9,6 @@ use crate::commands::schema::source::{self, Freshness};
 use crate::failure::{Exit, Failure};
 use crate::key_values;
 use crate::monitor::Monitor;
-use crate::output::Output;
 
 /// The command that makes them.
 pub(super) const COMMAND: &str = "transaction";
@@ -89,16 +89,15 @@ impl Transaction {
         Ok(())
     }
 
-    /// Has QEMU make them.
-    pub(super) async fn commit(&self, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
+    /// Has QEMU make them, and gives its reply.
+    pub(super) async fn commit(&self, monitor: &Monitor) -> Result<Box<RawValue>, Failure> {
         if self.actions.is_empty() {
             return Err(Failure::usage("nothing to commit: the transaction has no actions"));
         }
         let mut arguments = self.arguments.clone();
         arguments.insert("actions".to_owned(), self.actions.clone().into());
         let client = monitor.connect().await?.with_command_timeout(exec::PATIENCE);
-        let reply = client.execute(COMMAND, Some(&Value::Object(arguments))).await?;
-        exec::print(&reply, output).await
+        Ok(client.execute(COMMAND, Some(&Value::Object(arguments))).await?)
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) fn names() -> Vec<String> {
 
 /// Runs one; the first word is its name. Any other word is a command of QMP, which `exec` runs.
 pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Result<Exit, Failure> {
-    let qmp = words.first().filter(|first| !is_one(first));
+    let qmp = words.first().filter(|first| !is_one(first) && !first.starts_with('-'));
     if let Some(name) = qmp {
         refuse_slip(name, &link.monitor()?).await?;
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 mod completion;
+mod pasted;
 mod screens;
 mod script;
 mod terminal;

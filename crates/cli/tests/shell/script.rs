@@ -68,10 +68,29 @@ fn the_first_line_that_fails_ends_it() {
         ("exit now", 2),
         ("{\"execute\": 7}", 2),
         ("history", 2),
+        ("transaction\nexit", 2),
+        ("--json list", 0),
+        ("--json atach", 2),
     ] {
         script(&sim, &format!("{line}\n"), code);
     }
     script(&sim, "exit\nattach no.img\n", 0);
+}
+
+#[test]
+fn a_file_of_another_system_is_read_as_any() {
+    let sim = sim(&[]);
+    let rows = "\u{feff}query-name\r\nblockdev-add \\\r\n driver=null-co node-name='n'\r\nstatus | cat\r\n";
+    let (stdout, stderr) = script(&sim, rows, 0);
+    assert!(stdout.starts_with("{}\n{}\n") && stderr.is_empty(), "{stdout}{stderr}");
+}
+
+#[test]
+fn nothing_of_a_line_that_is_too_long_is_done() {
+    let sim = sim(&[]);
+    let row = format!("- {{'execute': '{}\nstatus\n", "x".repeat(1 << 20));
+    let (stdout, stderr) = script(&sim, &row, 2);
+    assert!(stdout.is_empty() && stderr.contains("script:1: the line is longer"), "{stderr}");
 }
 
 #[test]

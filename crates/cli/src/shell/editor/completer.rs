@@ -49,13 +49,18 @@ fn suggestions(found: Completion, at: usize) -> Vec<Suggestion> {
     };
     let span = Span::new(span.start, span.end);
     let all = candidates.into_iter().map(|it| suggestion(it, span, notes));
+    let nothing = Suggestion { span: Span::new(at, at), ..Suggestion::default() };
     // What is put in its place is nothing: it is there to be read.
     let rest = (more > 0).then(|| Suggestion {
         display_override: Some(format!("… {more} more")),
-        span: Span::new(at, at),
-        ..Suggestion::default()
+        ..nothing.clone()
     });
-    all.chain(rest).collect()
+    let mut all: Vec<_> = all.chain(rest).collect();
+    if all.is_empty() {
+        // The editor would draw an empty menu; of one alone it draws none.
+        all.push(nothing);
+    }
+    all
 }
 
 fn suggestion(candidate: Candidate, span: Span, notes: Notes) -> Suggestion {

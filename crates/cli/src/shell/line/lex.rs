@@ -7,7 +7,8 @@ pub(crate) fn scan(text: &str) -> Scan {
     let mut lexer = Lexer { text, at: 0 };
     let mut scan = Scan::default();
     lexer.skip_blanks();
-    if lexer.peek() == Some('-') {
+    // `--json list` begins with an option.
+    if lexer.peek() == Some('-') && !lexer.text[lexer.at..].starts_with("--") {
         lexer.bump();
         scan.is_tolerant = true;
         lexer.skip_blanks();

@@ -85,6 +85,26 @@ fn what_is_not_finished_goes_on() {
 }
 
 #[test]
+fn a_mark_of_tolerance_is_no_option() {
+    for (text, is_tolerant) in [("-list", true), (" - list", true), ("--json list", false)] {
+        assert_eq!(parse(text).unwrap().is_tolerant, is_tolerant, "{text}");
+    }
+}
+
+#[test]
+fn a_text_may_hold_several_lines() {
+    for (text, lines) in [
+        ("list", vec!["list"]),
+        ("list # all\nstatus\n", vec!["list # all", "status", ""]),
+        ("query-block | wc\nlist", vec!["query-block | wc", "list"]),
+        ("{\"a\":\n1}\nx 'a\nb'", vec!["{\"a\":\n1}", "x 'a\nb'"]),
+        ("list \\\n --json\nstatus {", vec!["list \\\n --json", "status {"]),
+    ] {
+        assert_eq!(split(text), lines, "{text}");
+    }
+}
+
+#[test]
 fn a_line_has_a_bound() {
     assert!(matches!(parse(&"x".repeat(MAX_LINE_BYTES + 1)), Err(LineError::Wrong(_))));
 }
