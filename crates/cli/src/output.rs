@@ -105,6 +105,11 @@ impl Output {
         anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
     }
 
+    /// Whether somebody at a terminal sees all that is printed.
+    pub(crate) fn is_seen() -> bool {
+        io::stdout().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// What keeps a line that is being edited apart from what is said meanwhile.
     pub(crate) fn screen(&self) -> &Screen {
         &self.screen

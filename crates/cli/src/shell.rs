@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Shell, monitor: Monitor, output: &Output) -> Resul
     match args.script {
         Some(script) => script::run(script, monitor, output).await,
         None if io::stdin().is_terminal() => {
-            if !io::stdout().is_terminal() || !io::stderr().is_terminal() {
+            if !Output::is_seen() {
                 return Err(Failure::usage(HALF_A_TERMINAL));
             }
             interactive::run(monitor, output).await

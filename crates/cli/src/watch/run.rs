@@ -12,7 +12,7 @@ use super::draw::{self, Look};
 use super::driver::{Driver, Happening, Next, Session};
 use super::log::Kind;
 use super::screen::{Keys, Screen};
-use super::work::{Work, without_cost};
+use super::work::Work;
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 
@@ -64,7 +64,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             () = endings.next() => break,
-            Some(line) = said.recv() => driver.say(Kind::Said, without_cost(&line)),
+            Some(line) = said.recv() => driver.say(Kind::Said, &line),
             happening = inbox.recv() => {
                 let Some(happening) = happening else { break };
                 if driver.take(happening, &screen) == Next::Leave {

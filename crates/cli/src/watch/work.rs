@@ -92,15 +92,6 @@ pub(crate) fn is_risky(line: &str) -> bool {
     line.split_whitespace().any(|word| matches!(word, "--shrink" | "--force"))
 }
 
-/// A line without what it cost: the connection is not the command's alone.
-pub(crate) fn without_cost(line: &str) -> &str {
-    let is_cost = |text: &str| text.ends_with(" bytes)") && text.contains(" commands, ");
-    match line.rsplit_once(" (") {
-        Some((rest, cost)) if is_cost(cost) => rest,
-        _ => line,
-    }
-}
-
 /// Where a command prints: its lines go to whoever shows them.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -163,13 +154,6 @@ mod tests {
             let left = Work::new(0, line, &read(line).unwrap().command).left();
             assert!(left.contains(part) && left.contains(line), "{left}");
         }
-    }
-
-    #[test]
-    fn what_the_connection_sent_is_not_what_a_command_cost() {
-        let line = "data detached; its image is free (5 commands, 300 bytes)";
-        assert_eq!(without_cost(line), "data detached; its image is free");
-        assert_eq!(without_cost("data (raw)"), "data (raw)");
     }
 
     #[test]

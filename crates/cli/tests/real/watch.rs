@@ -9,6 +9,7 @@ use qplug_testbed::image::Format;
 use qplug_testbed::terminal::{Key, Terminal, WAIT};
 use serde_json::json;
 
+use crate::media::{inside, medium, on_machines_with_drives};
 use crate::run::{GUEST_WITHIN, image, on_every_machine, path, state};
 
 fn watch(socket: impl AsRef<Path>) -> Terminal {
@@ -158,6 +159,27 @@ fn it_asks_one_command_a_second_of_a_machine_at_rest() {
         }
         let asked = asked() - before;
         assert!((2..=5).contains(&asked), "{asked} commands in 4 s");
+        leave(terminal);
+    });
+}
+
+#[test]
+fn a_medium_is_inserted_and_ejected_by_keys() {
+    on_machines_with_drives("watch media", |machine| {
+        let first = medium(machine, "first", 1);
+        let mut terminal = watch(machine.qmp_path());
+        terminal.wait_for_text(">cd0").unwrap();
+        terminal.wait_for_text(" empty").unwrap();
+        terminal.press(Key::Char('i')).unwrap();
+        terminal.wait_for_text(":insert cd0").unwrap();
+        terminal.type_text(&format!("{}\n", path(&first))).unwrap();
+        terminal.wait_for_text("cd0 holds").unwrap();
+        assert_eq!(inside(machine).unwrap().first, "first");
+        terminal.wait_for_text("1.00 MiB").unwrap();
+        terminal.type_text("ey").unwrap();
+        terminal.wait_for_text("cd0 is empty").unwrap();
+        terminal.wait_for_no("1.00 MiB").unwrap();
+        assert_eq!(inside(machine), None);
         leave(terminal);
     });
 }
