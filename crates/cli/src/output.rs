@@ -18,7 +18,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use qplug_qmp::Aside;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use line::Line;
 pub(crate) use screen::Screen;
 
@@ -159,7 +159,10 @@ impl Output {
             Ok(()) => Ok(Reader::Listens),
             // `qplug list | head -1` is no failure.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Left),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                let message = format!("the output cannot be written: {error}");
+                Err(Failure { exit: Exit::Other, message })
+            }
         }
     }
 

@@ -30,12 +30,27 @@ pub(crate) enum Open {
     /// A quote of the shell: `'` or `"`.
     Quote(char),
     /// JSON: so many braces and brackets.
-    Json {
-        /// How many.
-        depth: usize,
-    },
+    Json(Brackets),
     /// A backslash at the very end.
     Backslash,
+}
+
+/// Where reading JSON has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Brackets {
+    /// How many are open.
+    depth: usize,
+    /// The quote that is open.
+    quote: Option<char>,
+    /// Whether a backslash was the last.
+    is_escaped: bool,
+}
+
+/// Tells of one row after the other whether a line ends there. Long JSON is not read anew for each of its
+/// rows.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    brackets: Option<Brackets>,
 }
 
 /// Where the output goes, as it was typed.
@@ -117,7 +132,7 @@ impl Open {
         match self {
             Self::Quote('\'') => "a quote (')",
             Self::Quote(_) => "a quote (\")",
-            Self::Json { .. } => "JSON: a bracket is open",
+            Self::Json(_) => "JSON: a bracket is open",
             Self::Backslash => "a \\ at its end",
         }
     }
@@ -125,12 +140,14 @@ impl Open {
 
 /// The lines of a text, as they are pasted: a row that leaves something open goes on in the next one.
 pub(crate) fn split(text: &str) -> Vec<&str> {
-    let (mut lines, mut start) = (Vec::new(), 0);
+    let (mut lines, mut start, mut row) = (Vec::new(), 0, 0);
+    let mut ending = Ending::default();
     for (at, _) in text.match_indices('\n') {
-        if scan(&text[start..at]).open.is_none() {
+        if ending.is_whole(&text[start..at], &text[row..at]) {
             lines.push(&text[start..at]);
             start = at + 1;
         }
+        row = at;
     }
     lines.push(&text[start..]);
     lines

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::task::{AbortHandle, JoinError};
 
 use super::filter::Filter;
-use super::line::{self, LineError, MAX_LINE_BYTES, TOO_LONG};
+use super::line::{self, Ending, MAX_LINE_BYTES, TOO_LONG};
 use super::link::Link;
 use super::session::{Flow, Session};
 use crate::failure::{Exit, Failure};
@@ -112,11 +112,12 @@ impl Lines {
     }
 
     fn read(&mut self) -> Result<Option<Line>, Failure> {
-        let mut text = String::new();
+        let (mut text, mut ending) = (String::new(), Ending::default());
         let place = format!("{}:{}", self.name, self.number + 1);
         let at = |error: &dyn std::fmt::Display| Failure::usage(format!("{place}: {error}"));
         loop {
             let before = text.len();
+            let row_start = text.strip_suffix('\n').map_or(before, str::len);
             self.append_row(&mut text).map_err(|error| at(&error))?;
             if text.is_empty() {
                 return Ok(None);
@@ -128,12 +129,10 @@ impl Lines {
             let ends = text.len() == before;
             // The line end is not the line's, but one inside of JSON is.
             let whole = text.strip_suffix('\n').unwrap_or(&text);
-            match line::parse(whole) {
-                Err(LineError::Unfinished(_)) if !ends => {}
-                _ => {
-                    let text = whole.to_owned();
-                    return Ok(Some(Line { place, text }));
-                }
+            let row = &whole[row_start..];
+            if ends || ending.is_whole(whole, row) {
+                let text = whole.to_owned();
+                return Ok(Some(Line { place, text }));
             }
         }
     }
