@@ -34,6 +34,7 @@ pub(crate) use disk::DiskWords;
 pub(crate) use pages::{Completions, Pages};
 pub(crate) use schema::{About, Codegen, Schema};
 pub(crate) use shell::Shell;
+use word::OneOf;
 pub(crate) use word::amount;
 
 /// What every command takes.
@@ -76,6 +77,7 @@ pub(crate) struct Args {
     /// How the machine is told of disks: blockdev (QEMU 2.9), drive (0.14) or rhel6. Left out, the
     /// machine is asked.
     #[arg(long, global = true, help_heading = ANY, value_name = "DIALECT")]
+    #[arg(value_parser = OneOf::<Dialect>::of(Dialect::WORDS), hide_possible_values = true)]
     pub(crate) dialect: Option<Dialect>,
 
     #[command(subcommand)]
