@@ -60,6 +60,8 @@ const TOUCHES: &[Touch] = &[
             // Schemas are kept in the user's cache folder.
             "cli/src/commands/schema/cache.rs",
             "cli/src/commands/sim/images.rs",
+            // What is copied into an appliance and out of it.
+            "cli/src/commands/appliance/files.rs",
             // What a line of the shell writes to, runs from, remembers, and completes.
             "cli/src/output.rs",
             "cli/src/shell/sink.rs",
@@ -113,6 +115,7 @@ const TOUCHES: &[Touch] = &[
             "qmp/src/blocking/socket.rs",
             "qmp/src/server.rs",
             "hotplug/src/drive.rs",
+            "cli/src/commands/appliance/machine.rs",
             "cli/src/commands/detach/progress.rs",
             "cli/src/commands/recover.rs",
             "cli/src/commands/sim.rs",

@@ -46,7 +46,8 @@ impl Init {
             None if BUILT_IN.is_empty() => {
                 let what =
                     format!("this qplug was built without the appliance's agent: {NOT_BUILT}");
-                let remedy = "build crates/agent static, and name its program in QPLUG_APPLIANCE_AGENT";
+                let remedy =
+                    "build crates/agent static, and name its program in QPLUG_APPLIANCE_AGENT";
                 Err(Error::missing(what, remedy))
             }
             None => {

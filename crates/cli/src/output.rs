@@ -17,6 +17,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use qplug_qmp::Aside;
 use serde::Serialize;
+use tokio::io::AsyncWrite;
 
 use crate::failure::{Exit, Failure};
 use line::Line;
@@ -164,6 +165,23 @@ impl Output {
                 Err(Failure { exit: Exit::Other, message })
             }
         }
+    }
+
+    /// Where bytes go that are a result as they are.
+    pub(crate) fn stream(&self) -> io::Result<Box<dyn AsyncWrite + Unpin + Send>> {
+        Ok(match &self.results {
+            Results::Stdout => Box::new(tokio::io::stdout()),
+            Results::Elsewhere(file) => Box::new(tokio::fs::File::from_std(file.try_clone()?)),
+            Results::Page(_) => {
+                let text = "a pager is for text; write it to a file";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
+        })
+    }
+
+    /// Where the complaints of a program go that is run elsewhere.
+    pub(crate) fn error_stream(&self) -> impl AsyncWrite + Unpin + Send + use<> {
+        tokio::io::stderr()
     }
 
     /// Says what happened meanwhile, next to results: `value` for programs, or a text for people.

@@ -1,9 +1,6 @@
-//! Drivers.
-//!
-//! The initramfs has those of `/modules` for the start; their names begin with a number, so that sorting
-//! puts each behind those it needs. Those of `/modules-later` are loaded when something asks for them
-//! by name: the file `needs` there has a line for each name, `ext4: crc32c_generic jbd2 ext4`, of the
-//! modules to load in their order. Without that file all of them are loaded.
+//! Drivers, as the initramfs has them: `/modules/NAME.ko`, the list `/modules/boot` of those that the
+//! machine starts with, a file name a line, and `/modules/later`, lines such as `ext4: jbd2.ko ext4.ko`
+//! of what to load, in this order, when something is wanted by its name.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,26 +8,22 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::system::finit_module;
 
-const FIRST: &str = "/modules";
-const LATER: &str = "/modules-later";
-const NEEDS: &str = "/modules-later/needs";
+const FOLDER: &str = "/modules";
 
 /// Loads what the machine starts with, and returns what went wrong.
 pub(crate) fn load_first() -> Vec<String> {
-    complaints(&sorted(FIRST))
+    complaints(&in_folder(list("boot").lines()))
 }
 
 /// Loads what a file system, or something else, needs, and returns what went wrong. A driver that is
 /// built into the kernel, or that nobody has, is no complaint: who needs it will say so.
 pub(crate) fn load_for(name: &str) -> Vec<String> {
-    let paths = match fs::read_to_string(NEEDS) {
-        Ok(needs) => needed(&needs, name)
-            .iter()
-            .map(|module| Path::new(LATER).join(format!("{module}.ko")))
-            .collect(),
-        Err(_) => sorted(LATER),
-    };
-    complaints(&paths)
+    complaints(&in_folder(needed(&list("later"), name).into_iter()))
+}
+
+fn list(name: &str) -> String {
+    // A kernel with everything built in needs no lists.
+    fs::read_to_string(Path::new(FOLDER).join(name)).unwrap_or_default()
 }
 
 fn needed<'a>(needs: &'a str, name: &str) -> Vec<&'a str> {
@@ -39,12 +32,8 @@ fn needed<'a>(needs: &'a str, name: &str) -> Vec<&'a str> {
     line.unwrap_or_default().split_whitespace().collect()
 }
 
-fn sorted(folder: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "ko"));
-    paths.sort();
-    paths
+fn in_folder<'a>(names: impl Iterator<Item = &'a str>) -> Vec<PathBuf> {
+    names.map(|name| Path::new(FOLDER).join(name)).collect()
 }
 
 fn complaints(paths: &[PathBuf]) -> Vec<String> {
@@ -69,9 +58,9 @@ mod tests {
 
     #[test]
     fn each_name_has_its_line() {
-        let needs = "ext4: crc32c_generic jbd2 ext4\nxfs: xfs\n";
-        assert_eq!(needed(needs, "ext4"), ["crc32c_generic", "jbd2", "ext4"]);
-        assert_eq!(needed(needs, "xfs"), ["xfs"]);
+        let needs = "ext4: crc32c_generic.ko jbd2.ko ext4.ko\nxfs: xfs.ko\n";
+        assert_eq!(needed(needs, "ext4"), ["crc32c_generic.ko", "jbd2.ko", "ext4.ko"]);
+        assert_eq!(needed(needs, "xfs"), ["xfs.ko"]);
         assert!(needed(needs, "vfat").is_empty());
     }
 }
