@@ -34,7 +34,7 @@ use std::thread;
 use clap::{Parser, ValueEnum};
 use qplug_testbed::{Error, Qemu, Result};
 
-use crate::cargo::build_release;
+use crate::cargo::{build, build_release};
 use crate::setup;
 use libvirt::{Libvirt, Shape};
 use report::{Row, Target};
@@ -88,10 +88,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if chosen.is_empty() {
         return Err(Error::not_set_up(format!("no QEMU {} is set up", args.qemu)));
     }
-    let qplug = build_release("qplug", "qplug")?;
     if let (What::Hotplug, true) = (args.what, args.check) {
+        // Counts are the same without optimisation.
+        let qplug = build("qplug", "qplug")?;
         return chosen.iter().try_for_each(|qemu| hotplug::check(qemu, &qplug));
     }
+    let qplug = build_release("qplug", "qplug")?;
     // Without it virsh is not measured, and that is said further down.
     if let Err(error) = setup::libvirt() {
         println!("libvirt  {error}");

@@ -32,9 +32,20 @@ pub(crate) fn succeed(mut command: impl std::borrow::BorrowMut<Command>) -> Resu
     }
 }
 
-/// Builds a program of the workspace with optimisation, and gives its path.
+/// Builds a program of the workspace as tests do, and gives its path: for what is looked at and not
+/// timed.
+pub(crate) fn build(package: &str, program: &str) -> Result<PathBuf> {
+    succeed(cargo(["build", "--quiet", "--package", package, "--bin", program]))?;
+    Ok(target().join("debug").join(program))
+}
+
+/// Builds a program of the workspace with optimisation, which takes minutes, and gives its path.
 pub(crate) fn build_release(package: &str, program: &str) -> Result<PathBuf> {
     succeed(cargo(["build", "--quiet", "--release", "--package", package, "--bin", program]))?;
+    Ok(target().join("release").join(program))
+}
+
+fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    Ok(root().join(target.unwrap_or_else(|| "target".into())).join("release").join(program))
+    root().join(target.unwrap_or_else(|| "target".into()))
 }

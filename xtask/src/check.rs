@@ -48,6 +48,7 @@ const TOUCHES: &[Touch] = &[
             // The agent's socket, until both ends have met, and the monitor's, until QEMU has it.
             "appliance/src/link.rs",
             "appliance/src/process.rs",
+            "appliance/src/transfer.rs",
         ],
     },
     Touch {
@@ -71,6 +72,14 @@ const TOUCHES: &[Touch] = &[
             // Schemas are kept in the user's cache folder.
             "cli/src/commands/schema/cache.rs",
             "cli/src/commands/sim/images.rs",
+            // What is copied into an appliance and out of it.
+            "cli/src/commands/appliance/files.rs",
+            // What a line of the shell writes to, runs from, remembers, and completes.
+            "cli/src/output.rs",
+            "cli/src/shell/sink.rs",
+            "cli/src/shell/script.rs",
+            "cli/src/shell/history.rs",
+            "cli/src/shell/live/host.rs",
             // What an appliance is made of, and where it is found again.
             "appliance/src/accel.rs",
             "appliance/src/cache.rs",
@@ -89,12 +98,24 @@ const TOUCHES: &[Touch] = &[
     },
     Touch {
         what: "processes",
-        signs: &["process::Command", "tokio::process"],
-        allowed: &[AGENT, "qmp/src/transport/child.rs", "appliance/src/process.rs"],
+        signs: &["process::Command", "process::{Child, Command", "tokio::process"],
+        allowed: &[
+            AGENT,
+            "qmp/src/transport/child.rs",
+            "cli/src/shell/sink.rs",
+            "appliance/src/process.rs",
+        ],
     },
     Touch {
         what: "the clock",
-        signs: &["Instant::now", "SystemTime::now", "::sleep(", "sleep_until(at", "time::timeout"],
+        signs: &[
+            "Instant::now",
+            "SystemTime::now",
+            "::sleep(",
+            "sleep_until(at",
+            "time::timeout",
+            "time::{sleep",
+        ],
         allowed: &[
             AGENT,
             "qmp/src/client.rs",
@@ -108,9 +129,15 @@ const TOUCHES: &[Touch] = &[
             "qmp/src/blocking/socket.rs",
             "qmp/src/server.rs",
             "hotplug/src/drive.rs",
+            "cli/src/commands/appliance/machine.rs",
             "cli/src/commands/detach/progress.rs",
             "cli/src/commands/recover.rs",
             "cli/src/commands/sim.rs",
+            "cli/src/shell/link.rs",
+            "cli/src/shell/live.rs",
+            "cli/src/shell/session.rs",
+            "cli/src/watch/driver.rs",
+            "cli/src/watch/run.rs",
             "appliance/src/appliance.rs",
             "appliance/src/cache.rs",
             "appliance/src/disks.rs",
@@ -123,7 +150,13 @@ const TOUCHES: &[Touch] = &[
     Touch {
         what: "the terminal",
         signs: &["println!", "print!(", "io::stdout", "io::stderr", "anstream"],
-        allowed: &[AGENT, "cli/src/output.rs"],
+        allowed: &[
+            AGENT,
+            "cli/src/output.rs",
+            "cli/src/output/screen.rs",
+            // The full-screen view has the terminal to itself.
+            "cli/src/watch/screen.rs",
+        ],
     },
 ];
 
@@ -136,7 +169,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hotplug", &["qplug-proto", "qplug-qmp"]),
     ("agent", &["qplug-proto"]),
     ("appliance", &["qplug-agent", "qplug-hotplug", "qplug-qmp"]),
-    ("cli", &["qplug-hotplug", "qplug-qapi", "qplug-qmp", "qplug-sim"]),
+    ("cli", &["qplug-appliance", "qplug-hotplug", "qplug-qapi", "qplug-qmp", "qplug-sim"]),
 ];
 
 /// Lists every breach.

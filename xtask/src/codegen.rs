@@ -30,11 +30,15 @@ pub(crate) fn run(check: bool) -> Result<()> {
         }
         known.push(target);
     }
-    let folder = room.join("src/api");
-    let entries = fs::read_dir(&folder).map_err(Error::file("list", &folder))?;
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if !known.contains(&path) {
-            stale.push(format!("{} (nothing generates it; delete it)", path.display()));
+    let mut folders = vec![room.join("src/api")];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).map_err(Error::file("list", &folder))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if !known.contains(&path) {
+                stale.push(format!("{} (nothing generates it; delete it)", path.display()));
+            }
         }
     }
     if stale.is_empty() || !check {

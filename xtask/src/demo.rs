@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Sets up, starts a machine, plugs a disk in, has the guest write to it, and pulls it out.
 pub(crate) fn run() -> Result<()> {
     setup::run()?;
-    let qplug = cargo::build_release("qplug", "qplug")?;
+    let qplug = cargo::build("qplug", "qplug")?;
     let began = Instant::now();
     let qemus = Qemu::installed()?;
     let qemu = qemus.first().ok_or_else(|| Error::not_set_up("no QEMU is set up"))?;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use qplug_hotplug::Machine;
 use qplug_qmp::{Address, Client, Options};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::{Error, Result};
 use crate::launch::Launch;
 use crate::link::Agent;
 use crate::registry::{ApplianceName, Place, Record, Registry, State};
+use crate::transfer::Port;
 
 /// How long a connection may take, while another client of ours has the monitor or the agent.
 const TURN_WITHIN: Duration = Duration::from_secs(30);
@@ -27,6 +28,8 @@ pub struct Appliance {
     record: Record,
     monitor: OnceCell<Client>,
     agent: OnceCell<Agent>,
+    /// The port that bytes travel on, once it was needed.
+    port: Mutex<Option<Port>>,
 }
 
 impl Appliance {
@@ -45,13 +48,14 @@ impl Appliance {
     pub fn open(registry: &Registry, name: &ApplianceName) -> Result<Self> {
         let place = registry.place(name);
         let record = place.require_running()?;
-        Ok(Self { place, record, monitor: OnceCell::new(), agent: OnceCell::new() })
+        let (monitor, agent) = (OnceCell::new(), OnceCell::new());
+        Ok(Self { place, record, monitor, agent, port: Mutex::default() })
     }
 
     /// One that was just launched.
     pub(crate) fn of(place: Place, record: Record, monitor: Client, agent: Agent) -> Self {
         let (monitor, agent) = (OnceCell::new_with(Some(monitor)), OnceCell::new_with(Some(agent)));
-        Self { place, record, monitor, agent }
+        Self { place, record, monitor, agent, port: Mutex::default() }
     }
 
     /// Its name.
@@ -97,6 +101,16 @@ impl Appliance {
         };
         let agent = self.agent.get_or_try_init(meet).await;
         agent.map_err(|error| self.explained(error))
+    }
+
+    /// Where it is found.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn port(&self) -> &Mutex<Option<Port>> {
+        &self.port
     }
 
     /// What QEMU and the kernel said last.

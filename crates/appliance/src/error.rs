@@ -84,6 +84,9 @@ pub enum Error {
         /// What QEMU and the kernel said last; empty when they said nothing.
         words: String,
     },
+    /// Bytes did not get where they were to go.
+    #[error("{0}")]
+    Transfer(String),
     /// A disk is in use inside the appliance.
     #[error("{label} is in use: {uses}; unmount it, or use force")]
     InUse {

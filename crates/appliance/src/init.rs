@@ -17,7 +17,7 @@ const NOT_BUILT: &str = include_str!(concat!(env!("OUT_DIR"), "/not-built"));
 const BUILT_IN_STAMP: &str = include_str!(concat!(env!("OUT_DIR"), "/stamp"));
 
 /// Names another agent than the one that is built in.
-const VARIABLE: &str = "QPLUG_AGENT";
+const VARIABLE: &str = "QPLUG_APPLIANCE_AGENT";
 
 /// The agent's program, and where it comes from.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ enum Source {
 }
 
 impl Init {
-    /// The wanted program, or that of `$QPLUG_AGENT`, or the one that is built in.
+    /// The wanted program, or that of `$QPLUG_APPLIANCE_AGENT`, or the one that is built in.
     pub(crate) fn find(wanted: Option<&Path>) -> Result<Self> {
         let set = || env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
         match wanted.map(ToOwned::to_owned).or_else(set) {
@@ -46,7 +46,8 @@ impl Init {
             None if BUILT_IN.is_empty() => {
                 let what =
                     format!("this qplug was built without the appliance's agent: {NOT_BUILT}");
-                let remedy = "build crates/agent static, and name its program in QPLUG_AGENT";
+                let remedy =
+                    "build crates/agent static, and name its program in QPLUG_APPLIANCE_AGENT";
                 Err(Error::missing(what, remedy))
             }
             None => {

@@ -10,6 +10,7 @@
 //! | `appliance.rs` | a running appliance |
 //! | `registry.rs`, `process.rs` | where appliances are found again, and whether they live |
 //! | `disks.rs` | its disks |
+//! | `files.rs`, `transfer.rs` | files in what it has mounted, and bytes on their way |
 //! | `link.rs` | conversations with the agent |
 //! | `saved.rs` | machines that booted once and are restored |
 //! | `arguments.rs`, `accel.rs`, `qemu.rs` | QEMU, and its command line as data |
@@ -25,6 +26,7 @@ mod cache;
 mod cpio;
 mod disks;
 mod error;
+mod files;
 mod folder;
 mod init;
 mod initramfs;
@@ -37,9 +39,10 @@ mod programs;
 mod qemu;
 mod registry;
 mod saved;
+mod transfer;
 mod unpack;
 
-pub use qplug_agent::wire::{Device, FileSystem, Partition};
+pub use qplug_agent::{Name, wire};
 pub use qplug_hotplug::{DiskName, Storage};
 
 pub use accel::Accel;

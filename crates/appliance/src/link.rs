@@ -106,7 +106,7 @@ fn random(bytes: &mut [u8]) -> io::Result<()> {
     File::open(RANDOM)?.read_exact(bytes)
 }
 
-fn random_token() -> io::Result<Token> {
+pub(crate) fn random_token() -> io::Result<Token> {
     let mut bytes = [0; 16];
     random(&mut bytes)?;
     Ok(Token::new(bytes))

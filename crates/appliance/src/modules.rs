@@ -14,8 +14,8 @@ use crate::unpack;
 /// first. A kernel that has one built in has no module of that name.
 const DRIVERS: [&str; 4] = ["virtio_pci", "virtio_console", "virtio_scsi", "sd_mod"];
 
-/// What is loaded when it is wanted: file systems by their names, and what those and programs ask the
-/// kernel for by name. A kernel without one mounts fewer kinds of file system.
+/// What is loaded when it is wanted, by the names that mounts and programs use. A kernel without one
+/// mounts fewer kinds of file system.
 const LATER: [&str; 22] = [
     "ext4",
     "xfs",
@@ -40,6 +40,9 @@ const LATER: [&str; 22] = [
     "nbd",
     "sr_mod",
 ];
+
+/// Those whose modules are called otherwise.
+const CALLED_OTHERWISE: [(&str, &str); 1] = [("iso9660", "isofs")];
 
 /// Modules that others ask for by name and not by symbol, which no dependency tells: `crc32c` is
 /// looked up as an algorithm, and code pages by what a mount says.
@@ -79,7 +82,9 @@ impl Modules {
         }
         let mut later = Vec::new();
         for name in LATER {
-            if !reader.files.contains_key(name) {
+            let other = CALLED_OTHERWISE.iter().find(|(called, _)| *called == name);
+            let module = other.map_or(name, |(_, module)| module);
+            if !reader.files.contains_key(module) {
                 continue;
             }
             let mut needs = Vec::new();
@@ -87,7 +92,7 @@ impl Modules {
             for other in asked.flat_map(|(_, others)| *others) {
                 reader.add(other, &mut needs)?;
             }
-            reader.add(name, &mut needs)?;
+            reader.add(module, &mut needs)?;
             needs.retain(|module| !boot.contains(module));
             later.push((name.to_owned(), needs));
         }
@@ -237,13 +242,17 @@ mod tests {
             ("jbd2.ko", ""),
             ("crc16.ko", ""),
             ("crc32c_generic.ko", ""),
+            ("isofs.ko", ""),
         ]);
         let modules = Modules::read(folder.path()).unwrap();
         assert_eq!(modules.boot, ["virtio_ring", "virtio", "virtio_pci"]);
-        let [(name, needs)] = &modules.later[..] else { panic!("{:?}", modules.later) };
-        assert_eq!(name, "ext4");
+        let [(ext4, needs), (iso, needs_of_iso)] = &modules.later[..] else {
+            panic!("{:?}", modules.later)
+        };
+        assert_eq!((ext4.as_str(), iso.as_str()), ("ext4", "iso9660"));
         assert_eq!(needs[..], ["crc32c_generic", "crc16", "jbd2", "ext4"]);
-        assert_eq!(modules.content.len(), 7);
+        assert_eq!(needs_of_iso[..], ["isofs"]);
+        assert_eq!(modules.content.len(), 8);
     }
 
     #[test]

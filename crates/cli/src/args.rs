@@ -2,6 +2,7 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `args/appliance.rs` | the words of `qplug appliance` |
 //! | `args/attach.rs`, `args/detach.rs` | the words of these commands |
 //! | `args/change.rs` | the words of commands that change what is there |
 //! | `args/disk.rs` | the words that describe a disk, on the command line and in a list |
@@ -10,6 +11,7 @@
 //! | `args/shell.rs` | the words of the shell |
 //! | `args/word.rs` | how a word is read, wherever it stands |
 
+pub(crate) mod appliance;
 mod attach;
 mod change;
 mod detach;
@@ -27,6 +29,7 @@ use qplug_hotplug::Dialect;
 use qplug_qmp::Address;
 use qplug_sim::{Guest, Version as SimVersion};
 
+pub(crate) use appliance::{Appliance, Verb as ApplianceVerb};
 pub(crate) use attach::Attach;
 pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
@@ -34,6 +37,7 @@ pub(crate) use disk::DiskWords;
 pub(crate) use pages::{Completions, Pages};
 pub(crate) use schema::{About, Codegen, Schema};
 pub(crate) use shell::Shell;
+use word::OneOf;
 pub(crate) use word::amount;
 
 /// What every command takes.
@@ -76,6 +80,7 @@ pub(crate) struct Args {
     /// How the machine is told of disks: blockdev (QEMU 2.9), drive (0.14) or rhel6. Left out, the
     /// machine is asked.
     #[arg(long, global = true, help_heading = ANY, value_name = "DIALECT")]
+    #[arg(value_parser = OneOf::<Dialect>::of(Dialect::WORDS), hide_possible_values = true)]
     pub(crate) dialect: Option<Dialect>,
 
     #[command(subcommand)]
@@ -128,6 +133,9 @@ pub(crate) enum Command {
     Shell(Shell),
     /// Watch the machine on a full screen: state, topology, disks, jobs and events.
     Watch,
+    /// Run a small machine of qplug's own, to look inside disks and change what is in them.
+    #[command(after_help = appliance::EXAMPLES)]
+    Appliance(Appliance),
     /// Print what a shell needs to complete qplug's commands and options.
     #[command(after_help = pages::EXAMPLES)]
     Completions(Completions),

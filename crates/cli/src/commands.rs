@@ -1,16 +1,17 @@
 //! One file a command: from its arguments to its outcome.
 
+mod appliance;
 mod attach;
 mod change;
 mod codegen;
 mod detach;
 pub(crate) mod events;
 pub(crate) mod exec;
-mod list;
+pub(crate) mod list;
 mod media;
 mod pages;
 mod plans;
-mod ports;
+pub(crate) mod ports;
 mod recover;
 pub(crate) mod schema;
 mod sim;
@@ -35,6 +36,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let tls = args.tls_creds.map(TlsFolder);
     let reach = schema::source::Reach { connect_timeout: args.connect_timeout, tls: tls.clone() };
     let command = match args.command {
+        Command::Appliance(args) => return appliance::run(args, output).await,
         Command::Codegen(args) => return codegen::run(args, &reach, output).await,
         Command::Completions(args) => return pages::completions(args, output).await,
         Command::Pages(args) => return pages::run(args, output).await,
@@ -96,6 +98,7 @@ pub(crate) async fn run_command(
         Command::Hmp(args) => exec::run_hmp(args, monitor, output).await,
         Command::Events => events::run(monitor, output).await,
         Command::Watch => watch::run(monitor, output).await,
+        Command::Appliance(args) => appliance::run(args, output).await,
         Command::Codegen(args) => codegen::run(args, &monitor.reach(), output).await,
         Command::Completions(args) => pages::completions(args, output).await,
         Command::Pages(args) => pages::run(args, output).await,

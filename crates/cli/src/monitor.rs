@@ -37,7 +37,7 @@ impl Monitor {
     pub(crate) async fn connect_with(&self, options: Options) -> Result<Client, Failure> {
         if let Some(client) = &self.kept {
             let client = client.clone().with_command_timeout(options.command_timeout);
-            return Ok(client.counting_from_now());
+            return Ok(client.counting_alone());
         }
         let (connect_timeout, tls) = (self.connect_timeout, self.tls.clone());
         let trace = self.trace.clone();

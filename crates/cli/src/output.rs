@@ -9,7 +9,7 @@ mod screen;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -17,8 +17,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use qplug_qmp::Aside;
 use serde::Serialize;
+use tokio::io::AsyncWrite;
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use line::Line;
 pub(crate) use screen::Screen;
 
@@ -47,16 +48,27 @@ pub(crate) struct Output {
 }
 
 /// Where results are written.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Results {
     Stdout,
+    /// Somewhere within this program.
+    Page(Arc<Mutex<dyn Write + Send>>),
     /// A file, or a pipe to another program.
     Elsewhere(Arc<File>),
 }
 
+impl std::fmt::Debug for Results {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Stdout => "Stdout",
+            Self::Page(_) => "Page",
+            Self::Elsewhere(_) => "Elsewhere",
+        })
+    }
+}
+
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        let left_out = |count| format!("({count} lines are left out: nobody read them)\n");
         let screen = Screen::default();
         let errors = Aside::new(screen.clone(), REMARKS_BACKLOG, left_out);
         Self { json, results: Results::Stdout, errors, screen }
@@ -70,13 +82,33 @@ impl Output {
     }
 
     /// The same, with results in a file or a pipe.
-    pub(crate) fn into_file(&self, file: File) -> Self {
+    pub(crate) fn writing_to(&self, file: File) -> Self {
         Self { results: Results::Elsewhere(Arc::new(file)), ..self.with_json(self.json) }
+    }
+
+    /// For people, with results and all else on pages within this program, in plain text.
+    pub(crate) fn onto(
+        results: impl Write + Send + 'static,
+        remarks: impl Write + Send + 'static,
+    ) -> Self {
+        let errors = Aside::new(remarks, REMARKS_BACKLOG, left_out);
+        let results = Results::Page(Arc::new(Mutex::new(results)));
+        Self { json: false, results, errors, screen: Screen::default() }
+    }
+
+    /// Whether results are for programs.
+    pub(crate) fn is_for_programs(&self) -> bool {
+        self.json
     }
 
     /// Whether results are in colour.
     pub(crate) fn has_colour(&self) -> bool {
         anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+    }
+
+    /// Whether somebody at a terminal sees all that is printed.
+    pub(crate) fn is_seen() -> bool {
+        io::stdout().is_terminal() && io::stderr().is_terminal()
     }
 
     /// What keeps a line that is being edited apart from what is said meanwhile.
@@ -104,14 +136,20 @@ impl Output {
         let colours = match (self.json, &self.results) {
             (true, _) => anstream::ColorChoice::AlwaysAnsi,
             (false, Results::Stdout) => anstream::AutoStream::choice(&io::stdout()),
-            (false, Results::Elsewhere(_)) => anstream::ColorChoice::Never,
+            (false, Results::Elsewhere(_) | Results::Page(_)) => anstream::ColorChoice::Never,
         };
-        let results = self.results.clone();
+        let (results, screen) = (self.results.clone(), self.screen.clone());
         let written = tokio::task::spawn_blocking(move || {
             // Who left is found out by whoever writes there next.
             let _ = remarks.drain(None);
+            // A pager that takes its time has the screen for itself.
+            let _loan = matches!(results, Results::Elsewhere(_)).then(|| screen.lend());
             match results {
                 Results::Stdout => write(anstream::AutoStream::new(io::stdout(), colours), &text),
+                Results::Page(page) => {
+                    let text = anstream::adapter::strip_bytes(&text).into_vec();
+                    write(&mut *page.lock().unwrap_or_else(PoisonError::into_inner), &text)
+                }
                 Results::Elsewhere(file) if colours == anstream::ColorChoice::Never => {
                     write(&*file, &anstream::adapter::strip_bytes(&text).into_vec())
                 }
@@ -122,8 +160,28 @@ impl Output {
             Ok(()) => Ok(Reader::Listens),
             // `qplug list | head -1` is no failure.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Left),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                let message = format!("the output cannot be written: {error}");
+                Err(Failure { exit: Exit::Other, message })
+            }
         }
+    }
+
+    /// Where bytes go that are a result as they are.
+    pub(crate) fn stream(&self) -> io::Result<Box<dyn AsyncWrite + Unpin + Send>> {
+        Ok(match &self.results {
+            Results::Stdout => Box::new(tokio::io::stdout()),
+            Results::Elsewhere(file) => Box::new(tokio::fs::File::from_std(file.try_clone()?)),
+            Results::Page(_) => {
+                let text = "a pager is for text; write it to a file";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
+        })
+    }
+
+    /// Where the complaints of a program go that is run elsewhere.
+    pub(crate) fn error_stream(&self) -> impl AsyncWrite + Unpin + Send + use<> {
+        tokio::io::stderr()
     }
 
     /// Says what happened meanwhile, next to results: `value` for programs, or a text for people.
@@ -167,7 +225,9 @@ impl Output {
     }
 
     fn say(&self, text: &str) {
-        if anstream::AutoStream::choice(&io::stderr()) == anstream::ColorChoice::Never {
+        let is_plain = matches!(self.results, Results::Page(_))
+            || anstream::AutoStream::choice(&io::stderr()) == anstream::ColorChoice::Never;
+        if is_plain {
             let text = anstream::adapter::strip_str(text).to_string();
             self.errors.put(text.as_bytes());
         } else {
@@ -205,7 +265,8 @@ impl Output {
     /// A line that shows that something is waited for, until it is dropped: a moving one on a
     /// terminal, else one line. Nothing for programs.
     pub(crate) fn progress(&self, text: &str) -> Progress {
-        if self.json || !io::stderr().is_terminal() {
+        let is_elsewhere = matches!(self.results, Results::Page(_));
+        if self.json || is_elsewhere || !io::stderr().is_terminal() {
             self.remark(text);
             return Progress(None);
         }
@@ -232,6 +293,11 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What stands where lines were left out.
+fn left_out(count: u64) -> String {
+    format!("({count} lines are left out: nobody read them)\n")
 }
 
 fn write(mut out: impl Write, text: &[u8]) -> io::Result<()> {

@@ -17,6 +17,7 @@
 //! | `shell/hint.rs` | what is said behind the cursor |
 //! | `shell/help.rs` | what `help` says |
 //! | `shell/live.rs` and its folder | the names that completion asks the machine and the host for |
+//! | `shell/offers.rs` | completion for whoever else has a line of commands |
 //! | `shell/history.rs` | what is remembered, and what is not |
 //! | `shell/script.rs` | lines from a file |
 
@@ -28,17 +29,18 @@ mod help;
 mod hint;
 mod history;
 mod interactive;
-mod line;
+pub(crate) mod line;
 mod link;
 mod live;
 mod message;
+pub(crate) mod offers;
 mod script;
 mod session;
 mod sink;
 mod transaction;
-mod verb;
+pub(crate) mod verb;
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use crate::args::Shell;
@@ -46,11 +48,20 @@ use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::Output;
 
+/// Why there is no shell at a terminal that shows a part of it alone.
+const HALF_A_TERMINAL: &str = "standard input is a terminal, but standard output or error is none: \
+    in the shell, a line may end with '| COMMAND' or '> FILE'; -x runs the lines of a file";
+
 /// Talks to one machine: somebody at a terminal does, or a script.
 pub(crate) async fn run(args: Shell, monitor: Monitor, output: &Output) -> Result<Exit, Failure> {
     match args.script {
         Some(script) => script::run(script, monitor, output).await,
-        None if std::io::stdin().is_terminal() => interactive::run(monitor, output).await,
+        None if io::stdin().is_terminal() => {
+            if !Output::is_seen() {
+                return Err(Failure::usage(HALF_A_TERMINAL));
+            }
+            interactive::run(monitor, output).await
+        }
         None => script::run(PathBuf::from("-"), monitor, output).await,
     }
 }

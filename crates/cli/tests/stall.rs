@@ -42,7 +42,9 @@ impl Peer {
 
     /// Runs qplug on it, and meets it.
     fn start(&self, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> (Qplug, Wire) {
-        let child = Command::new(env!("CARGO_BIN_EXE_qplug"))
+        // Tests that run in the background ignore SIGINT, which is inherited.
+        let child = Command::new("env")
+            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_qplug")])
             .arg("--socket")
             .arg(self.folder.path().join("qmp"))
             .args(arguments)

@@ -65,10 +65,15 @@ const FIXED: [(&str, &str); 7] = [
 ];
 
 fn known() -> String {
-    NAMES.map(|(name, _)| name).join(", ")
+    Bus::words().collect::<Vec<_>>().join(", ")
 }
 
 impl Bus {
+    /// The names of all buses that take disks, as `--bus` takes them.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        NAMES.into_iter().map(|(name, _)| name)
+    }
+
     /// The name, as `--bus` takes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -55,6 +55,11 @@ pub enum Dialect {
 #[error("{0:?} is no dialect: blockdev, drive or rhel6")]
 pub struct UnknownDialect(String);
 
+impl Dialect {
+    /// The words for all of them.
+    pub const WORDS: &[&str] = &["blockdev", "drive", "rhel6"];
+}
+
 impl FromStr for Dialect {
     type Err = UnknownDialect;
 

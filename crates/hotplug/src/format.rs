@@ -54,6 +54,9 @@ pub enum Distrust {
 }
 
 impl Format {
+    /// The formats that may be named.
+    pub const WORDS: &[&str] = &KNOWN;
+
     /// A disk's bytes as they are.
     #[must_use]
     pub fn raw() -> Self {

@@ -22,11 +22,12 @@
 //! | `attach.rs`, `detach.rs`, `recover.rs`, `preview.rs` | the operations on disks |
 //! | `media.rs`, `resize.rs`, `throttling.rs` | the operations on what is there |
 //! | `agent.rs`, `wait.rs`, `identity.rs`, `native.rs` | the guest's side: what it uses, and whether it has looked |
-//! | `list.rs`, `ports.rs`, `status.rs` | what there is, for people and programs |
+//! | `list.rs`, `ports.rs`, `status.rs`, `activity.rs` | what there is, for people and programs |
 //! | `window.rs` | how many commands are on their way at once |
 //! | `operation.rs`, `drive.rs` | what operations have in common, and what moves them |
 //! | `error.rs` | what can go wrong, and in which state it leaves the machine |
 
+mod activity;
 mod agent;
 mod attach;
 mod bus;
@@ -70,6 +71,7 @@ mod throttling;
 mod wait;
 mod window;
 
+pub use activity::{Activity, AskActivity};
 pub use attach::{Attach, Attached};
 pub use bus::{Bus, BusError};
 pub use command::{Command, Descriptor};

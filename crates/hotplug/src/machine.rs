@@ -6,6 +6,7 @@ use std::time::Duration;
 use qplug_qmp::{Agent, Client};
 use tokio::sync::OnceCell;
 
+use crate::activity::{Activity, AskActivity};
 use crate::agent::InUse;
 use crate::attach::{Attach, Attached};
 use crate::detach::{Departures, Detach, Detached, Which};
@@ -264,6 +265,14 @@ impl Machine {
     /// See [`Error`].
     pub async fn ports(&self) -> Result<Ports, Error> {
         self.run(ListPorts::new()).await?
+    }
+
+    /// What the guest did with each disk so far.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn activity(&self) -> Result<Vec<Activity>, Error> {
+        self.run(AskActivity::new()).await?
     }
 
     /// What machine it is, and how it is.

@@ -69,6 +69,9 @@ pub struct UnknownWord {
 macro_rules! words {
     ($type:ident { $($word:literal => $value:ident),+ $(,)? }) => {
         impl $type {
+            /// All the words that there are.
+            pub const WORDS: &[&str] = &[$($word),+];
+
             /// The option's word, as QEMU has it.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -82,7 +85,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, UnknownWord> {
                 match text {
                     $($word => Ok(Self::$value),)+
-                    _ => Err(UnknownWord { text: text.to_owned(), known: vec![$($word),+] }),
+                    _ => Err(UnknownWord { text: text.to_owned(), known: Self::WORDS.to_vec() }),
                 }
             }
         }

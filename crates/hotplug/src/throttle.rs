@@ -11,6 +11,9 @@ pub type Limits = Map<String, Value>;
 const KINDS: [&str; 6] =
     ["iops-total", "iops-read", "iops-write", "bps-total", "bps-read", "bps-write"];
 
+/// How large a request may be to count as one, in bytes.
+const SIZE: &str = "iops-size";
+
 /// How a disk is throttled: by limits of its own, or as one of a group.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Throttle {
@@ -48,6 +51,11 @@ pub enum LimitError {
 }
 
 impl Throttle {
+    /// The limits that there are, beside those of bursts (`-max`, `-max-length`).
+    pub fn limits() -> impl Iterator<Item = &'static str> {
+        KINDS.into_iter().chain([SIZE])
+    }
+
     /// Limits of the disk's own, or those of a group, which is made when it is not there.
     #[must_use]
     pub fn new(group: Option<String>, limits: Limits) -> Self {
@@ -80,7 +88,7 @@ pub(crate) fn all(limits: &Limits) -> Limits {
         all.insert(format!("{kind}-max"), 0.into());
         all.insert(format!("{kind}-max-length"), 1.into());
     }
-    all.insert("iops-size".to_owned(), 0.into());
+    all.insert(SIZE.to_owned(), 0.into());
     all.extend(limits.clone());
     all
 }
@@ -114,7 +122,7 @@ fn word(limit: &str) -> String {
 pub(crate) fn check(limits: &Limits) -> Result<(), LimitError> {
     for (key, value) in limits {
         let kind = key.strip_suffix("-max-length").or(key.strip_suffix("-max")).unwrap_or(key);
-        if !KINDS.contains(&kind) && key != "iops-size" {
+        if !KINDS.contains(&kind) && key != SIZE {
             return Err(LimitError::Unknown(key.clone()));
         }
         if value.as_u64().is_none() {

@@ -10,7 +10,7 @@
 //! | `codegen/merge.rs`, `codegen/classes.rs` | making it: which types of different versions are one |
 //! | `codegen/names.rs`, `codegen/words.rs` | what a type is called, from where it is used; words of Rust |
 //! | `codegen/known.rs` | the field's own names of well-known types |
-//! | `codegen/topics.rs` | which command belongs to what |
+//! | `codegen/topics.rs`, `codegen/topics/parts.rs` | which command belongs to what |
 //! | `codegen/render.rs` and its folder | the text |
 
 mod classes;
@@ -74,6 +74,19 @@ mod tests {
         assert!(one.contains("impl Command for BlockdevAdd {"));
         assert!(one.contains("/// The command `block_passwd`. In QEMU 5.2."));
         assert!(!one.contains("super::"));
+    }
+
+    #[test]
+    fn what_only_some_versions_want_is_said() {
+        let text = &generate(&recorded(4), Layout::OneFile)[0].text;
+        // The file of LUKS with its header elsewhere, since 9.0.
+        let luks = text.split("pub struct BlockdevCreateOptionsLuks {").nth(1).unwrap();
+        let luks = luks.split('}').next().unwrap();
+        let file = "    /// Required by QEMU 5.2 and 7.2.\n    pub file: Option<BlockdevRef>,\n";
+        assert!(luks.contains(file), "{luks}");
+        // Of a reply nobody leaves anything out.
+        let status = text.split("pub struct StatusInfo {").nth(1).unwrap();
+        assert!(!status.split('}').next().unwrap().contains("Required"), "{status}");
     }
 
     #[test]

@@ -34,6 +34,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use qplug_proto::{CommandId, Greeting, Traffic};
+use qplug_qapi::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -42,6 +43,7 @@ use crate::address::Address;
 use crate::error::{ConnectError, Error};
 use crate::fds::MAX_PASSED_FDS;
 use crate::options::Options;
+use crate::typed;
 pub use backlog::Mark;
 use conversation::{Conversation, Found};
 use socket::LONGEST_WAIT;
@@ -140,10 +142,16 @@ impl Client {
     /// See [`Error`].
     pub fn query<T: DeserializeOwned>(&mut self, command: &str) -> Result<T, Error> {
         let reply = self.execute(command, None::<&()>)?;
-        serde_json::from_str(reply.get()).map_err(|error| Error::Decode {
-            command: command.to_owned(),
-            reason: error.to_string(),
-        })
+        typed::decode(command, &reply, Ok::<T, serde_json::Error>)
+    }
+
+    /// Gives a typed command and waits for what it returns.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Decode`] when the reply is not what this command returns.
+    pub fn run<C: Command>(&mut self, command: C) -> Result<C::Reply, Error> {
+        let reply = self.execute(C::NAME, typed::arguments(&command).as_ref())?;
+        typed::reply::<C>(&reply)
     }
 
     /// Gives a command that overtakes those in flight; the options must have asked for it.

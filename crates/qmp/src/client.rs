@@ -1,16 +1,14 @@
 //! The handle of a connection: commands and their replies.
 
-use std::fmt::Display;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use qplug_proto::{CommandId, Dialect, ExecuteError, Greeting, ProtocolError, Traffic};
 use qplug_qapi::Command;
-use qplug_qapi::wire::{Object, Wire as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -27,6 +25,7 @@ use crate::options::Options;
 use crate::redact;
 use crate::shared::{Inner, Shared};
 use crate::transport;
+use crate::typed;
 use crate::waiters::{Answer, Unanswered};
 
 /// A connection to a QMP monitor.
@@ -44,8 +43,8 @@ pub struct Client {
     connection: Arc<Connection>,
     /// How long this clone waits for a reply.
     command_timeout: Duration,
-    /// What was sent before this clone began to count.
-    sent_before: Traffic,
+    /// What was sent through this clone and those made of it, where they count for themselves.
+    tally: Option<Arc<Mutex<Traffic>>>,
 }
 
 #[derive(Debug)]
@@ -127,7 +126,7 @@ impl Client {
         Ok(Self {
             connection: Arc::new(Connection { driven, greeting }),
             command_timeout,
-            sent_before: Traffic::default(),
+            tally: None,
         })
     }
 
@@ -144,20 +143,21 @@ impl Client {
         &self.connection.greeting
     }
 
-    /// What was sent over this connection so far, or since [`Client::counting_from_now`].
+    /// What was sent over this connection so far; of a client that counts for itself
+    /// ([`Client::counting_alone`]), what was sent through it.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        let Traffic { commands, bytes } = self.connection.driven.shared.lock().protocol.traffic();
-        let before = &self.sent_before;
-        Traffic { commands: commands - before.commands, bytes: bytes - before.bytes }
+        match &self.tally {
+            Some(tally) => *tally.lock().unwrap_or_else(PoisonError::into_inner),
+            None => self.connection.driven.shared.lock().protocol.traffic(),
+        }
     }
 
-    /// The same connection with its [`Client::traffic`] counted from now on: for one of several things
-    /// that are done over it.
+    /// The same connection, with a [`Client::traffic`] of its own that begins now and that clones of
+    /// this one share: for one of several things that are done over it, also at the same time.
     #[must_use]
-    pub fn counting_from_now(self) -> Self {
-        let sent_before = self.connection.driven.shared.lock().protocol.traffic();
-        Self { sent_before, ..self }
+    pub fn counting_alone(self) -> Self {
+        Self { tally: Some(Arc::default()), ..self }
     }
 
     /// Subscribes to the events from this moment on.
@@ -266,8 +266,12 @@ impl Client {
             // A time that no clock can name is never reached.
             let deadline = Instant::now().checked_add(limit).map(Instant::into_std);
             let was_idle = inner.protocol.is_idle();
+            let before = self.tally.as_ref().map(|tally| (tally, inner.protocol.traffic()));
             match execute(&mut inner.protocol, command, arguments, deadline) {
                 Ok(id) => {
+                    if let Some((tally, before)) = before {
+                        count(tally, before, inner.protocol.traffic());
+                    }
                     inner.waiters.add(id);
                     inner.send(was_idle);
                     State::Waiting(id, Arc::clone(&self.connection.driven.shared))
@@ -298,10 +302,8 @@ impl Client {
     /// # Errors
     /// See [`Error`]; [`Error::Decode`] when the reply is not what this command returns.
     pub async fn run<C: Command>(&self, command: C) -> Result<C::Reply, Error> {
-        let arguments = command.write();
-        let is_bare = arguments.as_object().is_some_and(Object::is_empty);
-        let reply = self.execute(C::NAME, (!is_bare).then_some(&arguments)).await?;
-        decode(C::NAME, &reply, C::Reply::read)
+        let reply = self.execute(C::NAME, typed::arguments(&command).as_ref()).await?;
+        typed::reply::<C>(&reply)
     }
 
     /// Gives a command with no arguments and decodes what it returns.
@@ -310,19 +312,14 @@ impl Client {
     /// See [`Error`].
     pub async fn query<T: DeserializeOwned>(&self, command: &str) -> Result<T, Error> {
         let reply = self.execute(command, None::<&()>).await?;
-        decode(command, &reply, Ok::<T, serde_json::Error>)
+        typed::decode(command, &reply, Ok::<T, serde_json::Error>)
     }
 }
 
-/// Reads a reply, first as JSON and then as what it should be.
-fn decode<J: DeserializeOwned, T, E: Display>(
-    command: &str,
-    reply: &RawValue,
-    read: impl FnOnce(J) -> Result<T, E>,
-) -> Result<T, Error> {
-    let parsed = serde_json::from_str(reply.get()).map_err(|error| error.to_string());
-    let decoded = parsed.and_then(|json| read(json).map_err(|error| error.to_string()));
-    decoded.map_err(|reason| Error::Decode { command: command.to_owned(), reason })
+fn count(tally: &Mutex<Traffic>, before: Traffic, after: Traffic) {
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.commands += after.commands - before.commands;
+    tally.bytes += after.bytes - before.bytes;
 }
 
 /// How the protocol is told to give a command.

@@ -11,6 +11,7 @@
 //! | `client.rs` | the handle: commands and their replies |
 //! | `driver.rs` | the task that moves bytes between the socket and the state machine |
 //! | `shared.rs` | what that task and the handles share |
+//! | `typed.rs` | commands that are types, on the wire and back |
 //! | `waiters.rs` | who waits for which command |
 //! | `events.rs` | subscriptions |
 //! | `agent.rs` | the guest agent's dialect |
@@ -38,6 +39,7 @@ pub mod server;
 mod shared;
 mod trace;
 mod transport;
+mod typed;
 mod waiters;
 
 pub use address::{Address, ParseAddressError};

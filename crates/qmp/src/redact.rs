@@ -16,7 +16,7 @@ const SECRET_OBJECTS: [&str; 1] = ["secret"];
 const SECRET_DATA: &str = "data";
 
 /// Words that make a line of the human monitor a secret: `object_add secret,…`, `set_password …`.
-const SECRET_WORDS: [&str; 2] = ["secret", "password"];
+const SECRET_WORDS: [&str; 4] = ["secret", "password", "passwd", "cookie"];
 
 /// A command's arguments, with the secrets blotted out; `None` when there are none to blot out.
 #[must_use]
@@ -24,22 +24,42 @@ pub fn redacted(command: &str, arguments: &Value) -> Option<Value> {
     let mut value = arguments.clone();
     let found = match value.as_object_mut() {
         Some(arguments) if command == "human-monitor-command" => blot_line(arguments),
-        _ => blot(&mut value, false),
+        Some(arguments) => blot_set(command, arguments) | blot(&mut value, false),
+        None => blot(&mut value, false),
     };
     found.then_some(value)
+}
+
+/// What a command sets that names what it sets: a property of an object; or a display's password, as
+/// QEMU's `change` did before 6.0.
+fn blot_set(command: &str, arguments: &mut Map<String, Value>) -> bool {
+    let names = |member: &str| arguments.get(member).and_then(Value::as_str).unwrap_or_default();
+    let secret = match command {
+        "qom-set" if is_secret_property(names("property")) => "value",
+        "change" if is_secret_key(names("target")) => "arg",
+        _ => return false,
+    };
+    arguments.get_mut(secret).map(|value| *value = BLOT.into()).is_some()
 }
 
 /// Whether what this command returns is a secret: `qom-get` shows what a secret object holds.
 #[must_use]
 pub fn returns_secret(command: &str, arguments: &Value) -> bool {
     let property = arguments.get("property").and_then(Value::as_str);
-    command == "qom-get" && property.is_some_and(|it| it == SECRET_DATA || is_secret_key(it))
+    command == "qom-get" && property.is_some_and(is_secret_property)
+}
+
+fn is_secret_property(name: &str) -> bool {
+    name == SECRET_DATA || is_secret_key(name)
 }
 
 fn is_secret_key(key: &str) -> bool {
-    // A path of members, as older options have them.
-    let key = key.rsplit('.').next().unwrap_or(key);
-    SECRET_KEYS.contains(&key)
+    SECRET_KEYS.contains(&last(key))
+}
+
+/// The last of a path of members, as older options have them.
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
 }
 
 /// Blots out what is secret below a value; whether there was anything.
@@ -50,7 +70,7 @@ fn blot(value: &mut Value, in_secret: bool) -> bool {
             let in_secret = in_secret || kind.is_some_and(|kind| SECRET_OBJECTS.contains(&kind));
             let mut found = false;
             for (key, member) in members.iter_mut() {
-                let is_secret = is_secret_key(key) || in_secret && key == SECRET_DATA;
+                let is_secret = is_secret_key(key) || in_secret && last(key) == SECRET_DATA;
                 // An object below is one of options, some of them secret, such as a cipher's.
                 found |= if is_secret && !member.is_object() {
                     *member = BLOT.into();
@@ -64,7 +84,7 @@ fn blot(value: &mut Value, in_secret: bool) -> bool {
         Value::Array(items) => {
             items.iter_mut().fold(false, |found, item| blot(item, in_secret) | found)
         }
-        Value::String(text) => match blot_userinfo(text) {
+        Value::String(text) => match blot_options(text).or_else(|| blot_userinfo(text)) {
             Some(blotted) => {
                 *text = blotted;
                 true
@@ -73,6 +93,12 @@ fn blot(value: &mut Value, in_secret: bool) -> bool {
         },
         _ => false,
     }
+}
+
+/// An image as `json:{…}`, options and all, without the secrets among them.
+fn blot_options(text: &str) -> Option<String> {
+    let mut options = serde_json::from_str(text.strip_prefix("json:")?).ok()?;
+    blot(&mut options, false).then(|| format!("json:{options}"))
 }
 
 /// `https://user:password@host` without the password.
@@ -86,7 +112,10 @@ fn blot_userinfo(text: &str) -> Option<String> {
 
 fn blot_line(arguments: &mut Map<String, Value>) -> bool {
     let Some(Value::String(line)) = arguments.get_mut("command-line") else { return false };
-    if !SECRET_WORDS.iter().any(|word| line.contains(word)) {
+    let has_password = |word| blot_userinfo(word).is_some();
+    if !SECRET_WORDS.iter().any(|word| line.contains(word))
+        && !line.split_whitespace().any(has_password)
+    {
         return false;
     }
     let first = line.split_whitespace().next().unwrap_or_default();
@@ -128,6 +157,36 @@ mod tests {
                 json!({"command-line": "object_add ***"}),
             ),
             (
+                "human-monitor-command",
+                json!({"command-line": "block_passwd d hush"}),
+                json!({"command-line": "block_passwd ***"}),
+            ),
+            (
+                "human-monitor-command",
+                json!({"command-line": "drive_add 0 file=https://me:hush@host/a"}),
+                json!({"command-line": "drive_add ***"}),
+            ),
+            (
+                "qom-set",
+                json!({"path": "/objects/s", "property": "data", "value": "hush"}),
+                json!({"path": "/objects/s", "property": "data", "value": "***"}),
+            ),
+            (
+                "change",
+                json!({"device": "vnc", "target": "password", "arg": "hush"}),
+                json!({"device": "vnc", "target": "password", "arg": "***"}),
+            ),
+            (
+                "object-add",
+                json!({"qom-type": "secret", "props.data": "hush"}),
+                json!({"qom-type": "secret", "props.data": "***"}),
+            ),
+            (
+                "drive-mirror",
+                json!({"target": r#"json:{"driver":"https","cookie":"hush"}"#}),
+                json!({"target": r#"json:{"driver":"https","cookie":"***"}"#}),
+            ),
+            (
                 "x",
                 json!([{"file.password": "hush", "n": 1}]),
                 json!([{"file.password": "***", "n": 1}]),
@@ -144,6 +203,9 @@ mod tests {
             ("ringbuf-write", json!({"device": "r", "data": "plain"})),
             ("object-add", json!({"qom-type": "iothread", "id": "secret"})),
             ("human-monitor-command", json!({"command-line": "info block"})),
+            ("qom-set", json!({"path": "/machine", "property": "type", "value": "x"})),
+            ("change", json!({"device": "ide1-cd0", "target": "a.iso", "arg": "raw"})),
+            ("x", json!({"a": r#"json:{"driver":"file"}"#})),
             ("blockdev-add", json!({"filename": "ssh://me@host:22/a", "other": "a://b@c"})),
         ] {
             assert_eq!(redacted(command, &arguments), None, "{command} {arguments}");

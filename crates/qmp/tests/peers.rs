@@ -451,3 +451,23 @@ async fn a_trace_that_nobody_reads_holds_no_conversation_up() {
     drop(never_read);
     assert_eq!(trace.outcome().unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
 }
+
+#[tokio::test]
+async fn each_of_several_things_counts_what_it_sent() {
+    let peer = Peer::new();
+    let (client, stream) =
+        tokio::join!(Client::connect_with(&peer.address, patient()), peer.meet());
+    let (client, mut stream) = (client.unwrap(), stream);
+    let before = client.traffic();
+    let (one, two) = (client.clone().counting_alone(), client.clone().counting_alone());
+    let (first, second) = (one.submit("a", NONE), two.submit("bcd", NONE));
+    let third = one.clone().submit("a", NONE);
+    let (one, two, all) = (one.traffic(), two.traffic(), client.traffic());
+    assert_eq!((one.commands, two.commands), (2, 1));
+    assert!(one.bytes > two.bytes && two.bytes > 0, "{one:?} {two:?}");
+    assert_eq!(one.bytes + two.bytes, all.bytes - before.bytes);
+    for id in 0..3 {
+        say(&mut stream, &format!("{{\"return\": {{}}, \"id\": {id}}}\r\n")).await;
+    }
+    let _ = tokio::join!(first, second, third);
+}

@@ -253,5 +253,13 @@ async fn typed_commands_have_typed_replies() {
         }
         let none = client.run(JobDismiss { id: "none".to_owned() }).await.unwrap_err();
         assert!(none.refusal().is_some(), "{none}");
+        drop((client, events));
+
+        let mut client = blocking::Client::connect_with(&address, options()).unwrap();
+        assert_eq!(client.run(QueryStatus).unwrap().status, RunState::Paused);
+        client.run(Cont).unwrap();
+        assert!(client.run(QueryStatus).unwrap().running);
+        let none = client.run(JobDismiss { id: "none".to_owned() }).unwrap_err();
+        assert!(none.refusal().is_some(), "{none}");
     }
 }

@@ -33,6 +33,7 @@ mod lines;
 pub mod machine;
 pub mod monitor;
 pub mod nbd;
+pub mod page;
 pub mod proxy;
 pub mod python;
 pub mod qemu;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, ValueHint};
 use qplug_hotplug::{Format, Size};
 
+use super::word::OneOf;
 use super::{amount, seconds};
 
 #[derive(Debug, ClapArgs)]
@@ -18,6 +19,7 @@ pub(crate) struct Insert {
 
     /// The image's format. Default: what its header says, where that is safe.
     #[arg(long, short)]
+    #[arg(value_parser = OneOf::<Format>::of(Format::WORDS), hide_possible_values = true)]
     pub(crate) format: Option<Format>,
 
     /// Let the guest write to it, as to a floppy disk.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use qplug_hotplug::{Aio, Cache, DetectZeroes, Format, OnError};
+use qplug_hotplug::{Aio, Bus, Cache, DetectZeroes, Format, OnError};
 use serde::Deserialize;
 
-use super::word::{self, OnOff, Wwn};
+use super::word::{self, OnOff, OneOf, Wwn};
 
 const NAME: &str = "What it is called";
 const PLACE: &str = "Where it is plugged in";
@@ -39,6 +39,7 @@ pub(crate) struct DiskWords {
     /// auto, virtio-blk, virtio-scsi, nvme, usb-storage or usb-uas. Default: auto, the best that has
     /// room.
     #[arg(long, short, help_heading = PLACE)]
+    #[arg(value_parser = OneOf::<String>::of(&buses()), hide_possible_values = true)]
     #[serde(deserialize_with = "word::one")]
     pub(crate) bus: Option<String>,
     /// The port, as 'qplug ports' names it. Default: the first free one.
@@ -48,6 +49,7 @@ pub(crate) struct DiskWords {
 
     /// The image's format, such as qcow2 or raw. Default: what its header says, where that is safe.
     #[arg(long, short, help_heading = IMAGE)]
+    #[arg(value_parser = OneOf::<Format>::of(Format::WORDS), hide_possible_values = true)]
     #[serde(deserialize_with = "word::one")]
     pub(crate) format: Option<Format>,
     /// The image's path is one where QEMU runs, not here: do not look at it (needs --format).
@@ -89,18 +91,23 @@ pub(crate) struct DiskWords {
     pub(crate) read_only: bool,
     /// none, writeback, writethrough, directsync or unsafe, as in QEMU's -drive.
     #[arg(long, value_name = "MODE", help_heading = ACCESS)]
+    #[arg(value_parser = OneOf::<Cache>::of(Cache::WORDS), hide_possible_values = true)]
     #[serde(deserialize_with = "word::one")]
     pub(crate) cache: Option<Cache>,
     /// threads, native (with --cache none or directsync) or io_uring.
     #[arg(long, value_name = "HOW", help_heading = ACCESS)]
+    #[arg(value_parser = OneOf::<Aio>::of(Aio::WORDS), hide_possible_values = true)]
     #[serde(deserialize_with = "word::one")]
     pub(crate) aio: Option<Aio>,
     /// unmap: the guest's discards reach the image; ignore: they do not.
     #[arg(long, value_name = "HOW", help_heading = ACCESS)]
+    #[arg(value_parser = OneOf::<String>::of(&["unmap", "ignore"]), hide_possible_values = true)]
     #[serde(deserialize_with = "word::one")]
     pub(crate) discard: Option<String>,
     /// off, on or unmap (with --discard unmap): what becomes of written zeroes.
     #[arg(long, value_name = "HOW", help_heading = ACCESS)]
+    #[arg(value_parser = OneOf::<DetectZeroes>::of(DetectZeroes::WORDS))]
+    #[arg(hide_possible_values = true)]
     #[serde(deserialize_with = "word::one")]
     pub(crate) detect_zeroes: Option<DetectZeroes>,
     /// The I/O thread that serves the disk (virtio-blk); made where it is not there.
@@ -136,20 +143,28 @@ pub(crate) struct DiskWords {
     pub(crate) share_rw: bool,
     /// on or off: whether the guest sees a cache that it must flush. Default: as the cache mode.
     #[arg(long, value_name = "ON|OFF", help_heading = DEVICE)]
+    #[arg(value_parser = OneOf::<OnOff>::of(&["on", "off"]), hide_possible_values = true)]
     #[serde(deserialize_with = "word::one")]
     pub(crate) write_cache: Option<OnOff>,
     /// report, ignore, stop, enospc or auto: what happens when the image cannot be read.
     #[arg(long, value_name = "WHAT", help_heading = DEVICE)]
+    #[arg(value_parser = OneOf::<OnError>::of(OnError::WORDS), hide_possible_values = true)]
     #[serde(deserialize_with = "word::one")]
     pub(crate) rerror: Option<OnError>,
     /// The same when it cannot be written.
     #[arg(long, value_name = "WHAT", help_heading = DEVICE)]
+    #[arg(value_parser = OneOf::<OnError>::of(OnError::WORDS), hide_possible_values = true)]
     #[serde(deserialize_with = "word::one")]
     pub(crate) werror: Option<OnError>,
     /// Anything else that QEMU knows: device.KEY=VALUE or node.KEY=VALUE, again for more.
     #[arg(long, value_name = "KEY=VALUE", help_heading = DEVICE)]
     #[serde(deserialize_with = "word::several")]
     pub(crate) set: Vec<String>,
+}
+
+/// What `--bus` takes.
+fn buses() -> Vec<&'static str> {
+    ["auto"].into_iter().chain(Bus::words()).collect()
 }
 
 impl DiskWords {

@@ -1,9 +1,11 @@
 //! How a word is read, on the command line and in a list: the same text means the same in both.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
+use clap::builder::{PossibleValue, TypedValueParser};
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 /// Whether something is switched on.
@@ -34,6 +36,41 @@ impl FromStr for Wwn {
         let is_plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = u64::from_str_radix(digits, 16).ok().filter(|_| is_plain);
         number.map(Self).ok_or_else(|| format!("{text:?} is no name of 16 hexadecimal digits"))
+    }
+}
+
+/// Reads a word as its type does, and tells who completes which words there are. Whether another is
+/// taken is for the type to say.
+#[derive(Debug, Clone)]
+pub(crate) struct OneOf<T> {
+    words: Vec<&'static str>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> OneOf<T> {
+    pub(crate) fn of(words: &[&'static str]) -> Self {
+        Self { words: words.to_vec(), of: PhantomData }
+    }
+}
+
+impl<T> TypedValueParser for OneOf<T>
+where
+    T: FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>> + Clone + Send + Sync + 'static,
+{
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        let parse = |text: &str| text.parse::<T>();
+        parse.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.words.iter().map(|word| PossibleValue::new(*word))))
     }
 }
 
@@ -147,6 +184,23 @@ mod tests {
         }
         assert_eq!(block_size("4K"), Ok(4096));
         assert!(block_size("4G").is_err());
+    }
+
+    #[test]
+    fn a_word_that_is_offered_is_taken_and_others_may_be() {
+        let command =
+            clap::Command::new("x")
+                .arg(clap::Arg::new("word").value_parser(OneOf::<String>::of(&["a", "b"])));
+        let argument = command.get_arguments().next().unwrap();
+        let offered = argument.get_possible_values();
+        assert_eq!(offered.iter().map(PossibleValue::get_name).collect::<Vec<_>>(), ["a", "b"]);
+        let taken = command.clone().try_get_matches_from(["x", "c"]).unwrap();
+        assert_eq!(taken.get_one::<String>("word").unwrap(), "c");
+        let command = clap::Command::new("x")
+            .arg(clap::Arg::new("on").value_parser(OneOf::<OnOff>::of(&["on", "off"])));
+        assert!(command.clone().try_get_matches_from(["x", "on"]).is_ok());
+        let error = command.try_get_matches_from(["x", "maybe"]).unwrap_err().to_string();
+        assert!(error.contains("neither on nor off"), "{error}");
     }
 
     #[test]

@@ -81,7 +81,7 @@ async fn print(event: &Event, output: &Output) -> Result<Reader, Failure> {
 }
 
 /// The event's data as `key=value` words.
-fn words(data: &Value) -> String {
+pub(crate) fn words(data: &Value) -> String {
     match data {
         Value::Object(members) => members
             .iter()

@@ -28,14 +28,18 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-fn row(disk: &ListedDisk) -> [String; 9] {
-    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-    let state = match disk.state {
+/// The state in a word.
+pub(crate) fn word(state: DiskState) -> &'static str {
+    match state {
         DiskState::Attached => "attached",
         DiskState::HalfDone => "half-done",
         DiskState::Pending => "pending",
         DiskState::Foreign => "foreign",
-    };
+    }
+}
+
+fn row(disk: &ListedDisk) -> [String; 9] {
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let access = match disk.read_only {
         Some(true) => "ro",
         Some(false) => "rw",
@@ -43,7 +47,7 @@ fn row(disk: &ListedDisk) -> [String; 9] {
     };
     [
         disk.name.clone(),
-        state.to_owned(),
+        word(disk.state).to_owned(),
         disk.bus.map_or_else(|| "-".to_owned(), |bus| bus.to_string()),
         text(&disk.port),
         disk.bytes.map_or_else(|| "-".to_owned(), size),

@@ -11,7 +11,11 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     output
         .result(&ports, |out| {
             if !ports.ports.is_empty() {
-                table(out, ["PORT", "KIND", "STATE", "HOLDS"], rows(&ports.ports))?;
+                table(
+                    out,
+                    ["PORT", "KIND", "STATE", "HOLDS"],
+                    rows(&ports.ports).map(|(_, row)| row),
+                )?;
             }
             writeln!(out, "{}", summary(&ports))
         })
@@ -19,17 +23,18 @@ pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// A row a port; free slots of one bus that follow each other share one.
-fn rows(ports: &[ListedPort]) -> impl Iterator<Item = [String; 4]> {
+/// A row a port, with the port; free slots of one bus that follow each other share one.
+pub(crate) fn rows(ports: &[ListedPort]) -> impl Iterator<Item = (&ListedPort, [String; 4])> {
     let alike = |a: &ListedPort, b: &ListedPort| {
         a.kind == PortKind::Slot && (a.kind, a.state, &a.holds) == (b.kind, b.state, &b.holds)
     };
     ports.chunk_by(alike).filter_map(|run| {
-        let mut cells = row(run.first()?);
+        let first = run.first()?;
+        let mut cells = row(first);
         if let [_, .., last] = run {
             cells[0] = format!("{} to {}", cells[0], last.port);
         }
-        Some(cells)
+        Some((first, cells))
     })
 }
 

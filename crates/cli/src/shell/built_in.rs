@@ -5,9 +5,13 @@ use serde_json::json;
 use super::filter::Filter;
 use super::session::{Flow, Session};
 use super::transaction::{self, Transaction};
-use crate::commands::schema::source;
+use crate::commands::exec;
+use crate::commands::schema::source::{self, Freshness};
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, printable};
+
+/// How many lines `history` shows when it is not told.
+const USUAL_LINES: usize = 20;
 
 /// A command of the shell's own.
 #[derive(Debug)]
@@ -21,35 +25,19 @@ pub(super) struct BuiltIn {
 
 /// All of them.
 pub(super) const ALL: [BuiltIn; 8] = [
-    BuiltIn {
-        name: "help",
-        words: "[COMMAND]",
-        about: "Say what there is, or what a command takes",
-    },
-    BuiltIn {
-        name: "events",
-        words: "[all | none | PATTERN… !PATTERN…]",
-        about: "Choose which events are shown, such as BLOCK_* !RTC_CHANGE",
-    },
-    BuiltIn {
-        name: "transaction",
-        words: "[KEY=VALUE…]",
-        about: "Put changes together, an action a line, until commit: QEMU makes all or none",
-    },
-    BuiltIn { name: "commit", words: "", about: "Have QEMU make the changes of the transaction" },
-    BuiltIn { name: "abort", words: "", about: "Drop the transaction" },
-    BuiltIn {
-        name: "history",
-        words: "[COUNT]",
-        about: "Show the last lines; !! repeats the last, !N one by number, !TEXT the last that begins so",
-    },
-    BuiltIn { name: "exit", words: "", about: "Leave the shell; the machine goes on" },
-    BuiltIn {
-        name: "quit",
-        words: "",
-        about: "The same; 'exec quit' is QEMU's own, which ends the machine",
-    },
+    of("help", "[COMMAND]", "Say what there is, or what a command takes"),
+    of("events", "[all | none | PATTERN… !PATTERN…]", "Choose which events are shown"),
+    of("transaction", "[KEY=VALUE…]", "Begin changes that are made all at once, or not at all"),
+    of("commit", "", "Have QEMU make the changes of the transaction"),
+    of("abort", "", "Drop the transaction"),
+    of("history", "[COUNT]", "Show the last lines; !!, !N and !TEXT repeat one"),
+    of("exit", "", "Leave the shell; the machine goes on"),
+    of("quit", "", "The same ('exec quit' is QEMU's own, and ends the machine)"),
 ];
+
+const fn of(name: &'static str, words: &'static str, about: &'static str) -> BuiltIn {
+    BuiltIn { name, words, about }
+}
 
 /// Runs the line if it is one of these.
 pub(super) async fn run(
@@ -68,10 +56,16 @@ pub(super) async fn run(
             return None;
         }
         "transaction" => begin(session, rest).await,
-        "commit" => alone(rest, commit(session, output).await),
-        "abort" => alone(rest, abort(session)),
-        "history" => Err(Failure::usage("a script has no history")),
-        "exit" | "quit" => return Some(alone(rest, Ok(Exit::Done)).map(|_| Flow::Leave)),
+        "commit" | "abort" | "exit" | "quit" if !rest.is_empty() => {
+            Err(Failure::usage(format!("{name} takes nothing, and here is {:?}", rest[0])))
+        }
+        "commit" => commit(session, output).await,
+        "abort" => abort(session),
+        "history" => history(session, rest, output).await,
+        mark if mark.starts_with('!') => {
+            Err(Failure::usage("! repeats a line where it is typed, and alone: a script has none"))
+        }
+        "exit" | "quit" => return Some(Ok(Flow::Leave)),
         _ => return None,
     };
     Some(exit.map(Flow::On))
@@ -84,10 +78,12 @@ async fn help(session: &Session, words: &[String], output: &Output) -> Result<Ex
         _ => return Err(Failure::usage("help takes the name of one command")),
     };
     let schema = match (topic, session.link.client()) {
-        (Some(_), Some(client)) => source::of(&client).await?,
+        (Some(_), Some(client)) => source::live(&client, Freshness::Cached).await?,
         _ => None,
     };
-    let text = super::help::help(topic, schema.as_ref()).map_err(Failure::usage)?;
+    let text = super::help::help(topic, schema.as_ref().map(|known| &known.schema));
+    // Without a connection nobody knows what QEMU has.
+    let text = text.map_err(|why| session.link.monitor().err().unwrap_or(Failure::usage(why)))?;
     output.result(&json!({"help": text}), |out| write!(out, "{text}")).await?;
     Ok(Exit::Done)
 }
@@ -114,18 +110,46 @@ async fn begin(session: &mut Session, words: &[String]) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-/// What QEMU refused stays, to be looked at and sent again; what it may have made does not.
+/// What QEMU refused stays, to be looked at and sent again; what it may have made does not, also when
+/// the wait for it is interrupted.
 async fn commit(session: &mut Session, output: &Output) -> Result<Exit, Failure> {
-    let transaction = session.transaction.as_ref().ok_or_else(none)?;
-    let outcome = transaction.commit(&session.link.monitor()?, output).await;
-    match &outcome {
-        Err(failure) if failure.exit != Exit::Unknown => {
-            let name = transaction::COMMAND;
-            output.announce(&format!("the {name} is still open: abort drops it"));
-        }
-        _ => session.transaction = None,
+    if session.transaction.is_none() {
+        return Err(none());
     }
-    outcome
+    let monitor = session.link.monitor()?;
+    let transaction = session.transaction.take().ok_or_else(none)?;
+    match transaction.commit(&monitor).await {
+        Ok(reply) => exec::print(&reply, output).await,
+        Err(failure) => {
+            if failure.exit != Exit::Unknown {
+                let name = transaction::COMMAND;
+                output.announce(&format!("the {name} is still open: abort drops it"));
+                session.transaction = Some(transaction);
+            }
+            Err(failure)
+        }
+    }
+}
+
+async fn history(session: &Session, words: &[String], output: &Output) -> Result<Exit, Failure> {
+    let lines = session.past.as_ref().ok_or_else(|| Failure::usage("a script has no history"))?;
+    let count = match words {
+        [] => USUAL_LINES,
+        [count] => count
+            .parse()
+            .map_err(|_| Failure::usage(format!("history {count}: how many lines?")))?,
+        _ => return Err(Failure::usage("history takes a number alone")),
+    };
+    let skipped = lines.len().saturating_sub(count);
+    output
+        .result(&json!(lines[skipped..]), |out| {
+            for (number, line) in lines.iter().enumerate().skip(skipped) {
+                writeln!(out, "{:5}  {}", number + 1, printable(line))?;
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(Exit::Done)
 }
 
 fn abort(session: &mut Session) -> Result<Exit, Failure> {
@@ -134,11 +158,4 @@ fn abort(session: &mut Session) -> Result<Exit, Failure> {
 
 fn none() -> Failure {
     Failure::usage("there is no transaction: 'transaction' begins one")
-}
-
-fn alone<T>(rest: &[String], outcome: Result<T, Failure>) -> Result<T, Failure> {
-    match rest {
-        [] => outcome,
-        [word, ..] => Err(Failure::usage(format!("it takes nothing, and here is {word:?}"))),
-    }
 }

@@ -8,13 +8,14 @@
 //! | `complete/spot.rs` | what the word at the cursor is |
 //! | `complete/verb.rs` | the words of qplug's own commands, as the command line has them |
 //! | `complete/arguments.rs` | the arguments of QMP's commands, as the schema has them |
-//! | `complete/json.rs` | where the cursor is in JSON |
+//! | `complete/json.rs`, `complete/in_json.rs` | where the cursor is in JSON, and what may be put there |
 //! | `complete/kinds.rs` | which names an argument takes |
 //! | `complete/world.rs`, `complete/names.rs` | whom names are asked of, and names as offers |
 //! | `complete/candidate.rs`, `complete/quote.rs` | which offers fit, and how they are written |
 
 mod arguments;
 mod candidate;
+mod in_json;
 mod json;
 mod kinds;
 mod names;
@@ -27,13 +28,13 @@ pub(super) mod verb;
 mod world;
 
 use arguments::Field;
-use candidate::{Offer, chosen, fitting};
-use json::Begun;
+use candidate::{Offer, fitting};
 use names::Values;
 
 pub(super) use arguments::{Arguments, actions};
 pub(super) use candidate::{Candidate, Completion, Rank};
 pub(super) use json::At;
+pub(super) use quote::Quoting;
 pub(super) use spot::{JsonSpot, Spot};
 pub(super) use typed::Typed;
 pub(super) use verb::VerbSpot;
@@ -70,7 +71,7 @@ pub(super) fn complete(
             Values { from: from + values.from, ..values }
         }
         Spot::Json { inside, at, from } => {
-            return in_json(&typed, inside, *at, *from, world);
+            return in_json::candidates(&typed, inside, *at, *from, world);
         }
         Spot::Unknown => Values::default(),
     };
@@ -173,7 +174,7 @@ fn keys(arguments: &Arguments, path: &[String], world: &dyn World, followed: boo
     }
     let mut offers = Vec::new();
     for Field { name, takes, rank, is_plain, has_inside } in arguments.fields(&path, world) {
-        let takes = if rank == Rank::Required { format!("{takes} (required)") } else { takes };
+        let takes = if rank == Rank::Required { format!("required: {takes}") } else { takes };
         let mut offer = |mark: &str| {
             let offer = Offer::new(format!("{name}{mark}"), takes.as_str());
             offers.push(offer.ranked(rank).and_more());
@@ -186,115 +187,4 @@ fn keys(arguments: &Arguments, path: &[String], world: &dyn World, followed: boo
         }
     }
     Values::from(offers)
-}
-
-fn in_json(
-    typed: &Typed<'_>,
-    inside: &JsonSpot,
-    at: At,
-    from: usize,
-    world: &dyn World,
-) -> Completion {
-    let text = &typed.current.text;
-    let stem = &text[from..];
-    let (begun, is_key) = match at {
-        At::Key(begun) => (begun, true),
-        At::Value(begun) => (begun, false),
-        At::Else => return Completion::default(),
-    };
-    let Values { offers, left_out, from: shift } = match inside {
-        JsonSpot::Message(given) => Values::from(message_keys(given, is_key)),
-        JsonSpot::Command => Values::from(qmp_commands(world)),
-        JsonSpot::Arguments { arguments, path } if is_key => {
-            let fields = arguments.fields(&parts(path), world).into_iter();
-            let is_new = |field: &Field| !arguments.given.has(&joined(path, &field.name));
-            let offer = |field: Field| Offer::new(field.name, field.takes).ranked(field.rank);
-            Values::from(fields.filter(is_new).map(offer).collect::<Vec<_>>())
-        }
-        JsonSpot::Arguments { arguments, path } => json_values(arguments, path, stem, begun, world),
-    };
-    // Past the bracket JSON stands in the line as it is.
-    let start = typed.current.cursor() - (stem.len() - shift);
-    let next = typed.current.next;
-    chosen(start..typed.current.cursor(), &stem[shift..], offers, left_out, |offer| {
-        (json_text(offer, begun, is_key, shift > 0, next), false)
-    })
-}
-
-fn joined(path: &[String], name: &str) -> String {
-    path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".")
-}
-
-fn message_keys(given: &qplug_qapi::introspection::Given, is_key: bool) -> Vec<Offer> {
-    if !is_key {
-        return Vec::new();
-    }
-    let all = [
-        ("execute", "the command", Rank::Required),
-        ("arguments", "an object", Rank::Usual),
-        ("id", "any value", Rank::Discouraged),
-    ];
-    let missing = all.into_iter().filter(|(name, ..)| !given.has(name));
-    missing.map(|(name, note, rank)| Offer::new(name, note).ranked(rank)).collect()
-}
-
-/// The values of a place in JSON: what is quoted is a word or a name, what is not may be anything.
-fn json_values(
-    arguments: &Arguments,
-    path: &[String],
-    stem: &str,
-    begun: Begun,
-    world: &dyn World,
-) -> Values {
-    let path = parts(path);
-    let mut values = arguments.values(&path, stem, world);
-    let is_bare = |offer: &Offer| is_literal(arguments, &path, &offer.text);
-    match begun.quote {
-        Some(_) => values.offers.retain(|offer| !is_bare(offer)),
-        None => {
-            values
-                .offers
-                .retain(|offer| !matches!(offer.text.as_str(), "on" | "off") || !is_bare(offer));
-            let inside = arguments.value_type(&path).and_then(|(schema, id)| {
-                let id = schema.inside(id)?;
-                Some(if schema.element(id).is_some() { "[" } else { "{" })
-            });
-            values.offers.extend(inside.map(|bracket| Offer::new(bracket, "").and_more()));
-        }
-    }
-    values
-}
-
-/// Whether a text is a boolean or `null` at this place, and no string.
-fn is_literal(arguments: &Arguments, path: &[&str], text: &str) -> bool {
-    use qplug_qapi::introspection::Builtin;
-    let Some((schema, id)) = arguments.value_type(path) else { return false };
-    match text {
-        "true" | "false" => schema.takes(id, Builtin::Bool),
-        "on" | "off" => schema.takes(id, Builtin::Bool) && schema.words(id).is_empty(),
-        "null" => schema.takes(id, Builtin::Null),
-        _ => false,
-    }
-}
-
-/// An offer as JSON has it, in the quotes that are open.
-fn json_text(
-    offer: &Offer,
-    begun: Begun,
-    is_key: bool,
-    goes_on: bool,
-    next: Option<char>,
-) -> String {
-    let is_plain = matches!(offer.text.as_str(), "true" | "false" | "null" | "{" | "[");
-    if is_plain && !is_key && begun.quote.is_none() {
-        return offer.text.clone();
-    }
-    let quoted = serde_json::Value::from(offer.text.as_str()).to_string();
-    let inner = &quoted[1..quoted.len() - 1];
-    let quote = begun.quote.unwrap_or('"');
-    let before = if begun.quote.is_none() && !goes_on { "\"" } else { "" };
-    let ends = offer.then == candidate::Then::Space && next != Some(quote);
-    let after = if ends { quote.to_string() } else { String::new() };
-    let colon = if is_key && ends { ": " } else { "" };
-    format!("{before}{inner}{after}{colon}")
 }

@@ -108,7 +108,8 @@ fn reedline(
         ReedlineEvent::MenuNext,
     ]);
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete);
-    let menu = ColumnarMenu::default().with_name(COMPLETIONS);
+    // The prompt stays as it is.
+    let menu = ColumnarMenu::default().with_name(COMPLETIONS).with_marker(prompt::END);
     Reedline::create()
         .with_history(Box::new(history))
         .with_validator(Box::new(Finished))
@@ -128,8 +129,8 @@ fn reedline(
 struct Finished;
 
 impl Validator for Finished {
-    fn validate(&self, line: &str) -> ValidationResult {
-        match line::parse(line) {
+    fn validate(&self, text: &str) -> ValidationResult {
+        match line::parse(line::split(text).last().unwrap_or(&text)) {
             Err(LineError::Unfinished(_)) => ValidationResult::Incomplete,
             _ => ValidationResult::Complete,
         }

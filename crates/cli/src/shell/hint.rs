@@ -2,8 +2,8 @@
 //!
 //! It is told at every key, so it goes by what is known and asks nobody: see [`Known`](super::live::Known).
 
-use super::complete::Arguments;
-use super::complete::{At, JsonSpot, Rank, Spot, Typed, VerbSpot, World, verb};
+use super::complete::{Arguments, At, JsonSpot, Rank, Spot, Typed, VerbSpot, World, verb};
+use crate::output::printable;
 
 /// The longest hint, in characters.
 const HINT_CHARS: usize = 60;
@@ -15,25 +15,30 @@ pub(super) fn hint(line: &str, in_transaction: bool, world: &dyn World) -> Strin
     let said = match Spot::of(&typed, in_transaction, world) {
         Spot::Key { arguments, path, from } => key(&arguments, &parts(&path), &text[from..], world),
         Spot::Value { arguments, path, from } if text.len() == from => {
-            value(&arguments, &parts(&path), world)
+            apart(value(&arguments, &parts(&path), world))
         }
         Spot::Json { inside: JsonSpot::Arguments { arguments, path }, at, from }
             if text.len() == from =>
         {
             match at {
                 At::Key(_) => missing(&arguments, &parts(&path), "", world),
-                At::Value(_) => value(&arguments, &parts(&path), world),
+                At::Value(_) => apart(value(&arguments, &parts(&path), world)),
                 At::Else => String::new(),
             }
         }
         Spot::Verb(spot) => word(&spot, text),
         _ => String::new(),
     };
-    bounded(&said)
+    bounded(&printable(&said))
 }
 
 fn parts(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
+}
+
+/// A type is not to be taken for a value.
+fn apart(said: String) -> String {
+    if said.is_empty() { said } else { format!(" {said}") }
 }
 
 fn key(arguments: &Arguments, path: &[&str], stem: &str, world: &dyn World) -> String {
@@ -103,24 +108,24 @@ mod tests {
         let world = Written::new("10.0");
         for (line, expected) in [
             ("device_del ", "id=…"),
-            ("device_del id=", "str"),
+            ("device_del id=", " str"),
             ("device_del id=x ", ""),
             ("device_del id", "=str"),
             ("device_del i", ""),
             ("blockdev-add ", "driver=…"),
             ("blockdev-add driver=raw ", "file=…"),
             ("blockdev-add driver=raw file.", "driver=…"),
-            ("blockdev-add driver=raw cache.direct=", "bool"),
-            ("blockdev-add driver=raw discard=", "ignore | unmap"),
-            ("blockdev-add driver=raw file=", "object | str"),
-            ("device_add driver=virtio-blk-pci write-cache=", "OnOffAuto: on/off/auto"),
+            ("blockdev-add driver=raw cache.direct=", " bool"),
+            ("blockdev-add driver=raw discard=", " ignore | unmap"),
+            ("blockdev-add driver=raw file=", " object | str"),
+            ("device_add driver=virtio-blk-pci write-cache=", " OnOffAuto: on/off/auto"),
             ("{\"execute\": \"device_del\", \"arguments\": {", "id…"),
-            ("{\"execute\": \"device_del\", \"arguments\": {\"id\": ", "str"),
+            ("{\"execute\": \"device_del\", \"arguments\": {\"id\": ", " str"),
             ("resize ", "NAME SIZE"),
             ("resize x ", "SIZE"),
             (
                 "attach a.img --timeout ",
-                "SECONDS: How long to wait for the guest with --wait, in seconds",
+                "SECONDS: How long to wait for the guest with --wait, in …",
             ),
             ("query-block ", ""),
             ("no-such ", ""),
@@ -135,7 +140,7 @@ mod tests {
     fn a_long_hint_is_cut() {
         let world = Written::new("10.0");
         let said = hint("blockdev-add driver=", false, &world);
-        assert!(said.ends_with(" …") && said.chars().count() <= HINT_CHARS + 2, "{said}");
-        assert!(said.starts_with("blkdebug | "), "{said}");
+        assert!(said.ends_with(" …") && said.chars().count() <= HINT_CHARS + 3, "{said}");
+        assert!(said.starts_with(" blkdebug | "), "{said}");
     }
 }

@@ -8,18 +8,21 @@ use std::path::{Path, PathBuf};
 use qplug_qmp::redact::redacted;
 use reedline::{
     CommandLineSearch, FileBackedHistory, History, HistoryItem, HistoryItemId, HistorySessionId,
-    Result, SearchDirection, SearchFilter, SearchQuery,
+    ReedlineError, ReedlineErrorVariants, Result, SearchDirection, SearchFilter, SearchQuery,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::line::{self, Request, Sink};
+use super::line::{self, Request, Sink, Target};
 use super::message;
 
 /// How many lines are remembered.
 const MAX_LINES: usize = 10_000;
 
 /// What makes a line a secret that cannot be read otherwise.
-const SECRET_SIGNS: [&str; 3] = ["secret", "passw", "passphrase"];
+const SECRET_SIGNS: [&str; 4] = ["secret", "passw", "passphrase", "cookie"];
+
+/// The command whose argument is a line of the human monitor.
+const HUMAN_MONITOR: &str = "human-monitor-command";
 
 /// The lines of this and of earlier sessions, without those that hold a secret.
 pub(super) struct Discreet(FileBackedHistory);
@@ -57,10 +60,17 @@ fn make(path: &Path) -> io::Result<()> {
 impl History for Discreet {
     fn save(&mut self, item: HistoryItem) -> Result<HistoryItem> {
         // A line that repeats another is kept as what it stands for, by who resolves it.
-        if item.command_line.trim_start().starts_with('!') || is_secret(&item.command_line) {
+        if item.command_line.trim_start().starts_with('!') {
             return Ok(item);
         }
-        self.0.save(item)
+        if is_secret(&item.command_line) {
+            // The editor brings a line back that could not be kept, until the next one.
+            return Err(ReedlineError(ReedlineErrorVariants::OtherHistoryError("a secret")));
+        }
+        let saved = self.0.save(item)?;
+        // A terminal may be closed at any time. Where nothing can be kept, the session goes on.
+        let _ = self.0.sync();
+        Ok(saved)
     }
 
     fn load(&self, id: HistoryItemId) -> Result<HistoryItem> {
@@ -100,58 +110,84 @@ impl History for Discreet {
     }
 }
 
-/// Whether a line holds a secret, or may: what cannot be read is judged by its words.
+/// Whether a text of lines holds a secret, or may: what cannot be read is judged by its words.
 pub(super) fn is_secret(text: &str) -> bool {
-    let looks_secret = |text: &str| {
-        let text = text.to_lowercase();
-        SECRET_SIGNS.iter().any(|sign| text.contains(sign))
-    };
+    line::split(text).into_iter().any(is_secret_line)
+}
+
+fn looks_secret(text: &str) -> bool {
+    has_sign(text) || text.split_whitespace().any(has_secret)
+}
+
+fn has_sign(text: &str) -> bool {
+    let text = text.to_lowercase();
+    SECRET_SIGNS.iter().any(|sign| text.contains(sign))
+}
+
+/// Whether a word is an address with a password in it, or options in JSON, well quoted or not.
+fn has_secret(word: &str) -> bool {
+    redacted("", &word.into()).is_some() || word.contains("json:") && has_sign(word)
+}
+
+fn is_secret_line(text: &str) -> bool {
     let Ok(line) = line::parse(text) else { return looks_secret(text) };
     let is_secret = match line.request {
-        Request::Nothing => looks_secret(text),
+        Request::Nothing => false,
         Request::Message(message) => match message::read_json(&message) {
-            Ok(value) => {
-                let command = value.get("execute").and_then(Value::as_str).unwrap_or_default();
-                redacted(command, value.get("arguments").unwrap_or(&value)).is_some()
-            }
+            Ok(value) => is_secret_message(&value),
             Err(_) => looks_secret(&message),
         },
         Request::Words(words) => are_secret(&words),
     };
-    is_secret || matches!(line.sink, Sink::Pipe(command) if looks_secret(&command))
+    let is_told = match line.sink {
+        Sink::Pipe(command) => looks_secret(&command),
+        Sink::File { .. } | Sink::Shell => looks_secret(comment(text)),
+    };
+    is_secret || is_told
+}
+
+/// What follows the last word of a line.
+fn comment(text: &str) -> &str {
+    let scan = line::scan(text);
+    let file = match &scan.target {
+        Some(Target::File { path, .. }) => path.as_ref(),
+        _ => None,
+    };
+    let last = scan.words.last().into_iter().chain(file).last();
+    last.map_or(text, |word| &text[word.span.end..])
+}
+
+fn is_secret_message(value: &Value) -> bool {
+    let command = value.get("execute").or_else(|| value.get("exec-oob"));
+    let command = command.and_then(Value::as_str).unwrap_or_default();
+    let arguments = value.get("arguments").unwrap_or(value);
+    redacted(command, arguments).is_some() || redacted("", value).is_some()
 }
 
 fn are_secret(words: &[String]) -> bool {
-    let (command, rest) = match words.split_first() {
-        Some((first, rest)) if first == "exec" => {
-            let command = rest.iter().find(|word| !word.starts_with('-'));
-            (command.map_or("", String::as_str), rest)
-        }
-        Some((first, rest)) if first == "hmp" => {
-            let line = json!({"command-line": rest.join(" ")});
-            return redacted("human-monitor-command", &line).is_some();
-        }
-        Some((first, rest)) => (first.as_str(), rest),
-        None => return false,
-    };
+    let is_human = |word: &String| word == "hmp" || word == HUMAN_MONITOR;
+    if words.iter().any(is_human) && looks_secret(&words.join(" ")) {
+        return true;
+    }
     let mut arguments = Map::new();
-    for word in rest {
+    for word in words {
         match word.split_once('=') {
             _ if word.starts_with('{') => match message::read_json(word) {
                 Ok(Value::Object(members)) => arguments.extend(members),
                 _ => return true,
             },
+            // An image may be an address with a password in it.
+            _ if has_secret(word) => return true,
             Some((key, value)) => {
                 let value = message::read_json(value).unwrap_or_else(|_| value.into());
                 arguments.insert(key.to_owned(), value);
             }
-            // An image may be an address with a password in it.
-            None => {
-                arguments.insert(word.clone(), word.clone().into());
-            }
+            None => {}
         }
     }
-    redacted(command, &Value::Object(arguments)).is_some()
+    // Which word is the command depends on the options before it.
+    let arguments = Value::Object(arguments);
+    words.iter().any(|word| redacted(word, &arguments).is_some())
 }
 
 /// The line that a line with `!` stands for; `None` for one without.
@@ -207,6 +243,27 @@ mod tests {
             ("attach https://host/x.img", false),
             ("query-block | curl -u me --passwd-file x", true),
             ("{\"password\": ", true),
+            ("query-block | curl https://me:hush@host/", true),
+            ("list # the password is hush", true),
+            ("# the password is hush", true),
+            ("list > x # the password is hush", true),
+            ("list # all", false),
+            ("list\nobject-add qom-type=secret id=s data=hush", true),
+            ("exec -t 5 human-monitor-command command-line='set_password vnc hush'", true),
+            ("--json hmp set_password vnc hush", true),
+            ("hmp block_passwd d hush", true),
+            ("hmp drive_add 0 file=https://me:hush@host/x", true),
+            ("hmp info block", false),
+            ("object-add qom-type=secret id=s props.data=hush", true),
+            ("qom-set path=/objects/s property=data value=hush", true),
+            ("qom-set path=/machine property=type value=x", false),
+            ("change device=vnc target=password arg=hush", true),
+            ("change device=ide1-cd0 target=a.iso", false),
+            ("attach https://me:hu=sh@host/x.img", true),
+            (r#"attach json:{"driver":"https","file.password":"hush"}"#, true),
+            (r#"attach 'json:{"driver":"https","file.cookie":"hush"}'"#, true),
+            (r#"{"exec-oob": "x", "argument": {"password": "hush"}}"#, true),
+            ("object-add qom-type=sec'ret' id=s d\"a\"ta=hush", true),
         ] {
             assert_eq!(is_secret(line), secret, "{line}");
         }
@@ -216,7 +273,8 @@ mod tests {
     fn a_mark_stands_for_an_earlier_line() {
         let mut history = Discreet(FileBackedHistory::default());
         for line in ["list", "attach a.img", "!!", "x password=y", "query-block"] {
-            history.save(HistoryItem::from_command_line(line)).unwrap();
+            let saved = history.save(HistoryItem::from_command_line(line));
+            assert_eq!(saved.is_err(), line.contains("password"), "{line}");
         }
         for (text, expected) in [
             ("list", Ok(None)),

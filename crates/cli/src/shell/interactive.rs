@@ -3,12 +3,13 @@
 use std::io;
 
 use reedline::Signal;
-use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinError;
 
 use super::editor::{Editor, Face, Quiet};
 use super::filter::Filter;
 use super::history::{self, Discreet};
+use super::line;
 use super::link::Link;
 use super::session::{Flow, Session};
 use super::transaction::Transaction;
@@ -16,22 +17,51 @@ use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::{Output, printable};
 
-/// How many lines `history` shows when it is not told.
-const USUAL_LINES: usize = 20;
-
 /// Reads lines until the user leaves.
 pub(super) async fn run(monitor: Monitor, output: &Output) -> Result<Exit, Failure> {
     let (link, events) = Link::open(monitor, Filter::all()).await?;
+    link.look().await;
     greet(&link, output);
     let shown = tokio::spawn(link.clone().keep(events, output.clone()));
     let (history, failure) = Discreet::open();
     if let Some(error) = failure {
         output.remark(&format!("lines are remembered for this session alone: {error}"));
     }
-    let mut editor = Editor::new(&link, output.screen(), history, output.has_colour());
+    let editor = Editor::new(&link, output.screen(), history, output.has_colour());
+    // From here on, Ctrl-C and its like would leave a terminal that does not show what is typed.
+    let _interrupts = signal(SignalKind::interrupt())?;
+    let ends = terminated()?;
     let quiet = Quiet::begin()?;
-    let mut session = Session { quiet: Some(quiet), ..Session::new(link, output.clone()) };
-    let ended = loop {
+    let session = Session { quiet: Some(quiet), ..Session::new(link, output.clone()) };
+    let ended = tokio::select! {
+        ended = converse(session, editor, output) => ended,
+        ended = ends => ended,
+    };
+    shown.abort();
+    ended
+}
+
+/// Waits for a signal that ends the shell, after which the terminal is as it was.
+fn terminated() -> io::Result<impl Future<Output = Result<Exit, Failure>>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut quit = signal(SignalKind::quit())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+            _ = quit.recv() => {}
+        }
+        Err(Failure { exit: Exit::Interrupted, message: "ended by a signal".to_owned() })
+    })
+}
+
+async fn converse(
+    mut session: Session,
+    mut editor: Editor,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    loop {
         let face = Face {
             link: session.link.clone(),
             actions: session.transaction.as_ref().map(Transaction::len),
@@ -39,21 +69,23 @@ pub(super) async fn run(monitor: Monitor, output: &Output) -> Result<Exit, Failu
         let signal;
         (editor, signal) = read(editor, face, output.clone()).await?;
         match signal? {
-            Signal::Success(text) => match line(&mut session, &mut editor, &text).await {
-                Ok(Flow::On(_)) => {}
-                Ok(Flow::Leave) => break Exit::Done,
-                Err(failure) => drop(output.failure(&failure)),
-            },
-            Signal::CtrlD => break Exit::Done,
+            Signal::Success(text) => {
+                match lines(&mut session, &mut editor, &text).await {
+                    Ok(Flow::On(_)) => {}
+                    Ok(Flow::Leave) => break,
+                    Err(failure) => drop(output.failure(&failure)),
+                }
+                session.link.look().await;
+            }
+            Signal::CtrlD => break,
             // What was typed is dropped, and nothing else.
             _ => {}
         }
-    };
-    shown.abort();
+    }
     if session.transaction.is_some() {
         output.announce("the transaction is dropped: nothing of it was sent");
     }
-    Ok(ended)
+    Ok(Exit::Done)
 }
 
 fn greet(link: &Link, output: &Output) {
@@ -81,47 +113,30 @@ async fn read(
     read.await.map_err(|error: JoinError| io::Error::other(error).into())
 }
 
-async fn line(session: &mut Session, editor: &mut Editor, text: &str) -> Result<Flow, Failure> {
+/// Does what was typed, which may be several lines when it was pasted: the first that fails ends them, as
+/// in a script.
+async fn lines(session: &mut Session, editor: &mut Editor, text: &str) -> Result<Flow, Failure> {
     let expanded = history::expand(text, editor.history()).map_err(Failure::usage)?;
     if let Some(line) = &expanded {
         editor.remember(line);
         session.output.announce(&printable(line));
     }
-    let text = expanded.as_deref().unwrap_or(text);
-    if let Some(count) = asks_for_history(text)? {
-        show_history(editor, count, &session.output).await?;
-        return Ok(Flow::On(Exit::Done));
+    session.past = Some(history::lines(editor.history()));
+    let lines = line::split(expanded.as_deref().unwrap_or(text));
+    for (number, line) in lines.iter().enumerate() {
+        let outcome = session.run(line).await;
+        let left = lines[number + 1..].iter().filter(|line| !line.trim().is_empty()).count();
+        let goes_on = matches!(outcome, Ok(Flow::On(Exit::Done))) || line::scan(line).is_tolerant;
+        match outcome {
+            Ok(Flow::Leave) => return Ok(Flow::Leave),
+            Err(failure) if left == 0 => return Err(failure),
+            Err(failure) => drop(session.output.failure(&failure)),
+            Ok(Flow::On(_)) => {}
+        }
+        if !goes_on && left > 0 {
+            session.output.announce(&format!("the lines behind it are not done: {left}"));
+            break;
+        }
     }
-    session.run(text).await
-}
-
-/// How many lines `history` is to show.
-fn asks_for_history(text: &str) -> Result<Option<usize>, Failure> {
-    let mut words = text.split_whitespace();
-    if words.next() != Some("history") {
-        return Ok(None);
-    }
-    match (words.next(), words.next()) {
-        (None, _) => Ok(Some(USUAL_LINES)),
-        (Some(count), None) => match count.parse() {
-            Ok(count) => Ok(Some(count)),
-            Err(_) => Err(Failure::usage(format!("history {count}: how many lines?"))),
-        },
-        _ => Err(Failure::usage("history takes a number alone")),
-    }
-}
-
-async fn show_history(editor: &Editor, count: usize, output: &Output) -> Result<(), Failure> {
-    let lines = history::lines(editor.history());
-    let skipped = lines.len().saturating_sub(count);
-    output
-        .result(&json!(lines[skipped..]), |out| {
-            let numbered = lines.iter().enumerate().skip(skipped);
-            for (number, line) in numbered {
-                writeln!(out, "{:5}  {}", number + 1, printable(line))?;
-            }
-            Ok(())
-        })
-        .await?;
-    Ok(())
+    Ok(Flow::On(Exit::Done))
 }

@@ -12,6 +12,9 @@ pub(crate) use lex::scan;
 /// The longest line, in bytes, over however many lines it goes.
 pub(crate) const MAX_LINE_BYTES: usize = 1 << 20;
 
+/// Why a line that is longer is none.
+pub(crate) const TOO_LONG: LineError = LineError::Wrong("the line is longer than a MiB");
+
 /// A word as it was typed, and as it is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word {
@@ -27,12 +30,27 @@ pub(crate) enum Open {
     /// A quote of the shell: `'` or `"`.
     Quote(char),
     /// JSON: so many braces and brackets.
-    Json {
-        /// How many.
-        depth: usize,
-    },
+    Json(Brackets),
     /// A backslash at the very end.
     Backslash,
+}
+
+/// Where reading JSON has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Brackets {
+    /// How many are open.
+    depth: usize,
+    /// The quote that is open.
+    quote: Option<char>,
+    /// Whether a backslash was the last.
+    is_escaped: bool,
+}
+
+/// Tells of one row after the other whether a line ends there. Long JSON is not read anew for each of its
+/// rows.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    brackets: Option<Brackets>,
 }
 
 /// Where the output goes, as it was typed.
@@ -114,16 +132,31 @@ impl Open {
         match self {
             Self::Quote('\'') => "a quote (')",
             Self::Quote(_) => "a quote (\")",
-            Self::Json { .. } => "JSON: a bracket is open",
+            Self::Json(_) => "JSON: a bracket is open",
             Self::Backslash => "a \\ at its end",
         }
     }
 }
 
+/// The lines of a text, as they are pasted: a row that leaves something open goes on in the next one.
+pub(crate) fn split(text: &str) -> Vec<&str> {
+    let (mut lines, mut start, mut row) = (Vec::new(), 0, 0);
+    let mut ending = Ending::default();
+    for (at, _) in text.match_indices('\n') {
+        if ending.is_whole(&text[start..at], &text[row..at]) {
+            lines.push(&text[start..at]);
+            start = at + 1;
+        }
+        row = at;
+    }
+    lines.push(&text[start..]);
+    lines
+}
+
 /// Reads a line.
 pub(crate) fn parse(text: &str) -> Result<Line, LineError> {
     if text.len() > MAX_LINE_BYTES {
-        return Err(LineError::Wrong("the line is longer than a MiB"));
+        return Err(TOO_LONG);
     }
     let Scan { is_tolerant, is_message, words, target, open } = scan(text);
     if let Some(open) = open {
@@ -152,16 +185,6 @@ pub(crate) fn parse(text: &str) -> Result<Line, LineError> {
         _ => Request::Words(words),
     };
     Ok(Line { is_tolerant, request, sink })
-}
-
-/// Writes a word so that it is read as one, and as this.
-pub(crate) fn quote(text: &str) -> String {
-    let is_plain =
-        |character: char| character.is_alphanumeric() || "_-./:,=+@%^~".contains(character);
-    if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('#') {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

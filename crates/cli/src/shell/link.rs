@@ -21,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a prompt waits to know how the machine is.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
 
+/// The state of a machine that has not said how it is since it is connected.
+const NOT_ANSWERING: &str = "not answering";
+
 /// Events after which the machine's state may be another.
 const STATE_EVENTS: [&str; 12] = [
     "STOP",
@@ -68,7 +71,7 @@ struct State {
 pub(crate) struct Face {
     /// Its name, or where its monitor is.
     pub(crate) name: String,
-    /// QEMU's word for its state; `None` when it is not connected.
+    /// QEMU's word for its state, or that it is not answering; `None` when it is not connected.
     pub(crate) state: Option<String>,
 }
 
@@ -80,7 +83,6 @@ impl Link {
         let state = Mutex::default();
         let link = Self(Arc::new(Shared { monitor, state, filter: Mutex::new(filter) }));
         link.lock().client = Some(client);
-        link.look().await;
         Ok((link, events))
     }
 
@@ -108,7 +110,9 @@ impl Link {
     pub(super) fn face(&self) -> Face {
         let state = self.lock();
         let name = state.name.clone().unwrap_or_else(|| short(&self.0.monitor.address));
-        Face { name, state: state.client.as_ref().map(|_| state.run_state.clone()) }
+        let known = Some(&state.run_state).filter(|it| !it.is_empty());
+        let shown = known.map_or(NOT_ANSWERING, String::as_str);
+        Face { name, state: state.client.as_ref().map(|_| shown.to_owned()) }
     }
 
     /// A number that is another one whenever the machine may have changed.
@@ -131,7 +135,12 @@ impl Link {
         self.0.monitor.is_elsewhere()
     }
 
-    /// What is to be done when the prompt's face has changed.
+    /// Has the line drawn anew: more is known of what stands in it.
+    pub(super) fn redraw(&self) {
+        self.lock().tell();
+    }
+
+    /// What is to be done when the line is to be drawn anew.
     pub(super) fn on_change(&self, changed: impl Fn() + Send + 'static) {
         self.lock().changed = Some(Box::new(changed));
     }
@@ -211,6 +220,8 @@ impl Link {
                     let events = client.events();
                     let mut state = self.lock();
                     state.connections += 1;
+                    // It may be another machine than before.
+                    state.run_state.clear();
                     state.client = Some(client);
                     return events;
                 }

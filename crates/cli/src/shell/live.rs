@@ -23,9 +23,11 @@ use std::time::{Duration, Instant};
 use qplug_qapi::introspection::Schema;
 use tokio::runtime::Handle;
 
+pub(super) use host::files;
+
 use super::complete::{Kind, Name, Names, World};
 use super::link::Link;
-use crate::commands::schema::source;
+use crate::commands::schema::source::{self, Freshness};
 
 /// How long the editor waits for names.
 const COMPLETION_WITHIN: Duration = Duration::from_millis(400);
@@ -125,8 +127,8 @@ impl Live {
         drop(kept);
         let live = self.clone();
         self.runtime.spawn(async move {
-            let schema = match source::of(&client).await {
-                Ok(schema) => Reading::Read(schema.map(Arc::new)),
+            let schema = match source::live(&client, Freshness::Cached).await {
+                Ok(known) => Reading::Read(known.map(|known| Arc::new(known.schema))),
                 Err(_) => Reading::Failed(Instant::now()),
             };
             let mut kept = live.lock();
@@ -135,6 +137,8 @@ impl Live {
             }
             drop(kept);
             live.shared.read.notify_all();
+            // The hint and the colours of what is typed already.
+            live.link.redraw();
         });
     }
 

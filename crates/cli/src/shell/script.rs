@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use tokio::task::{AbortHandle, JoinError};
 
 use super::filter::Filter;
-use super::line::{self, LineError, MAX_LINE_BYTES};
+use super::line::{self, Ending, MAX_LINE_BYTES, TOO_LONG};
 use super::link::Link;
 use super::session::{Flow, Session};
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::Output;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Runs the lines up to the first that fails, unless it begins with `-`. Events are shown once the
 /// script asks for them.
@@ -33,7 +35,7 @@ pub(super) async fn run(path: PathBuf, monitor: Monitor, output: &Output) -> Res
         let outcome = session.run(&line.text).await;
         let place = line.place;
         match outcome {
-            Ok(Flow::Leave) => return Ok(Exit::Done),
+            Ok(Flow::Leave) => break,
             Ok(Flow::On(Exit::Done)) => {}
             Ok(Flow::On(_)) if is_tolerant => {}
             Ok(Flow::On(exit)) => {
@@ -55,7 +57,7 @@ pub(super) async fn run(path: PathBuf, monitor: Monitor, output: &Output) -> Res
         None => Ok(Exit::Done),
         Some(_) => Err(Failure::usage(format!(
             "{}: a transaction is not committed at the end: nothing of it was sent",
-            path.display()
+            lines.name
         ))),
     }
 }
@@ -110,28 +112,44 @@ impl Lines {
     }
 
     fn read(&mut self) -> Result<Option<Line>, Failure> {
-        let mut text = String::new();
+        let (mut text, mut ending) = (String::new(), Ending::default());
         let place = format!("{}:{}", self.name, self.number + 1);
         let at = |error: &dyn std::fmt::Display| Failure::usage(format!("{place}: {error}"));
         loop {
             let before = text.len();
-            let limit = (MAX_LINE_BYTES - before) as u64 + 1;
-            let read = self.reader.by_ref().take(limit).read_line(&mut text);
-            read.map_err(|error| at(&error))?;
-            self.number += 1;
+            let row_start = text.strip_suffix('\n').map_or(before, str::len);
+            self.append_row(&mut text).map_err(|error| at(&error))?;
             if text.is_empty() {
                 return Ok(None);
             }
-            let ends = text.len() == before || text.len() > MAX_LINE_BYTES;
+            // What is left of it would be taken for the next line.
+            if text.len() > MAX_LINE_BYTES {
+                return Err(at(&TOO_LONG));
+            }
+            let ends = text.len() == before;
             // The line end is not the line's, but one inside of JSON is.
             let whole = text.strip_suffix('\n').unwrap_or(&text);
-            match line::parse(whole) {
-                Err(LineError::Unfinished(_)) if !ends => {}
-                _ => {
-                    let text = whole.to_owned();
-                    return Ok(Some(Line { place, text }));
-                }
+            let row = &whole[row_start..];
+            if ends || ending.is_whole(whole, row) {
+                let text = whole.to_owned();
+                return Ok(Some(Line { place, text }));
             }
         }
+    }
+
+    /// Puts the next row behind what is there, as far as a line may go and a byte more.
+    fn append_row(&mut self, text: &mut String) -> io::Result<()> {
+        let limit = MAX_LINE_BYTES.saturating_sub(text.len()) as u64 + 1;
+        self.reader.by_ref().take(limit).read_line(text)?;
+        // Editors of other systems end rows, and begin files, with what is no part of the text.
+        if text.ends_with("\r\n") {
+            text.truncate(text.len() - 2);
+            text.push('\n');
+        }
+        if self.number == 0 && text.starts_with(BYTE_ORDER_MARK) {
+            text.remove(0);
+        }
+        self.number += 1;
+        Ok(())
     }
 }

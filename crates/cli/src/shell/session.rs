@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::editor::Quiet;
-use super::line::{self, LineError, Request};
+use super::line::{self, Line, LineError, Request};
 use super::link::Link;
 use super::sink::Sink;
 use super::transaction::Transaction;
@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub(super) output: Output,
     /// The changes that are being put together, if any.
     pub(super) transaction: Option<Transaction>,
+    /// The lines before this one, where they are remembered.
+    pub(super) past: Option<Vec<String>>,
     /// The terminal, where there is one.
     pub(super) quiet: Option<Quiet>,
 }
@@ -36,41 +38,53 @@ pub(super) enum Flow {
 
 impl Session {
     pub(super) fn new(link: Link, output: Output) -> Self {
-        Self { link, output, transaction: None, quiet: None }
+        Self { link, output, transaction: None, past: None, quiet: None }
     }
 
     /// Does what a line says.
     pub(super) async fn run(&mut self, text: &str) -> Result<Flow, Failure> {
         let line = line::parse(text)?;
-        let sink = Sink::open(&line.sink, &self.output)?;
         // A command of the host's may want to talk to the user itself.
-        let is_lent = sink.is_pipe();
-        if let Some(quiet) = self.quiet.as_ref().filter(|_| is_lent) {
-            quiet.suspend();
+        let is_lent = matches!(line.sink, line::Sink::Pipe(_));
+        if let Some(quiet) = &self.quiet {
+            // Whoever stopped us with Ctrl-Z may have left the terminal otherwise.
+            if is_lent { quiet.suspend() } else { quiet.resume() }
         }
-        let outcome = self.interruptible(line.request, sink.output()).await;
-        self.link.look().await;
-        let closed = sink.close().await;
+        let flow = self.run_into(line).await;
         if let Some(quiet) = self.quiet.as_ref().filter(|_| is_lent) {
             quiet.resume();
         }
+        flow
+    }
+
+    async fn run_into(&mut self, line: Line) -> Result<Flow, Failure> {
+        let sink = Sink::open(&line.sink, &self.output)?;
+        let outcome = self.interruptible(line.request, sink.output()).await;
+        let closed = sink.close().await;
         let flow = outcome?;
         closed.map(|()| flow)
     }
 
     /// Ctrl-C ends the wait for a command. One that has something to say of that may.
     async fn interruptible(&mut self, request: Request, output: &Output) -> Result<Flow, Failure> {
-        let mut run = std::pin::pin!(self.request(request, output));
-        tokio::select! {
-            biased;
-            outcome = &mut run => return outcome,
-            signal = tokio::signal::ctrl_c() => signal?,
+        let had_transaction = self.transaction.is_some();
+        {
+            let mut run = std::pin::pin!(self.request(request, output));
+            tokio::select! {
+                biased;
+                outcome = &mut run => return outcome,
+                signal = tokio::signal::ctrl_c() => signal?,
+            }
+            if let Ok(said) = tokio::time::timeout(INTERRUPTED_WITHIN, run).await {
+                return said;
+            }
         }
-        let said = tokio::time::timeout(INTERRUPTED_WITHIN, run).await;
-        said.unwrap_or_else(|_| {
-            let message = "interrupted; what was sent may still be carried out".to_owned();
-            Err(Failure { exit: Exit::Interrupted, message })
-        })
+        let what = match had_transaction && self.transaction.is_none() {
+            true => "the transaction was sent, and",
+            false => "what was sent",
+        };
+        let message = format!("interrupted; {what} may still be carried out");
+        Err(Failure { exit: Exit::Interrupted, message })
     }
 
     async fn request(&mut self, request: Request, output: &Output) -> Result<Flow, Failure> {

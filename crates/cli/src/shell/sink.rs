@@ -3,7 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
+
+use tokio::signal::unix::SignalKind;
 
 use super::line;
 use crate::failure::{Exit, Failure};
@@ -24,7 +27,7 @@ impl Sink {
             line::Sink::File { path, append } => {
                 let file = open(path, *append);
                 let file = file.map_err(|error| Failure::usage(format!("> {path}: {error}")))?;
-                Ok(Self { output: output.into_file(file), child: None })
+                Ok(Self { output: output.writing_to(file), child: None })
             }
             line::Sink::Pipe(command) => {
                 let child = Command::new("sh").args(["-c", command]).stdin(Stdio::piped()).spawn();
@@ -32,14 +35,9 @@ impl Sink {
                     child.map_err(|error| Failure::usage(format!("| {command}: {error}")))?;
                 let pipe = child.stdin.take().map(OwnedFd::from);
                 let pipe = pipe.ok_or_else(|| Failure::usage("the pipe is not there"))?;
-                Ok(Self { output: output.into_file(File::from(pipe)), child: Some(child) })
+                Ok(Self { output: output.writing_to(File::from(pipe)), child: Some(child) })
             }
         }
-    }
-
-    /// Whether a command of the host's reads it.
-    pub(super) fn is_pipe(&self) -> bool {
-        self.child.is_some()
     }
 
     pub(super) fn output(&self) -> &Output {
@@ -49,12 +47,22 @@ impl Sink {
     /// Waits for the command that reads. How it ended counts, as it does in a pipeline.
     pub(super) async fn close(self) -> Result<(), Failure> {
         let Self { output, child } = self;
+        let screen = output.screen().clone();
         drop(output);
         let Some(mut child) = child else { return Ok(()) };
-        let status = tokio::task::spawn_blocking(move || child.wait()).await;
-        let status = status.map_err(io::Error::other).flatten()?;
+        let status = tokio::task::spawn_blocking(move || {
+            // A pager has the screen for itself.
+            let _loan = screen.lend();
+            child.wait()
+        });
+        let status = status.await.map_err(io::Error::other).flatten()?;
         if status.success() {
             return Ok(());
+        }
+        // Ctrl-C goes to all that the terminal runs, and whoever pressed it meant the whole line.
+        if status.signal() == Some(SignalKind::interrupt().as_raw_value()) {
+            let message = "the command behind | is interrupted".to_owned();
+            return Err(Failure { exit: Exit::Interrupted, message });
         }
         let message = format!("the command behind | ended with {status}");
         Err(Failure { exit: Exit::Other, message })

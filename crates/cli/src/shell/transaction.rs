@@ -1,6 +1,7 @@
 //! Several changes at once: QEMU makes all of them, or none.
 
 use qplug_qapi::introspection::Schema;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::commands::exec;
@@ -8,7 +9,6 @@ use crate::commands::schema::source::{self, Freshness};
 use crate::failure::{Exit, Failure};
 use crate::key_values;
 use crate::monitor::Monitor;
-use crate::output::Output;
 
 /// The command that makes them.
 pub(super) const COMMAND: &str = "transaction";
@@ -28,7 +28,13 @@ impl Transaction {
     /// Begins with what is said of all.
     pub(super) async fn begin(words: &[String], monitor: &Monitor) -> Result<Self, Failure> {
         let pairs = pairs(words)?;
-        let known = source::live(&monitor.connect().await?, Freshness::Cached).await?;
+        let client = monitor.connect().await?;
+        let commands = source::commands(&client).await?;
+        if commands.is_some_and(|commands| !commands.iter().any(|it| it == COMMAND)) {
+            let message = "this QEMU has no transactions: give each change by itself".to_owned();
+            return Err(Failure { exit: Exit::Impossible, message });
+        }
+        let known = source::live(&client, Freshness::Cached).await?;
         let arguments = match known {
             Some(known) => coerce(&known.schema, &pairs)?,
             None => guess(words)?,
@@ -89,16 +95,15 @@ impl Transaction {
         Ok(())
     }
 
-    /// Has QEMU make them.
-    pub(super) async fn commit(&self, monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
+    /// Has QEMU make them, and gives its reply.
+    pub(super) async fn commit(&self, monitor: &Monitor) -> Result<Box<RawValue>, Failure> {
         if self.actions.is_empty() {
             return Err(Failure::usage("nothing to commit: the transaction has no actions"));
         }
         let mut arguments = self.arguments.clone();
         arguments.insert("actions".to_owned(), self.actions.clone().into());
         let client = monitor.connect().await?.with_command_timeout(exec::PATIENCE);
-        let reply = client.execute(COMMAND, Some(&Value::Object(arguments))).await?;
-        exec::print(&reply, output).await
+        Ok(client.execute(COMMAND, Some(&Value::Object(arguments))).await?)
     }
 }
 
@@ -109,7 +114,11 @@ fn action(schema: &Schema, kind: &str, words: &[String]) -> Result<Value, Failur
     let mut all: Vec<_> = inside.collect();
     all.push(("actions.0.type".to_owned(), kind.to_owned()));
     let mut arguments = coerce(schema, &all)?;
-    let mut action = arguments["actions"][0].take();
+    let first = arguments.get_mut("actions").and_then(|actions| actions.get_mut(0));
+    let Some(mut action) = first.map(Value::take) else {
+        // This QEMU's schema tells of no actions, or of none in a list.
+        return Ok(json!({"type": kind, "data": guess(words)?}));
+    };
     // One that takes nothing has a member for that all the same.
     if let Some(action) = action.as_object_mut() {
         action.entry("data").or_insert_with(|| json!({}));

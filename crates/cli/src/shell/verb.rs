@@ -16,10 +16,10 @@ use crate::output::Output;
 
 /// What is not a command in a shell: the shell itself, what is no machine's, and what the shell has a
 /// command of its own for.
-pub(super) const NOT_HERE: [&str; 3] = ["shell", "sim", "events"];
+pub(crate) const NOT_HERE: [&str; 5] = ["shell", "sim", "events", "completions", "pages"];
 
 /// What runs commands of QMP.
-const EXEC: &str = "exec";
+pub(super) const EXEC: &str = "exec";
 
 /// Options that say how the machine is reached, which is settled.
 pub(super) const SETTLED: [&str; 5] =
@@ -44,29 +44,45 @@ pub(super) fn names() -> Vec<String> {
 
 /// Runs one; the first word is its name. Any other word is a command of QMP, which `exec` runs.
 pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Result<Exit, Failure> {
-    let qmp = words.first().filter(|first| !is_one(first));
+    let qmp = words.first().filter(|first| !is_one(first) && !first.starts_with('-'));
     if let Some(name) = qmp {
         refuse_slip(name, &link.monitor()?).await?;
     }
     let is_qmp = qmp.is_some();
     let words = is_qmp.then_some(EXEC).into_iter().chain(words.iter().map(String::as_str));
-    let matches = match command().try_get_matches_from(words) {
-        Ok(matches) => matches,
-        Err(error) if !error.use_stderr() => {
-            let help = error.render().to_string();
+    let args = match read(words)? {
+        Read::Args(args) => *args,
+        Read::Help(help) => {
             output.result(&serde_json::json!({"help": help}), |out| write!(out, "{help}")).await?;
             return Ok(Exit::Done);
         }
-        Err(error) => return Err(usage(&error)),
     };
-    refuse_settled(&matches)?;
-    let args = Args::from_arg_matches(&matches).map_err(|error| usage(&error))?;
     let monitor = link.monitor()?;
     let monitor = Monitor { dialect: args.dialect.or(monitor.dialect), ..monitor };
     if args.json {
         return commands::run_command(args.command, &monitor, &output.with_json(true)).await;
     }
     commands::run_command(args.command, &monitor, output).await
+}
+
+/// What words say.
+pub(crate) enum Read {
+    /// A command, with its options.
+    Args(Box<Args>),
+    /// Its help was asked for, which is this.
+    Help(String),
+}
+
+/// Reads the words of a command of qplug, where the machine is reached already.
+pub(crate) fn read<'a>(words: impl Iterator<Item = &'a str>) -> Result<Read, Failure> {
+    let matches = match command().try_get_matches_from(words) {
+        Ok(matches) => matches,
+        Err(error) if !error.use_stderr() => return Ok(Read::Help(error.render().to_string())),
+        Err(error) => return Err(usage(&error)),
+    };
+    refuse_settled(&matches)?;
+    let args = Args::from_arg_matches(&matches).map_err(|error| usage(&error))?;
+    Ok(Read::Args(Box::new(args)))
 }
 
 /// A word that is almost a command of qplug's or the shell's, and none of the machine's.
@@ -90,7 +106,7 @@ fn refuse_settled(matches: &ArgMatches) -> Result<(), Failure> {
         if matches.value_source(option) == Some(ValueSource::CommandLine) {
             let option = option.replace('_', "-");
             return Err(Failure::usage(format!(
-                "--{option} is for 'qplug shell' itself: here the machine is reached already"
+                "--{option} is for qplug's own command line: here the machine is reached already"
             )));
         }
     }
@@ -110,7 +126,6 @@ mod tests {
     fn the_shell_has_the_commands_of_a_machine() {
         assert!(is_one("attach") && is_one("watch") && is_one("schema"));
         assert!(!is_one("shell") && !is_one("sim") && !is_one("query-block"));
-        assert!(names().contains(&"detach".to_owned()));
     }
 
     #[test]

@@ -19,11 +19,13 @@
 //! | `dialect.rs` | the dialect of older QEMUs, spoken to newer ones |
 //! | `recover.rs` | what crashes and late guests leave, finished |
 //! | `shell.rs` | the shell, at a terminal and with scripts |
+//! | `watch.rs` | the full-screen view |
 //! | `monitor.rs` | addresses, monitors of all kinds, and the other commands |
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 mod change;
+mod completion;
 mod controller;
 mod crash;
 mod detach;
@@ -42,3 +44,4 @@ mod run;
 mod schema;
 mod shell;
 mod trace;
+mod watch;

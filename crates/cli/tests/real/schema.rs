@@ -114,6 +114,8 @@ fn what_devices_take_is_asked_and_checked() {
         assert_eq!(poll.unwrap()["type"], "int");
         assert_eq!(poll.unwrap().get("required"), (major >= 6).then_some(&json!(false)));
         qplug(&qmp, &["schema", "object", "iothraed"]).exits(6).says("did you mean iothread?");
+        // QEMU would make one to tell, of any type that it has.
+        qplug(&qmp, &["schema", "object", "virtio-blk-device"]).exits(6).says("no such type");
 
         let node = ["exec", "blockdev-add", "driver=null-co", "node-name=n", "read-zeroes=on"];
         qplug(&qmp, &node).exits(0);

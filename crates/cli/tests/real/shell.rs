@@ -124,6 +124,13 @@ query-status
         let nodes = std::fs::read_to_string(machine.folder().join("nodes")).unwrap();
         let nodes: Value = serde_json::from_str(&nodes).unwrap();
         assert_eq!(nodes.as_array().unwrap().len(), 2);
+        // What QEMU has made is not made again because its reply could not be written.
+        let once = "blockdev-add driver=null-co node-name=z\ntransaction\nblock-dirty-bitmap-add node=z name=once\n";
+        run(&format!("{once}- commit > /dev/full\ncommit\n"))
+            .exits(2)
+            .says("script:4: ")
+            .says("script:5: there is no transaction");
+        run("block-dirty-bitmap-remove node=z name=once\nblockdev-del node-name=z\n").exits(0);
         run("device_del id=nobody\nquery-status\n").exits(4).says("script:1: ");
     });
 }

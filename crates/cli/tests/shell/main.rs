@@ -1,6 +1,9 @@
 //! The shell against a simulated machine.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
+mod completion;
+mod pasted;
+mod screens;
 mod script;
 mod terminal;
 

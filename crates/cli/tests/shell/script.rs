@@ -68,10 +68,29 @@ fn the_first_line_that_fails_ends_it() {
         ("exit now", 2),
         ("{\"execute\": 7}", 2),
         ("history", 2),
+        ("transaction\nexit", 2),
+        ("--json list", 0),
+        ("--json atach", 2),
     ] {
         script(&sim, &format!("{line}\n"), code);
     }
     script(&sim, "exit\nattach no.img\n", 0);
+}
+
+#[test]
+fn a_file_of_another_system_is_read_as_any() {
+    let sim = sim(&[]);
+    let rows = "\u{feff}query-name\r\nblockdev-add \\\r\n driver=null-co node-name='n'\r\nstatus | cat\r\n";
+    let (stdout, stderr) = script(&sim, rows, 0);
+    assert!(stdout.starts_with("{}\n{}\n") && stderr.is_empty(), "{stdout}{stderr}");
+}
+
+#[test]
+fn nothing_of_a_line_that_is_too_long_is_done() {
+    let sim = sim(&[]);
+    let row = format!("- {{'execute': '{}\nstatus\n", "x".repeat(1 << 20));
+    let (stdout, stderr) = script(&sim, &row, 2);
+    assert!(stdout.is_empty() && stderr.contains("script:1: the line is longer"), "{stderr}");
 }
 
 #[test]
@@ -93,6 +112,18 @@ fn a_transaction_is_all_or_nothing() {
     sim.exits(&["detach", "a"], 0).unwrap();
     let (_, stderr) = script(&sim, &format!("{begun}abort\ncommit\n"), 2);
     assert!(stderr.contains("there is no transaction"), "{stderr}");
+}
+
+#[test]
+fn a_transaction_needs_a_qemu_that_has_them() {
+    let (_, stderr) = script(&sim(&["--qemu", "0.14"]), "transaction\n", 6);
+    assert!(stderr.contains("script:1: this QEMU has no transactions"), "{stderr}");
+    // Where no schema tells of actions, they are taken as they are.
+    for version in ["1.2", "2.5", "2.9"] {
+        let sim = sim(&["--qemu", version]);
+        let (_, stderr) = script(&sim, "transaction\nabort-all a.b=c\nabort\nstatus\n", 0);
+        assert!(stderr.is_empty(), "{version}: {stderr}");
+    }
 }
 
 #[test]

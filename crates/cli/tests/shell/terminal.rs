@@ -5,7 +5,7 @@ use qplug_testbed::terminal::{Key, Terminal};
 
 use crate::sim;
 
-fn shell(sim: &Sim, columns: u16) -> Terminal {
+pub(crate) fn shell(sim: &Sim, columns: u16) -> Terminal {
     let mut command = sim.qplug();
     command.arg("shell");
     let terminal = Terminal::spawn(&command, 24, columns).unwrap();
@@ -112,7 +112,7 @@ fn ctrl_c_ends_a_wait_and_not_the_shell() {
         .wait_for("new line", |screen| screen.contents().trim_end().ends_with("running>"))
         .unwrap();
     terminal.type_text("list\n").unwrap();
-    terminal.wait_for_text("pending").unwrap();
+    terminal.wait_for_text("a     attached").unwrap();
     terminal.type_text("exit\n").unwrap();
     assert_eq!(terminal.exit_code().unwrap(), 0);
 }
@@ -224,4 +224,28 @@ fn a_program_of_the_hosts_reads_what_a_command_says() {
     terminal.type_text("be it\n").unwrap();
     terminal.wait_for_text("so be it").unwrap();
     terminal.wait_for_text("qmp running>").unwrap();
+}
+
+#[test]
+fn a_shell_that_is_ended_leaves_the_terminal_as_it_was() {
+    let sim = sim(&[]);
+    let run = format!(
+        "{} --socket {} shell; echo ended with $?; stty -a",
+        env!("CARGO_BIN_EXE_qplug"),
+        sim.socket().display()
+    );
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &run]);
+    let mut terminal = Terminal::spawn(&command, 24, 80).unwrap();
+    terminal.wait_for_text("qmp running>").unwrap();
+    let sh = terminal.id().unwrap();
+    let children = std::fs::read_to_string(format!("/proc/{sh}/task/{sh}/children")).unwrap();
+    let ended = std::process::Command::new("kill").arg(children.trim()).status().unwrap();
+    assert!(ended.success());
+    terminal.wait_for_line("ended with 130").unwrap();
+    terminal.exit_code().unwrap();
+    let settings = terminal.all_lines().join(" ");
+    for setting in [" icanon", " echo", " icrnl", " isig"] {
+        assert!(settings.contains(setting), "{settings}");
+    }
 }

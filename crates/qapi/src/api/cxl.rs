@@ -86,7 +86,7 @@ pub struct CxlInjectDramEvent {
     pub cme_ev_flags: Option<Int>,
     /// In QEMU 11.1.
     pub cvme_count: Option<Int>,
-    /// In QEMU 11.1.
+    /// In QEMU 11.1. Required by QEMU 11.1.
     pub sub_type: Option<Int>,
 }
 
@@ -141,7 +141,7 @@ pub struct CxlInjectGeneralMediaEvent {
     pub cme_ev_flags: Option<Int>,
     /// In QEMU 11.1.
     pub cme_count: Option<Int>,
-    /// In QEMU 11.1.
+    /// In QEMU 11.1. Required by QEMU 11.1.
     pub sub_type: Option<Int>,
 }
 
@@ -193,7 +193,7 @@ pub struct CxlInjectMemoryModuleEvent {
     pub component_id: Option<String>,
     /// In QEMU 11.1.
     pub is_comp_id_pldm: Option<bool>,
-    /// In QEMU 11.1.
+    /// In QEMU 11.1. Required by QEMU 11.1.
     pub sub_type: Option<Int>,
 }
 

@@ -70,6 +70,7 @@ impl Command for ClientMigrateInfo {
 /// The command `migrate`. In QEMU 5.2, 7.2, 10.0 and 11.1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Migrate {
+    /// Required by QEMU 5.2 and 7.2.
     pub uri: Option<String>,
     /// In QEMU 10.0 and 11.1.
     pub channels: Option<Vec<MigrationChannel>>,
@@ -119,6 +120,7 @@ impl Command for MigrateContinue {
 /// The command `migrate-incoming`. In QEMU 5.2, 7.2, 10.0 and 11.1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MigrateIncoming {
+    /// Required by QEMU 5.2 and 7.2.
     pub uri: Option<String>,
     /// In QEMU 10.0 and 11.1.
     pub channels: Option<Vec<MigrationChannel>>,

@@ -188,11 +188,14 @@ impl Merge<'_> {
             .filter_map(|(version, object)| Some((*version, object.member(name)?)))
             .collect();
         let nodes: Vec<_> = found.iter().map(|(version, it)| (*version, it.type_id)).collect();
+        let required = found.iter().filter(|(_, it)| !it.optional);
+        let required: Vec<_> = required.map(|(version, it)| (*version, it.type_id)).collect();
         Member {
             name: name.to_owned(),
             of: self.used(&nodes),
             optional: found.len() < objects.len() || found.iter().any(|(_, it)| it.optional),
             versions: versions(&nodes),
+            required: versions(&required),
             features: found.last().map(|(_, it)| it.features.clone()).unwrap_or_default(),
         }
     }

@@ -123,6 +123,8 @@ pub(super) struct Member {
     pub(super) of: Use,
     pub(super) optional: bool,
     pub(super) versions: Versions,
+    /// Those in which it may not be left out.
+    pub(super) required: Versions,
     pub(super) features: Vec<String>,
 }
 

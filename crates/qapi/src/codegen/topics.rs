@@ -1,8 +1,11 @@
 //! Which command and which type belongs to what.
 
+mod parts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Model, Root, RootKind};
+pub(super) use parts::parts;
 
 /// Where types stand that several topics use.
 pub(super) const SHARED: &str = "shared";
@@ -259,6 +262,11 @@ fn used_by(model: &Model, of: &[&'static str]) -> BTreeMap<usize, BTreeSet<&'sta
 }
 
 fn topic_of(name: &str) -> &'static str {
+    begins_with(TOPICS, name).unwrap_or(REST)
+}
+
+/// The entry of a table whose beginning of a command's or event's name is the longest.
+fn begins_with(table: &[(&'static str, &[&str])], name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('_', "-");
     let bare = name.strip_prefix("x-").unwrap_or(&name);
     let bare = bare.strip_prefix("query-").unwrap_or(bare);
@@ -266,7 +274,7 @@ fn topic_of(name: &str) -> &'static str {
         let names = names.iter().filter(|begin| bare.starts_with(**begin));
         names.map(|begin| begin.len()).max().map(|length| (length, *topic))
     };
-    TOPICS.iter().filter_map(begins).max().map_or(REST, |(_, topic)| topic)
+    table.iter().filter_map(begins).max().map(|(_, topic)| topic)
 }
 
 #[cfg(test)]

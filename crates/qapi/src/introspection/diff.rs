@@ -166,15 +166,26 @@ impl<'c> Compare<'c> {
         self.variants(path, old, new);
     }
 
-    /// A value of the tag that came or went is told with the tag's words; here is what a variant that
-    /// stays is made of.
+    /// A value of the tag that came or went is told with the tag's words; here is what its variant is
+    /// made of, but of one that went.
     fn variants(&mut self, path: &str, old: &Object, new: &Object) {
         let tag = new.tag.as_deref().or(old.tag.as_deref()).unwrap_or_default();
-        for variant in &old.variants {
-            if let Some(now) = new.variant(&variant.case) {
-                let path = format!("{path}({tag}={})", variant.case);
-                self.types(&path, variant.type_id, now.type_id);
+        for now in &new.variants {
+            let path = format!("{path}({tag}={})", now.case);
+            match old.variant(&now.case) {
+                Some(variant) => self.types(&path, variant.type_id, now.type_id),
+                None => self.came(&path, now.type_id),
             }
+        }
+    }
+
+    /// The members of a variant that is new, those that it must have first.
+    fn came(&mut self, path: &str, new: TypeId) {
+        let Some(object) = self.to.object(new) else { return };
+        let mut members: Vec<_> = object.members.iter().collect();
+        members.sort_by_key(|member| member.optional);
+        for member in members {
+            self.note(&format!("{path}.{}", member.name), What::Came);
         }
     }
 
@@ -283,6 +294,31 @@ mod tests {
         assert!(commands.iter().any(|it| it.ends_with(": went")), "{}", commands.join("\n"));
         assert!(!changes.events.is_empty());
         assert!(!commands.iter().any(|it| it.contains("block-core")));
+    }
+
+    #[test]
+    fn a_variant_that_is_new_is_told_with_its_members() {
+        let new = r#"[{"meta-type": "command", "name": "c", "arg-type": "1", "ret-type": "0"},
+            {"meta-type": "object", "name": "0", "members": []},
+            {"meta-type": "object", "name": "1", "tag": "kind", "members": [
+                {"name": "kind", "type": "2"}], "variants": [
+                {"case": "a", "type": "0"}, {"case": "b", "type": "3"}]},
+            {"meta-type": "enum", "name": "2", "members": [{"name": "a"}, {"name": "b"}]},
+            {"meta-type": "object", "name": "3", "members": [
+                {"name": "may", "type": "str", "default": null}, {"name": "must", "type": "str"}]},
+            {"meta-type": "builtin", "name": "str", "json-type": "string"}]"#;
+        let old =
+            new.replace(r#", {"case": "b", "type": "3"}"#, "").replace(r#", {"name": "b"}"#, "");
+        let (old, new) = (Schema::parse(&old).unwrap(), Schema::parse(new).unwrap());
+        assert_eq!(
+            texts(&diff(&old, &new).commands),
+            [
+                "c arguments.kind: value b came",
+                "c arguments(kind=b).must: came",
+                "c arguments(kind=b).may: came",
+            ]
+        );
+        assert_eq!(texts(&diff(&new, &old).commands), ["c arguments.kind: value b went"]);
     }
 
     #[test]

@@ -64,6 +64,10 @@ pub(crate) async fn of(
     class: Class,
     type_name: &str,
 ) -> Result<Option<Properties>, Failure> {
+    // QEMU makes one of any type that it is asked about as an object's, be it none that anybody makes.
+    if class == Class::Object && !types(client, class).await?.iter().any(|it| it == type_name) {
+        return Ok(None);
+    }
     // `virtio-blk` is short for the one of the machine's kind of bus.
     let is_short = class == Class::Device && type_name.starts_with("virtio-");
     let kinds = if is_short { &["", "-ccw", "-pci"][..] } else { &[""] };
@@ -83,6 +87,21 @@ pub(crate) async fn of(
         }
     }
     Ok(None)
+}
+
+/// What a type takes, device or object, for who types it: nothing where a machine is better not asked.
+pub(crate) async fn offered(
+    client: &Client,
+    type_name: &str,
+) -> Result<Option<Properties>, Failure> {
+    let commands = source::commands(client).await?.unwrap_or_default();
+    if commands.iter().all(|it| it != source::COMMAND) {
+        return Ok(None);
+    }
+    match of(client, Class::Device, type_name).await? {
+        None if !is_fragile(type_name) => of(client, Class::Object, type_name).await,
+        found => Ok(found),
+    }
 }
 
 /// The types that a machine can make, in order; none where it cannot tell. QEMU loads all its modules
@@ -137,6 +156,7 @@ pub(super) async fn run(
             told_by(schema, object, &name)
         }
         (None, _) => return Err(impossible(TOO_OLD)),
+        (_, Some(_)) => return Err(unknown(&client, class, &name).await?),
         _ if is_fragile(&name) => return Err(impossible(format!("{name}: {FRAGILE}"))),
         _ => match of(&client, class, &name).await? {
             Some(properties) => properties.iter().map(Told::of).collect(),

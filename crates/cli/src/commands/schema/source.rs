@@ -15,7 +15,7 @@ use super::cache::{Build, Cache};
 use crate::failure::{Exit, Failure};
 
 /// What tells a schema, since QEMU 2.5.
-const COMMAND: &str = "query-qmp-schema";
+pub(super) const COMMAND: &str = "query-qmp-schema";
 
 /// The arguments of a QEMU that is run to be asked: no machine, and no more than that.
 const ASKED: &str = "-machine none -nodefaults -display none -S -qmp stdio";

@@ -119,10 +119,10 @@ impl Arguments {
         let key = path.join(".");
         let kind = kinds::of_argument(&self.command, &key, &self.given);
         let Some((schema, id)) = self.value_type(path) else {
-            let property = self.property(&key, world);
             return match kind {
                 Some(kind) => names::of(&kind, text, world),
                 None => {
+                    let property = self.property(&key, world);
                     Values::from(property.map_or_else(Vec::new, |it| property_values(&it.takes)))
                 }
             };
@@ -164,7 +164,8 @@ impl Arguments {
         let field = |name: &super::world::Name| Field {
             name: name.text.clone(),
             takes: name.note.clone(),
-            rank: Rank::Usual,
+            // By QEMU's convention these may change with any version.
+            rank: if name.text.starts_with("x-") { Rank::Discouraged } else { Rank::Usual },
             is_plain: true,
             has_inside: false,
         };
@@ -253,6 +254,7 @@ pub(super) fn rank(features: &[String], is_required: bool) -> Rank {
     }
 }
 
+/// What is long is cut at its end, so what matters comes first.
 fn noted(takes: String, features: &[String]) -> String {
-    if features.is_empty() { takes } else { format!("{takes} ({})", features.join(", ")) }
+    if features.is_empty() { takes } else { format!("{}: {takes}", features.join(", ")) }
 }

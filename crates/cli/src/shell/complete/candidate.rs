@@ -100,6 +100,7 @@ pub(super) fn chosen(
     write: impl Fn(&Offer) -> (String, bool),
 ) -> Completion {
     let mut found = matching(stem, offers);
+    found.retain(|offer| can_be_typed(&offer.text));
     found.sort_by(|a, b| (a.rank, &a.text).cmp(&(b.rank, &b.text)));
     found.dedup_by(|a, b| a.text == b.text);
     let more = left_out + found.len().saturating_sub(MAX_CANDIDATES);
@@ -110,6 +111,11 @@ pub(super) fn chosen(
         Candidate { insert, shown, note, ends_word }
     });
     Completion { span, candidates: candidates.collect(), more }
+}
+
+/// Whether a text can be typed, and drawn once it is: control characters cannot, but a line end.
+fn can_be_typed(text: &str) -> bool {
+    !text.contains(|character: char| character.is_control() && character != '\n')
 }
 
 /// Those that begin with what is typed; when there are none, those that do with the other dash, and

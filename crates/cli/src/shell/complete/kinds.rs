@@ -140,12 +140,17 @@ fn matches(pattern: &str, command: &str) -> bool {
     }
 }
 
-/// The names that a word of a command of qplug's takes. `argument` is clap's id of it.
-pub(super) fn of_word(verb: &str, argument: &str) -> Option<Kind> {
+/// The names that a word of a command of qplug's takes. `argument` is clap's id of it, `before` are the
+/// words before it that belong to no option.
+pub(super) fn of_word(verb: &str, argument: &str, before: &[String]) -> Option<Kind> {
     Some(match (verb, argument) {
         ("detach", "names") | ("resize" | "throttle", "name") => Kind::Disks,
         ("insert" | "swap" | "eject", "drive") => Kind::Drives,
-        ("hmp", "command_line") => Kind::HumanCommands,
+        ("hmp", "command_line") => match before {
+            [] => Kind::HumanCommands,
+            [info] if info == "info" => Kind::HumanInfo,
+            _ => return None,
+        },
         (_, "port") => Kind::Ports,
         (_, "iothread" | "throttle_group") => Kind::Objects,
         _ => return None,

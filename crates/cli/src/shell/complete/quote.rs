@@ -16,9 +16,15 @@ pub(in crate::shell) struct Quoting {
 }
 
 impl Quoting {
+    /// Of a word of its own, that the shell reads.
+    pub(in crate::shell) fn of_a_word() -> Self {
+        let (begins_word, begins_value) = (true, true);
+        Self { before: None, at_cursor: None, begins_word, begins_value, is_host: false }
+    }
+
     /// Writes a text as the user began to: in the quotes that are open, or with none. A text that
     /// ends here closes them.
-    pub(super) fn write(self, text: &str, ends: bool) -> String {
+    pub(in crate::shell) fn write(self, text: &str, ends: bool) -> String {
         let (opened, quote) = match (self.before, self.at_cursor) {
             (Some(quote), _) => (true, Some(quote)),
             (None, quote) => (false, quote),

@@ -8,6 +8,7 @@ use super::typed::{Part, Typed};
 use super::verb::{self, VerbSpot};
 use super::world::World;
 use crate::shell::built_in;
+use crate::shell::verb::EXEC;
 
 /// What the word at the cursor is.
 #[derive(Debug, Clone)]
@@ -73,20 +74,17 @@ impl Spot {
             return Self::of_argument(arguments, &typed.current.text);
         }
         match verb::verb(name) {
-            Some(verb) if name == "exec" => Self::of_exec(verb, rest, typed, world),
-            Some(verb) => match (VerbSpot::read(verb, rest, &typed.current.text), name.as_str()) {
-                (VerbSpot::Positional { words, argument: Some(_) }, "schema")
-                    if words.command.get_name() == "schema" && rest.is_empty() =>
+            Some(_) if name == EXEC => Self::of_exec(rest, typed, world),
+            Some(verb) => match VerbSpot::read(verb, rest, &typed.current.text) {
+                VerbSpot::Positional { argument: Some(_), .. }
+                    if name == "schema" && rest.is_empty() =>
                 {
                     Self::Topic { is_help: false }
                 }
-                (spot, _) => Self::Verb(spot),
+                spot => Self::Verb(spot),
             },
-            None => {
-                let words = typed.others().skip(1);
-                let arguments = Arguments::of_command(name, words, world);
-                Self::of_argument(arguments, &typed.current.text)
-            }
+            // A command of QMP's, as if 'exec' were before it.
+            None => Self::of_exec(&typed.before, typed, world),
         }
     }
 
@@ -103,21 +101,14 @@ impl Spot {
     }
 
     /// `exec [OPTIONS] COMMAND ARGUMENTS…`
-    fn of_exec(
-        verb: &'static clap::Command,
-        rest: &[String],
-        typed: &Typed<'_>,
-        world: &dyn World,
-    ) -> Self {
+    fn of_exec(rest: &[String], typed: &Typed<'_>, world: &dyn World) -> Self {
+        let Some(verb) = verb::verb(EXEC) else { return Self::Unknown };
         let current = &typed.current.text;
         match VerbSpot::read(verb, rest, current) {
-            VerbSpot::Positional { words, argument: Some(argument) } => {
-                if argument.get_id() == "command" {
-                    return Self::Qmp;
-                }
-                let given = words.texts.iter().chain(&typed.after).map(String::as_str);
-                let command = words.texts.first().map_or("", String::as_str);
-                let arguments = Arguments::of_command(command, given.skip(1), world);
+            VerbSpot::Positional { words, .. } => {
+                let Some((command, given)) = words.texts.split_first() else { return Self::Qmp };
+                let given = given.iter().chain(&typed.after).map(String::as_str);
+                let arguments = Arguments::of_command(command, given, world);
                 Self::of_argument(arguments, current)
             }
             spot => Self::Verb(spot),

@@ -39,6 +39,7 @@ impl Written {
         world.add(Kind::QomProperties("/machine".to_owned()), &["accel", "kernel"]);
         world.add(Kind::DeviceTypes, &["virtio-blk-pci", "virtio-net-pci", "nvme"]);
         world.add(Kind::HumanCommands, &["info", "commit"]);
+        world.add(Kind::HumanInfo, &["qtree", "block"]);
         let files = ["a.img", "b c.qcow2", ".hidden", "images/", "it's", "two\nlines"];
         world.add(Kind::Files(String::new()), &files);
         world.add(Kind::Files("images/".to_owned()), &["x.img", "y z/"]);
@@ -105,6 +106,8 @@ fn a_line_has_one_end() {
         ("  -device-d‸", vec!["  -device_del "]),
         ("exec block_res‸", vec!["exec block_resize "]),
         ("exec --ra‸", vec!["exec --raw "]),
+        ("query-block --js‸", vec!["query-block --json "]),
+        ("device_del --timeout 5 ‸", vec!["device_del --timeout 5 id="]),
         // Words of qplug's commands.
         ("detach ‸", vec!["detach data ", "detach logs "]),
         ("detach data ‸", vec!["detach data logs "]),
@@ -112,11 +115,21 @@ fn a_line_has_one_end() {
         ("attach --port ‸", vec!["attach --port rp0 ", "attach --port rp1 "]),
         ("attach --port=rp1‸", vec!["attach --port=rp1 "]),
         ("attach -p rp1‸", vec!["attach -p rp1 "]),
+        ("attach --bus virtio-s‸", vec!["attach --bus virtio-scsi "]),
+        ("attach --cache=wr‸", vec!["attach --cache=writeback ", "attach --cache=writethrough "]),
+        ("throttle data iops-t‸", vec!["throttle data iops-total="]),
+        (
+            "attach a.img --throttle iops-size=5,bps-r‸",
+            vec!["attach a.img --throttle iops-size=5,bps-read="],
+        ),
+        ("swap ide1-cd0 a.img -f ra‸", vec!["swap ide1-cd0 a.img -f raw "]),
         ("attach --timeout 5 im‸", vec!["attach --timeout 5 images/"]),
         ("attach a.img --wait ‸", vec!["attach a.img --wait guest "]),
         ("eject ‸", vec!["eject ide1-cd0 "]),
         ("insert ide1-cd0 a‸", vec!["insert ide1-cd0 a.img "]),
         ("hmp inf‸", vec!["hmp info "]),
+        ("hmp info qt‸", vec!["hmp info qtree "]),
+        ("hmp commit ‸", vec![]),
         ("schema device_d‸", vec!["schema device_del "]),
         ("schema DEVICE_UNPLUG‸", vec!["schema DEVICE_UNPLUG_GUEST_ERROR "]),
         ("schema diff a‸", vec!["schema diff a.img "]),
@@ -290,7 +303,7 @@ fn what_must_come_is_first_and_what_should_not_is_last() {
     let world = Written::new("10.0");
     let found = complete("blockdev-add ", 13, false, &world).candidates;
     assert_eq!(found[0].insert, "driver=");
-    assert!(found[0].note.ends_with("(required)"));
+    assert!(found[0].note.starts_with("required: "));
     assert!(found.iter().any(|it| it.insert == "cache." && !it.ends_word));
     let found = complete("", 0, false, &world).candidates;
     let last = found.last().unwrap();
@@ -343,9 +356,12 @@ fn too_many_are_a_number() {
 #[test]
 fn what_a_machine_calls_things_cannot_reach_the_terminal() {
     let mut world = Written::new("10.0");
-    world.add(Kind::Disks, &["a\u{1b}[31m"]);
+    let odd = Name::new("b", "note\u{1b}[31m");
+    let names = vec![Name::new("a\u{1b}[31m", ""), odd, Name::new("c\nd", "")];
+    world.names.insert(Kind::Disks, Arc::new(Names { names, left_out: 0 }));
     let found = complete("detach ", 7, false, &world).candidates;
-    assert_eq!(found[0].shown, "a\\u{1b}[31m");
+    let shown: Vec<_> = found.iter().map(|it| (it.shown.as_str(), it.note.as_str())).collect();
+    assert_eq!(shown, [("b", "note\\u{1b}[31m"), ("c\\nd", "")]);
 }
 
 proptest! {
@@ -370,5 +386,6 @@ proptest! {
         let found = WORLD.with(|world| complete(&line, cursor, in_transaction, world));
         prop_assert!(line.get(found.span.clone()).is_some());
         prop_assert!(found.candidates.is_empty() || found.span.end == cursor);
+        let _ = WORLD.with(|world| crate::shell::hint::hint(&line, in_transaction, world));
     }
 }

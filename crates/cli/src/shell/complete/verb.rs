@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use clap::{Arg, Command, ValueHint};
+use qplug_hotplug::Throttle;
 
 use super::candidate::{Offer, Rank};
 use super::kinds;
@@ -38,7 +39,7 @@ pub(in crate::shell) fn help_of(argument: &Arg) -> String {
 }
 
 fn first_sentence(text: String) -> String {
-    let end = text.find([':', ';', '\n']).into_iter().chain(text.find(". ")).min();
+    let end = text.find('\n').into_iter().chain(text.find(". ")).min();
     let text = end.map_or(text.as_str(), |end| &text[..end]);
     text.trim_end_matches('.').to_owned()
 }
@@ -234,8 +235,11 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
         };
         return Values::from(possible.iter().map(offer).collect::<Vec<_>>());
     }
+    if ["limits", "throttle"].contains(&argument.get_id().as_str()) {
+        return limits(text);
+    }
     let verb = words.command.get_name();
-    if let Some(kind) = kinds::of_word(verb, argument.get_id().as_str()) {
+    if let Some(kind) = kinds::of_word(verb, argument.get_id().as_str(), &words.texts) {
         let mut values = names::of(&kind, text, world);
         // What is named once is not named again.
         values.offers.retain(|offer| !words.texts.contains(&offer.text));
@@ -249,12 +253,18 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
     }
 }
 
-/// A command's help, as a shell has it: without what was settled when it began.
-pub(in crate::shell) fn help(verb: &Command) -> clap::builder::StyledStr {
-    let hide = |argument: Arg| {
-        let is_settled = verb::SETTLED.contains(&argument.get_id().as_str());
-        argument.hide(is_settled)
-    };
-    let name = verb.get_name().to_owned();
-    verb.clone().mut_args(hide).bin_name(name).render_long_help()
+/// `KEY=NUMBER`, several with commas between them.
+fn limits(text: &str) -> Values {
+    let from = text.rfind(',').map_or(0, |at| at + 1);
+    let offer = |limit: &str| Offer::new(format!("{limit}="), "a number").and_more();
+    let is_key = !text[from..].contains('=');
+    let offers = if is_key { Throttle::limits().map(offer).collect() } else { Vec::new() };
+    Values { offers, left_out: 0, from }
+}
+
+/// A command's help, as a shell has it: the options that every command takes are left out.
+pub(in crate::shell) fn help(name: &str) -> Option<String> {
+    let qplug = verb::command();
+    let verb = qplug.find_subcommand(verb(name)?.get_name())?;
+    Some(verb.clone().bin_name(name.to_owned()).render_long_help().to_string())
 }

@@ -83,6 +83,8 @@ pub(in crate::shell) enum Kind {
     Properties(String),
     /// A command of the human monitor's.
     HumanCommands,
+    /// What the human monitor's `info` tells of.
+    HumanInfo,
     /// A file in a folder of the host's, `/`-ended where it is a folder.
     Files(String),
     /// The same where the machine is, which may be elsewhere.
@@ -94,7 +96,8 @@ pub(in crate::shell) enum Kind {
 impl Kind {
     /// Whether a machine has the same names for as long as it runs.
     pub(in crate::shell) fn is_fixed(&self) -> bool {
-        let is_list = [Self::Commands, Self::DeviceTypes, Self::Types, Self::HumanCommands];
-        is_list.contains(self) || matches!(self, Self::Properties(_))
+        let are_listed_once =
+            [Self::Commands, Self::HumanCommands, Self::HumanInfo, Self::DeviceTypes, Self::Types];
+        are_listed_once.contains(self) || matches!(self, Self::Properties(_))
     }
 }

@@ -135,8 +135,12 @@ mod tests {
     use super::*;
     use crate::shell::complete::tests::Written;
 
+    thread_local! {
+        static WORLD: Written = Written::new("10.0");
+    }
+
     fn coloured(line: &str) -> Vec<(&str, Color)> {
-        let found = pieces(line, false, &Written::new("10.0"));
+        let found = WORLD.with(|world| pieces(line, false, world));
         found.into_iter().map(|(span, colour)| (&line[span], colour)).collect()
     }
 

@@ -19,10 +19,11 @@ impl Quiet {
         Ok(quiet)
     }
 
-    /// Leaves the terminal to another program.
+    /// Leaves the terminal to another program. It is not waited until what was printed is shown: a terminal
+    /// that stands still would hold up the thread that reads QEMU.
     pub(in crate::shell) fn suspend(&self) {
         // A terminal that is gone is noticed by who reads it.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 
     /// Takes the terminal back.
@@ -31,7 +32,7 @@ impl Quiet {
         quiet.local_modes -= LocalModes::ECHO | LocalModes::ICANON;
         // Enter stays what it is to a line editor.
         quiet.input_modes -= InputModes::ICRNL;
-        let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &quiet);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &quiet);
     }
 }
 

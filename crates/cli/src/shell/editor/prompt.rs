@@ -11,7 +11,7 @@ use crate::output::printable;
 /// What stands before the second row of a line, and those after.
 pub(super) const NEXT_ROW: &str = "... ";
 
-const END: &str = "> ";
+pub(super) const END: &str = "> ";
 
 /// A prompt that shows the machine as it is when it is drawn.
 #[derive(Debug, Clone)]

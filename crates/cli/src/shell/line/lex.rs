@@ -1,13 +1,14 @@
 //! Cutting a line into words.
 
-use super::{Open, Scan, Target, Word};
+use super::{Brackets, Ending, Open, Scan, Target, Word};
 
 /// Cuts a line into words, as far as it goes.
 pub(crate) fn scan(text: &str) -> Scan {
     let mut lexer = Lexer { text, at: 0 };
     let mut scan = Scan::default();
     lexer.skip_blanks();
-    if lexer.peek() == Some('-') {
+    // `--json list` begins with an option.
+    if lexer.peek() == Some('-') && !lexer.text[lexer.at..].starts_with("--") {
         lexer.bump();
         scan.is_tolerant = true;
         lexer.skip_blanks();
@@ -169,25 +170,49 @@ impl Lexer<'_> {
 
     /// JSON up to the bracket that closes its first one, as it stands. QEMU takes ' for " too.
     fn json(&mut self, text: &mut String) -> Option<Open> {
-        let mut depth = 0_usize;
-        let mut quote = None;
+        let mut brackets = Brackets::default();
         while let Some(character) = self.bump() {
             text.push(character);
-            match (quote, character) {
-                (Some(_), '\\') => text.extend(self.bump()),
-                (Some(open), _) if open == character => quote = None,
-                (Some(_), _) => {}
-                (None, '"' | '\'') => quote = Some(character),
-                (None, '{' | '[') => depth += 1,
-                (None, '}' | ']') => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return None;
-                    }
-                }
-                (None, _) => {}
+            if brackets.are_closed_by(character) {
+                return None;
             }
         }
-        Some(Open::Json { depth })
+        Some(Open::Json(brackets))
+    }
+}
+
+impl Brackets {
+    /// Goes on by a character; whether it closes the first bracket.
+    fn are_closed_by(&mut self, character: char) -> bool {
+        if std::mem::take(&mut self.is_escaped) {
+            return false;
+        }
+        match (self.quote, character) {
+            (Some(_), '\\') => self.is_escaped = true,
+            (Some(open), _) if open == character => self.quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => self.quote = Some(character),
+            (None, '{' | '[') => self.depth += 1,
+            (None, '}' | ']') => self.depth = self.depth.saturating_sub(1),
+            (None, _) => {}
+        }
+        self.depth == 0
+    }
+}
+
+impl Ending {
+    /// Whether a line is whole, of which this row was added, and the line end before it.
+    pub(crate) fn is_whole(&mut self, line: &str, row: &str) -> bool {
+        if let Some(brackets) = &mut self.brackets
+            && !row.chars().any(|character| brackets.are_closed_by(character))
+        {
+            return false;
+        }
+        let open = scan(line).open;
+        self.brackets = match open {
+            Some(Open::Json(brackets)) => Some(brackets),
+            _ => None,
+        };
+        open.is_none()
     }
 }

@@ -74,8 +74,8 @@ fn what_is_not_finished_goes_on() {
         ("x 'a", Open::Quote('\'')),
         ("x \"a\\", Open::Quote('"')),
         ("x a\\", Open::Backslash),
-        ("{\"a\": [", Open::Json { depth: 2 }),
-        ("x a={\"}", Open::Json { depth: 1 }),
+        ("{\"a\": [", Open::Json(Brackets { depth: 2, ..Brackets::default() })),
+        ("x a={\"}", Open::Json(Brackets { depth: 1, quote: Some('"'), is_escaped: false })),
         ("x > 'a", Open::Quote('\'')),
     ] {
         assert_eq!(parse(text), Err(LineError::Unfinished(open)), "{text}");
@@ -85,16 +85,42 @@ fn what_is_not_finished_goes_on() {
 }
 
 #[test]
+fn a_mark_of_tolerance_is_no_option() {
+    for (text, is_tolerant) in [("-list", true), (" - list", true), ("--json list", false)] {
+        assert_eq!(parse(text).unwrap().is_tolerant, is_tolerant, "{text}");
+    }
+}
+
+#[test]
+fn a_text_may_hold_several_lines() {
+    for (text, lines) in [
+        ("list", vec!["list"]),
+        ("list # all\nstatus\n", vec!["list # all", "status", ""]),
+        ("query-block | wc\nlist", vec!["query-block | wc", "list"]),
+        ("{\"a\":\n1}\nx 'a\nb'", vec!["{\"a\":\n1}", "x 'a\nb'"]),
+        (
+            "{\"a\\\"\n}\", '}\n':\n[\n]} |\n cat\n}",
+            vec!["{\"a\\\"\n}\", '}\n':\n[\n]} |", " cat", "}"],
+        ),
+        ("{\n} {\n}\nlist", vec!["{\n} {\n}", "list"]),
+        ("list \\\n --json\nstatus {", vec!["list \\\n --json", "status {"]),
+    ] {
+        assert_eq!(split(text), lines, "{text}");
+    }
+}
+
+#[test]
+fn long_json_is_not_read_anew_for_each_row() {
+    let text = format!("{{{}}}\nlist", " []\n".repeat(200_000));
+    assert_eq!(split(&text).len(), 2);
+}
+
+#[test]
 fn a_line_has_a_bound() {
     assert!(matches!(parse(&"x".repeat(MAX_LINE_BYTES + 1)), Err(LineError::Wrong(_))));
 }
 
 proptest! {
-    #[test]
-    fn what_is_quoted_is_read_back(text in "\\PC*") {
-        prop_assert_eq!(words(&format!("x {} y", quote(&text))), ["x", &text, "y"]);
-    }
-
     #[test]
     fn no_line_is_too_odd(text in "[-a{}\\[\\]'\"\\\\|># =é\n]{0,24}") {
         let scan = scan(&text);

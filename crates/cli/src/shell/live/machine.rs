@@ -1,10 +1,12 @@
 //! What the machine is asked for names.
 
 use qplug_hotplug::{Dialect, DiskState, ListedDisk, ListedPort, Machine, PortKind, PortState};
+use qplug_qapi::introspection::Property;
 use qplug_qmp::Client;
 use serde_json::{Value, json};
 
 use super::block;
+use crate::commands::schema;
 use crate::shell::complete::{Kind, Name};
 
 /// The names of a kind that a machine has; `None` where it does not say.
@@ -43,7 +45,8 @@ pub(super) async fn names(
         Kind::DeviceTypes => types(client, json!({"implements": "device"})).await?,
         Kind::Types => types(client, json!({})).await?,
         Kind::Properties(class) => properties(client, class).await?,
-        Kind::HumanCommands => human_commands(&human(client, "help").await?),
+        Kind::HumanCommands => human_commands(&human(client, "help").await?, ""),
+        Kind::HumanInfo => human_commands(&human(client, "help info").await?, "info "),
         Kind::Files(_) | Kind::MachineFiles(_) | Kind::HostCommands => return None,
     })
 }
@@ -107,19 +110,13 @@ async fn types(client: &Client, which: Value) -> Option<Vec<Name>> {
 
 /// What a device takes, or an object where it is the type of one.
 async fn properties(client: &Client, class: &str) -> Option<Vec<Name>> {
-    let arguments = json!({"typename": class});
-    let of_device = ask_with(client, "device-list-properties", Some(arguments.clone())).await;
-    let found = match of_device {
-        Some(found) => found,
-        None => ask_with(client, "qom-list-properties", Some(arguments)).await?,
+    let found = schema::properties::offered(client, class).await.ok()??;
+    let name = |property: &Property| {
+        let kind = &property.type_name;
+        let note = property.description.as_ref().map(|it| format!("{kind}: {it}"));
+        Name::new(property.name.as_str(), note.unwrap_or_else(|| kind.clone()))
     };
-    let name = |entry: &Value| {
-        let (text, kind) = (entry["name"].as_str()?, entry["type"].as_str().unwrap_or_default());
-        let description = entry["description"].as_str();
-        let note = description.map_or_else(|| kind.to_owned(), |it| format!("{kind}: {it}"));
-        Some(Name::new(text, note))
-    };
-    Some(found.as_array()?.iter().filter_map(name).collect())
+    Some(found.iter().map(name).collect())
 }
 
 fn disks(disks: &[ListedDisk]) -> Vec<Name> {
@@ -159,21 +156,27 @@ fn bus(listed: &ListedPort) -> Option<Name> {
     }
 }
 
-/// `info network` begins a backend's line with its name, indented with ` \ ` below a device.
+/// `info network` has a line a backend, with its name first: indented with ` \ ` below the device or
+/// the hub that it belongs to, or like a device where it belongs to none. A hub's port may stand alone.
 fn netdevs(text: &str) -> Vec<Name> {
     let name = |line: &str| {
-        let (name, rest) = line.trim_start_matches([' ', '\\']).split_once(": ")?;
-        let is_backend = rest.starts_with("index=") && !rest.contains("type=nic");
+        let below = line.strip_prefix(" \\ ");
+        let (name, rest) = match (below, line.split_once(": ")) {
+            (Some(below), _) => below.split_once(": ").unwrap_or((below, "")),
+            (None, Some(found)) => found,
+            (None, None) => return None,
+        };
         let kind = rest.split(',').find_map(|it| it.strip_prefix("type=")).unwrap_or_default();
-        is_backend.then(|| Name::new(name, kind))
+        (below.is_some() || kind != "nic").then(|| Name::new(name, kind))
     };
     text.lines().filter_map(name).collect()
 }
 
-/// `help` has a line a command: `name|alias arguments -- what it does`.
-fn human_commands(text: &str) -> Vec<Name> {
+/// `help` has a line a command: `name|alias arguments -- what it does`; of `help info`, each begins with
+/// `info `.
+fn human_commands(text: &str, prefix: &str) -> Vec<Name> {
     let names = text.lines().filter_map(|line| {
-        let (usage, about) = line.split_once(" -- ")?;
+        let (usage, about) = line.strip_prefix(prefix)?.split_once(" -- ")?;
         let names = usage.split_whitespace().next()?.split('|');
         Some(names.map(|name| Name::new(name, about.trim())).collect::<Vec<_>>())
     });
@@ -188,11 +191,15 @@ mod tests {
     fn human_texts_have_names_in_them() {
         let help = "commit device|all -- commit changes\r\nquit|q  -- quit the emulator\r\n\
                     info [subcommand] -- show various information\r\nother\r\n";
-        let found: Vec<_> = human_commands(help).into_iter().map(|name| name.text).collect();
+        let found: Vec<_> = human_commands(help, "").into_iter().map(|name| name.text).collect();
         assert_eq!(found, ["commit", "quit", "q", "info"]);
-        let network = "nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:56\r\n \
-                       \\ net0: index=0,type=user,net=10.0.2.0\r\nnet1: index=0,type=user\r\nhub 0\r\n";
-        assert_eq!(netdevs(network), [Name::new("net0", "user"), Name::new("net1", "user")]);
+        let info = "info qtree  -- show device tree\r\n";
+        assert_eq!(human_commands(info, "info "), [Name::new("qtree", "show device tree")]);
+        let network = "hub 0\r\n \\ port0\r\n \\ port1: nic1: index=0,type=nic,model=e1000\r\n\
+                       nic0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:56\r\n \
+                       \\ net0: index=0,type=user,net=10.0.2.0\r\nnet1: index=0,type=user\r\n";
+        let found: Vec<_> = netdevs(network).into_iter().map(|name| name.text).collect();
+        assert_eq!(found, ["port0", "port1", "net0", "net1"]);
     }
 
     #[test]

@@ -19,10 +19,19 @@ pub(super) fn list<T: AsRef<str>>(items: &[T]) -> String {
 
 /// Which versions have something.
 pub(super) fn versions(model: &Model, versions: Versions) -> String {
+    format!("In QEMU {}.", names(model, versions))
+}
+
+/// Which versions want something.
+pub(super) fn required(model: &Model, versions: Versions) -> String {
+    format!("Required by QEMU {}.", names(model, versions))
+}
+
+fn names(model: &Model, versions: Versions) -> String {
     let all = model.versions.iter().enumerate();
     let names: Vec<_> =
         all.filter(|(number, _)| versions.has(*number)).map(|(_, name)| name).collect();
-    format!("In QEMU {}.", list(&names))
+    list(&names)
 }
 
 /// What is special about something: `Deprecated.`

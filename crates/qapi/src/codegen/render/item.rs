@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::docs::{WIDTH, call, comment, features, versions};
+use super::docs::{WIDTH, call, comment, features, required, versions};
 use super::{Layout, Render};
 use crate::codegen::model::{
     Class, Member, Object, Root, RootKind, Shape, Use, Variants, Versions, Word,
@@ -124,7 +124,7 @@ impl Render<'_> {
                 of: self.of(&member.of, owner),
                 optional: member.optional,
                 is_rest: false,
-                said: self.of_member(member, item.versions),
+                said: self.of_member(member, item),
             });
         }
         // With variants there always is an owner: the type that was asked for by its members.
@@ -135,7 +135,7 @@ impl Render<'_> {
                 of: self.model.types[class].tag_ident.clone(),
                 optional: variants.tag.optional,
                 is_rest: false,
-                said: self.of_member(&variants.tag, item.versions),
+                said: self.of_member(&variants.tag, item),
             });
         }
         if item.is_open {
@@ -151,8 +151,13 @@ impl Render<'_> {
         fields
     }
 
-    fn of_member(&self, member: &Member, owner: Versions) -> Vec<String> {
-        self.special(member.versions, owner, &member.features)
+    fn of_member(&self, member: &Member, item: &Struct<'_>) -> Vec<String> {
+        let mut said = self.special(member.versions, item.versions, &member.features);
+        // Rust lets it be left out, for the sake of versions that have it not, or do without.
+        if item.is_input && member.optional && member.required != Versions::default() {
+            said.push(required(self.model, member.required));
+        }
+        said
     }
 
     /// What is special about a part of something that these versions have.

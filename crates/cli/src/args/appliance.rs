@@ -1,0 +1,255 @@
+//! The words of `qplug appliance`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+use qplug_appliance::ApplianceName;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Appliance {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Start an appliance, and return when it is ready.
+    Up(Box<Up>),
+    /// End an appliance, with everything written out; or clear away what is left of a dead one.
+    Down(Named),
+    /// List the appliances there are.
+    List,
+    /// Plug disks in, and return when the appliance sees them.
+    Add(Add),
+    /// Unplug disks, whose labels and images are free then.
+    Remove(Remove),
+    /// List the disks, in the order in which they came.
+    ListDevices(Named),
+    /// List what is on the disks and their partitions.
+    ListFilesystems(Named),
+    /// Mount a file system. Nothing on it is a device, sets ids or can be run, unless it is allowed.
+    Mount(Mount),
+    /// Unmount a file system, or all of them.
+    Umount(Umount),
+    /// List what is mounted.
+    Mounts(Named),
+    /// Say how much room mounted file systems have.
+    Df(Named),
+    /// List folders' entries.
+    Ls(Ls),
+    /// Say what is known of a file.
+    Stat(OfFile),
+    /// List everything below a folder.
+    Find(OfFile),
+    /// Print files.
+    Cat(OfFiles),
+    /// Copy a file in or out: the appliance's is NAME:PATH, - is standard input or output.
+    Cp(Cp),
+    /// Unpack a tar archive from standard input into a folder.
+    TarIn(OfFile),
+    /// Pack a folder's contents as a tar archive to standard output.
+    TarOut(OfFile),
+    /// Make a folder, and those above it.
+    Mkdir(OfFile),
+    /// Remove a file, or an empty folder.
+    Rm(OfFile),
+    /// Run a program of the appliance's, with its output and its exit code.
+    Sh(Sh),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Named {
+    /// The appliance.
+    #[arg(value_name = "NAME", value_parser = name)]
+    pub(crate) name: ApplianceName,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Up {
+    /// What the appliance is called.
+    #[arg(long, short, default_value = "work", value_parser = name)]
+    pub(crate) name: ApplianceName,
+
+    /// Images to plug in: PATH, or PATH:ro for one that is only read. They are called disk1, disk2
+    /// and so on.
+    pub(crate) images: Vec<String>,
+
+    /// Changes to the images are forgotten when they are unplugged.
+    #[arg(long)]
+    pub(crate) snapshot: bool,
+
+    /// Programs of this host that are taken along, with their libraries: mkfs.ext4,sfdisk.
+    #[arg(long, value_name = "PROGRAMS", value_delimiter = ',')]
+    pub(crate) with: Vec<String>,
+
+    /// The kernel [default: the newest in /boot that can be read, else that of cargo xtask setup].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel: Option<PathBuf>,
+
+    /// The kernel's modules, where they are not in /lib/modules/VERSION.
+    #[arg(long, value_name = "FOLDER", requires = "kernel")]
+    pub(crate) modules: Option<PathBuf>,
+
+    /// The QEMU [default: qemu-system-x86_64 on the PATH, else that of cargo xtask setup].
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) qemu: Option<PathBuf>,
+
+    /// Memory, in MiB.
+    #[arg(long, value_name = "MIB", default_value = "256")]
+    pub(crate) memory: u32,
+
+    /// Processors.
+    #[arg(long, value_name = "COUNT", default_value = "1")]
+    pub(crate) cpus: u32,
+
+    /// kvm or tcg [default: kvm, where a guest was seen to boot on it].
+    #[arg(long, value_parser = ["kvm", "tcg"])]
+    pub(crate) accel: Option<String>,
+
+    /// Boot, and neither restore a saved machine nor save one.
+    #[arg(long)]
+    pub(crate) cold: bool,
+
+    /// Print QEMU's command line, and start nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    pub(crate) appliance: Named,
+
+    /// Images to plug in: PATH, or PATH:ro for one that is only read.
+    #[arg(required = true)]
+    pub(crate) images: Vec<String>,
+
+    /// The label of an image, one for each, in their order [default: disk1, disk2 and so on].
+    #[arg(long, short, value_name = "LABEL")]
+    pub(crate) label: Vec<String>,
+
+    /// Changes to the images are forgotten when they are unplugged.
+    #[arg(long)]
+    pub(crate) snapshot: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Remove {
+    #[command(flatten)]
+    pub(crate) appliance: Named,
+
+    /// The disks' labels.
+    #[arg(value_name = "LABEL", required = true)]
+    pub(crate) labels: Vec<String>,
+
+    /// Unmount them first, and remove what is in use.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Mount {
+    #[command(flatten)]
+    pub(crate) appliance: Named,
+
+    /// What to mount: LABEL, LABEL:PARTITION, or a device such as /dev/mapper/NAME.
+    pub(crate) device: String,
+
+    /// Where to.
+    pub(crate) path: PathBuf,
+
+    /// Refuse writes.
+    #[arg(long, short)]
+    pub(crate) read_only: bool,
+
+    /// The kind of file system [default: found out].
+    #[arg(long = "type", short = 't', value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+
+    /// Options of the file system's own, such as subvol=root.
+    #[arg(long, short, value_name = "OPTIONS")]
+    pub(crate) options: Option<String>,
+
+    /// What is usually off: dev, suid, exec.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = ["dev", "suid", "exec"])]
+    pub(crate) allow: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Umount {
+    #[command(flatten)]
+    pub(crate) appliance: Named,
+
+    /// Where it is mounted [default: everything].
+    pub(crate) path: Option<PathBuf>,
+
+    /// Take it away although it is in use.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    pub(crate) appliance: Named,
+
+    /// The folder.
+    #[arg(default_value = "/")]
+    pub(crate) path: PathBuf,
+
+    /// Tell modes, owners, sizes and dates, too.
+    #[arg(long, short)]
+    pub(crate) long: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OfFile {
+    #[command(flatten)]
+    pub(crate) appliance: Named,
+
+    /// The file or folder.
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OfFiles {
+    #[command(flatten)]
+    pub(crate) appliance: Named,
+
+    /// The files.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Cp {
+    /// What to copy.
+    pub(crate) from: PathBuf,
+
+    /// Where to.
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Sh {
+    #[command(flatten)]
+    pub(crate) appliance: Named,
+
+    /// The line for the appliance's shell; without one (--with), a program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) line: Vec<String>,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  qplug appliance up --name work --with mkfs.ext4 a.qcow2 b.img:ro
+  qplug appliance add work c.qcow2 --label data
+  qplug appliance sh work mkfs.ext4 -q /dev/disk/qplug/data
+  qplug appliance mount work data /
+  qplug appliance cp notes.txt work:/notes.txt
+  qplug appliance remove work data --force
+  qplug appliance down work";
+
+fn name(text: &str) -> Result<ApplianceName, String> {
+    ApplianceName::new(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,136 @@
+//! `qplug appliance up`, `down` and `list`
+
+use std::time::Instant;
+
+use qplug_appliance::{Accel, ApplianceName, Cache, Launch, Qemu, Registry, State};
+use serde::Serialize;
+
+use super::disks;
+use crate::args::appliance::Up;
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, dim, table};
+
+#[derive(Serialize)]
+struct Started<'a> {
+    name: &'a str,
+    pid: u32,
+    restored: bool,
+    milliseconds: u128,
+    devices: Vec<qplug_appliance::wire::Device>,
+}
+
+pub(super) async fn up(args: Up, output: &Output) -> Result<Exit, Failure> {
+    let start = Instant::now();
+    let disks = disks::described(&args.images, &[], args.snapshot)?;
+    let qemu = match &args.qemu {
+        Some(program) => Some(Qemu::find(Some(program), &Cache::of_user()?)?),
+        None => None,
+    };
+    let accel = args.accel.map(|name| if name == "kvm" { Accel::Kvm } else { Accel::Tcg });
+    let plan = Launch::named(args.name)
+        .qemu(qemu)
+        .kernel(args.kernel, args.modules)
+        .programs(args.with)
+        .memory_mib(args.memory)
+        .cpus(args.cpus)
+        .accel(accel)
+        .cold(args.cold)
+        .plan()?;
+    if args.dry_run {
+        let line = plan.command_line();
+        output.result(&line, |out| writeln!(out, "{}", as_a_line(&line))).await?;
+        return Ok(Exit::Done);
+    }
+    let appliance = plan.start().await?;
+    let (devices, exit) = disks::plug_in(&appliance, disks, output).await?;
+    let record = appliance.record();
+    let started = Started {
+        name: appliance.name().as_str(),
+        pid: record.identity.pid,
+        restored: record.restored,
+        milliseconds: start.elapsed().as_millis(),
+        devices,
+    };
+    output
+        .result(&started, |out| {
+            let how = if started.restored { "restored" } else { "booted" };
+            let took = dim(format_args!("({how}, {} ms)", started.milliseconds));
+            writeln!(out, "{} is up {took}", started.name)?;
+            disks::tell(out, &started.devices)
+        })
+        .await?;
+    Ok(exit)
+}
+
+/// A command line as a shell takes it.
+fn as_a_line(words: &[String]) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@".contains(c);
+    let quoted = |word: &String| match word.is_empty() || !word.chars().all(is_plain) {
+        true => format!("'{}'", word.replace('\'', r"'\''")),
+        false => word.clone(),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) async fn down(name: &ApplianceName, output: &Output) -> Result<Exit, Failure> {
+    let state = qplug_appliance::down(&Registry::of_user()?, name).await?;
+    let name = name.as_str();
+    output
+        .result(&serde_json::json!({"name": name, "was": state}), |out| match state {
+            Some(State::Dead) => writeln!(out, "{name} was dead, and is cleared away"),
+            Some(State::Running | State::Changing) => writeln!(out, "{name} is down"),
+            None => writeln!(out, "there is no appliance {name}"),
+        })
+        .await?;
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    state: State,
+    pid: Option<u32>,
+    folder: String,
+}
+
+pub(super) async fn list(output: &Output) -> Result<Exit, Failure> {
+    let places = Registry::of_user()?.list()?;
+    let listed: Vec<_> = places
+        .into_iter()
+        .map(|(place, state)| Listed {
+            name: place.name().as_str().to_owned(),
+            state,
+            pid: place.record().map(|record| record.identity.pid),
+            folder: place.folder().display().to_string(),
+        })
+        .collect();
+    output
+        .result(&listed, |out| {
+            if listed.is_empty() {
+                return writeln!(out, "no appliances");
+            }
+            let rows = listed.iter().map(|it| {
+                let state = match it.state {
+                    State::Changing => "changing",
+                    State::Running => "running",
+                    State::Dead => "dead",
+                };
+                let pid = it.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+                [it.name.clone(), state.to_owned(), pid, it.folder.clone()]
+            });
+            table(out, ["NAME", "STATE", "PID", "FOLDER"], rows)
+        })
+        .await?;
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_can_be_pasted() {
+        let words = ["qemu", "-append", "quiet a=b", "it's", ""].map(String::from);
+        assert_eq!(as_a_line(&words), r"qemu -append 'quiet a=b' 'it'\''s' ''");
+    }
+}
