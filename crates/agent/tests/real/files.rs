@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use qplug_agent::Name;
 use qplug_agent::wire::{
-    Chmod, Download, EntryKind, Find, Ls, Mkdir, Place, Rename, Rm, Stat, TarIn, TarOut, Umount,
-    Upload,
+    Chmod, Copy, Download, EntryKind, Find, ListDevices, ListUses, Ls, Mkdir, Place, Rename, Rm,
+    Stat, TarIn, TarOut, Umount, Upload,
 };
 use qplug_testbed::image::Image;
 
@@ -256,5 +256,37 @@ async fn a_host_that_breaks_off_costs_its_own_command_only() {
         let files = room.files().await;
         upload(&room, &files, 1, &"/fine".into(), b"fine".to_vec()).await;
         assert_eq!(download(&room, &files, 2, Place::Path("/fine".into())).await, b"fine");
+    }
+}
+
+#[tokio::test]
+async fn a_disk_of_the_appliances_own_carries_a_file_and_is_in_no_list() {
+    const MIB: u64 = 96;
+    for room in Room::each("a_disk_of_the_appliances_own_carries_a_file_and_is_in_no_list").await {
+        let (files, _) = with_file_system(&room, 256).await;
+        let content: Vec<u8> = (0..(MIB << 18) as u32).flat_map(u32::to_le_bytes).collect();
+        let source = room.folder.path().join("source");
+        std::fs::write(&source, &content[..content.len() - 100]).unwrap();
+        let machine = room.appliance().machine().await.unwrap();
+        let own = "qplug.copy.0";
+        let start = Instant::now();
+        room.plug_in(&machine, own, &source).await;
+        let length = content.len() as u64 - 100;
+        let wish = Copy {
+            from: Place::Own(own.to_owned()),
+            to: Place::Path("/copy".into()),
+            bytes: Some(length),
+            mode: None,
+        };
+        assert_eq!(room.ask(&wish).await.bytes, length);
+        println!("{MIB} MiB copied in {:?}", start.elapsed());
+        assert_eq!(room.ask(&ListDevices {}).await.len(), 1);
+        for name in [own, "/dev/disk/qplug/qplug.copy.0"] {
+            let wish = ListUses { device: name.to_owned() };
+            let error = room.try_ask(&wish).await.unwrap_err();
+            assert!(error.to_string().contains("DeviceNotFound"), "{error}");
+        }
+        let back = download(&room, &files, 1, Place::Path("/copy".into())).await;
+        assert!(back == content[..content.len() - 100], "{} bytes came back", back.len());
     }
 }
