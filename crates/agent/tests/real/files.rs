@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use qplug_agent::Name;
 use qplug_agent::wire::{
@@ -14,6 +14,9 @@ use qplug_testbed::image::Image;
 use super::disks::mount;
 use super::room::Room;
 use crate::host::Files;
+
+/// How long a file of a gibibyte may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 async fn with_file_system(room: &Room, mib: u64) -> (Files, Image) {
     let files = room.files().await;
@@ -47,7 +50,10 @@ async fn download(room: &Room, files: &Files, number: u32, from: Place) -> Vec<u
 async fn tar_in(room: &Room, files: &Files, number: u32, archive: Vec<u8>) {
     let stream = files.open(number);
     let sending = tokio::task::spawn_blocking(move || stream.send(&archive));
-    room.ask(&TarIn { path: "/".into(), stream: number }).await;
+    let agent = room.appliance().agent().await.unwrap();
+    let client = agent.client().clone().with_command_timeout(PATIENCE);
+    let wish = TarIn { path: "/".into(), stream: number };
+    client.execute("tar-in", Some(&wish)).await.unwrap();
     sending.await.unwrap();
 }
 
@@ -149,7 +155,7 @@ async fn a_folder_of_a_hundred_thousand_files_is_listed() {
 
 async fn large_folder(test: &str, count: usize) {
     for room in Room::each(test).await {
-        let (files, _) = with_file_system(&room, 1024).await;
+        let (files, _) = with_file_system(&room, 2048).await;
         let mut archive = tar::Builder::new(Vec::new());
         let names: Vec<_> = (0..count).map(|at| format!("many/file-{at}")).collect();
         for name in &names {
@@ -297,5 +303,52 @@ async fn a_disk_of_the_appliances_own_carries_a_file_and_is_in_no_list() {
         }
         let back = download(&room, &files, 1, Place::Path("/copy".into())).await;
         assert!(back == content[..content.len() - 100], "{} bytes came back", back.len());
+    }
+}
+
+/// A block of a large file: unlike all others.
+fn block(at: u32) -> Vec<u8> {
+    (0..1_u32 << 18).flat_map(|word| (word ^ at.wrapping_mul(0x9e37_79b9)).to_le_bytes()).collect()
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn a_gibibyte_goes_in_and_out() {
+    const BLOCKS: u32 = 1024;
+    for room in Room::each("a_gibibyte_goes_in_and_out").await {
+        let (files, _) = with_file_system(&room, 3072).await;
+        let place = || Place::Path("/big".into());
+        let mut stream = files.open(1);
+        let start = Instant::now();
+        let sending = tokio::task::spawn_blocking(move || {
+            for at in 0..BLOCKS {
+                stream.write_all(&block(at)).unwrap();
+            }
+            stream.end();
+        });
+        let agent = room.appliance().agent().await.unwrap();
+        let wish = Upload { to: place(), stream: 1, mode: None, offset: None };
+        let patient = async |command: &'static str, wish: serde_json::Value| {
+            let client = agent.client().clone().with_command_timeout(PATIENCE);
+            client.execute_oob(command, Some(&wish)).await.unwrap().get().to_owned()
+        };
+        let moved = patient("upload", serde_json::to_value(&wish).unwrap()).await;
+        sending.await.unwrap();
+        let up = start.elapsed();
+        assert_eq!(moved, format!("{{\"bytes\":{}}}", u64::from(BLOCKS) << 20));
+        let mut stream = files.open(2);
+        let start = Instant::now();
+        let receiving = tokio::task::spawn_blocking(move || {
+            let mut got = vec![0; 1 << 20];
+            for at in 0..BLOCKS {
+                std::io::Read::read_exact(&mut stream, &mut got).unwrap();
+                assert!(got == block(at), "block {at} differs");
+            }
+            assert_eq!(std::io::Read::read(&mut stream, &mut got).unwrap(), 0);
+        });
+        let wish = Download { from: place(), stream: 2, offset: None, bytes: None };
+        patient("download", serde_json::to_value(&wish).unwrap()).await;
+        receiving.await.unwrap();
+        println!("1 GiB up in {up:?}, down in {:?}", start.elapsed());
     }
 }
