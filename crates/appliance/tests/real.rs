@@ -82,7 +82,6 @@ async fn launched(wish: Launch) -> (Appliance, Duration) {
 }
 
 #[tokio::test]
-#[ignore = "until the agent is a program that boots"]
 async fn the_first_launch_boots_and_saves_and_the_next_restores() {
     for room in Room::each("the_first_launch_boots_and_saves_and_the_next_restores") {
         let (appliance, cold) = launched(room.wish()).await;
@@ -104,7 +103,6 @@ async fn the_first_launch_boots_and_saves_and_the_next_restores() {
 }
 
 #[tokio::test]
-#[ignore = "until the agent is a program that boots"]
 async fn a_saved_machine_that_does_not_load_is_made_anew() {
     for room in Room::each("a_saved_machine_that_does_not_load_is_made_anew") {
         launched(room.wish()).await.0.down().await.unwrap();
@@ -121,7 +119,6 @@ async fn a_saved_machine_that_does_not_load_is_made_anew() {
 }
 
 #[tokio::test]
-#[ignore = "until the agent is a program that boots"]
 async fn a_dead_appliance_is_told_and_its_name_is_free_again() {
     for room in Room::each("a_dead_appliance_is_told_and_its_name_is_free_again") {
         let (appliance, _) = launched(room.wish().cold(true)).await;
@@ -144,7 +141,6 @@ async fn a_dead_appliance_is_told_and_its_name_is_free_again() {
 }
 
 #[tokio::test]
-#[ignore = "until the agent is a program that boots"]
 async fn what_does_not_start_leaves_nothing() {
     for room in Room::each("what_does_not_start_leaves_nothing") {
         let folder = room.folder.path();
@@ -159,7 +155,6 @@ async fn what_does_not_start_leaves_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "until the agent is a program that boots"]
 async fn disks_come_and_go_in_order_and_under_their_labels() {
     for room in Room::each("disks_come_and_go_in_order_and_under_their_labels") {
         let (appliance, _) = launched(room.wish()).await;
@@ -196,7 +191,6 @@ async fn disks_come_and_go_in_order_and_under_their_labels() {
 }
 
 #[tokio::test]
-#[ignore = "until the agent is a program that boots"]
 async fn bytes_go_onto_a_device_and_come_back() {
     for room in Room::each("bytes_go_onto_a_device_and_come_back") {
         let (appliance, _) = launched(room.wish()).await;

@@ -158,12 +158,9 @@ impl Conversation {
         let mut buffer = [0; READ_BYTES];
         while self.has_room() {
             match self.port.read(&mut buffer) {
-                Said::HostIsGone => {
-                    self.server = None;
-                    self.door = Door::default();
-                    self.unsent.clear();
-                    return;
-                }
+                // Not to be believed: the kernel hands on what the next host says before it knows that
+                // there is one. So it is a hello that ends a conversation, and nothing else.
+                Said::HostIsGone => return,
                 Said::Nothing => {
                     // Somebody is there, and has not been greeted.
                     if self.server.is_none() {
@@ -174,7 +171,7 @@ impl Conversation {
                 Said::Bytes(count) => {
                     for heard in self.door.take(&buffer[..count]) {
                         match heard {
-                            Heard::Hello(token) => self.greet(Some(&token)),
+                            Heard::Hello(token) => self.greet(Some(token)),
                             Heard::Bytes(bytes) => self.server().handle_input(&bytes),
                         }
                     }
@@ -195,10 +192,10 @@ impl Conversation {
     }
 
     /// Begins anew with a host, behind its mark where it said one.
-    fn greet(&mut self, token: Option<&Token>) {
+    fn greet(&mut self, token: Option<Token>) {
         self.number += 1;
         self.unsent.clear();
-        self.unsent.extend(token.map(Token::mark).into_iter().flatten());
+        self.unsent.extend(token.iter().flat_map(Token::mark));
         self.server = Some(new_server());
     }
 
