@@ -91,6 +91,22 @@ async fn programs_are_run_with_their_output_input_and_end() {
             room.ask(&run("echo go; while :; do read -r it </dev/disk; done", 5, None)).await;
         breaking.await.unwrap();
         assert_eq!(ended.signal, Some(9));
+        // A program may close its output and go on, and what it leaves behind holds up nobody.
+        let output = files.open(7);
+        let output = tokio::task::spawn_blocking(move || output.receive().unwrap());
+        let line = "echo first; exec >&- 2>&-; read -r it; test \"$it\" = more; exit $?";
+        let input = files.open(8);
+        let sending = tokio::task::spawn_blocking(move || input.send(b"more\n"));
+        let ended = room.ask(&run(line, 7, Some(8))).await;
+        assert_eq!(ended, Ended { status: Some(0), signal: None });
+        assert_eq!(output.await.unwrap(), b"first\n");
+        sending.await.unwrap();
+        let output = files.open(9);
+        let output = tokio::task::spawn_blocking(move || output.receive().unwrap());
+        let line = "sh -c 'kill -STOP $$' & echo left";
+        let ended = room.ask(&run(line, 9, None)).await;
+        assert_eq!(ended, Ended { status: Some(0), signal: None });
+        assert_eq!(output.await.unwrap(), b"left\n");
         let none = Run { command: Line::Words(vec!["no-such".into()]), ..run("", 6, None) };
         files.open(6);
         assert!(room.try_ask(&none).await.unwrap_err().to_string().contains("no program no-such"));

@@ -1,6 +1,7 @@
 //! The files port: streams that threads read and write, and the two threads that move them.
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -43,7 +44,8 @@ pub(crate) struct Lane {
     lanes: Lanes,
     number: u32,
     generation: u64,
-    is_closed: bool,
+    /// This side has closed it.
+    is_closed: Arc<AtomicBool>,
 }
 
 impl Lanes {
@@ -83,7 +85,7 @@ impl Lanes {
         let streams = streams.map_err(cannot(format!("open stream {number}")))?;
         streams.open(number).map_err(cannot(format!("open stream {number}")))?;
         self.shared.to_send.notify_all();
-        Ok(Lane { lanes: self.clone(), number, generation, is_closed: false })
+        Ok(Lane { lanes: self.clone(), number, generation, is_closed: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -146,14 +148,13 @@ impl Lanes {
 
 impl Lane {
     /// Says that no more will be sent, and closes the stream.
-    pub(crate) fn finish(mut self) {
-        self.with(|streams, number| streams.leave(number));
-        self.is_closed = true;
+    pub(crate) fn finish(&self) {
+        self.close_with(|streams, number| streams.leave(number));
     }
 
     /// Breaks the stream off, with the reason.
-    pub(crate) fn abort(mut self, reason: &str) {
-        self.close(reason);
+    pub(crate) fn abort(&self, reason: &str) {
+        self.close_with(|streams, number| streams.close(number, reason));
     }
 
     /// Breaks the stream off, or finishes it, by how what it was for went.
@@ -164,39 +165,36 @@ impl Lane {
         }
     }
 
-    /// Waits until the stream is over at the host's side before its time, and says so; false when this
-    /// side has closed it.
-    pub(crate) fn wait_abort(watch: &Watch) -> bool {
-        let mut state = watch.lanes.lock();
+    /// Waits until the stream is over, and tells whether the host has broken it off.
+    pub(crate) fn wait_abort(&self) -> bool {
+        let mut state = self.lanes.lock();
         loop {
-            if state.generation != watch.generation {
+            if self.is_closed.load(Ordering::SeqCst) {
+                return false;
+            }
+            if state.generation != self.generation {
                 return true;
             }
-            let streams = state.streams.as_mut();
-            match streams.map(|streams| streams.write(watch.number, &[])) {
-                Some(streams::Write::Taken(_) | streams::Write::Wait) => {}
-                Some(streams::Write::Aborted(_)) => return true,
-                None => return false,
+            let Some(streams) = &mut state.streams else { return true };
+            if let streams::Write::Aborted(_) = streams.write(self.number, &[]) {
+                return true;
             }
-            let waited = watch.lanes.shared.moved.wait(state);
+            let waited = self.lanes.shared.moved.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// For [`Lane::wait_abort`] in another thread.
-    pub(crate) fn watch(&self) -> Watch {
-        Watch { lanes: self.lanes.clone(), number: self.number, generation: self.generation }
+    /// Another hold on the same stream, for another thread: whoever closes it first has closed it.
+    pub(crate) fn shared(&self) -> Self {
+        let (lanes, is_closed) = (self.lanes.clone(), self.is_closed.clone());
+        Self { lanes, number: self.number, generation: self.generation, is_closed }
     }
 
-    fn close(&mut self, reason: &str) {
-        if !self.is_closed {
-            self.with(|streams, number| streams.close(number, reason));
-            self.is_closed = true;
-        }
-    }
-
-    fn with(&self, act: impl FnOnce(&mut Streams, u32)) {
+    fn close_with(&self, act: impl FnOnce(&mut Streams, u32)) {
         let mut state = self.lanes.lock();
+        if self.is_closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
         if state.generation == self.generation
             && let Some(streams) = &mut state.streams
         {
@@ -227,14 +225,6 @@ impl Lane {
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
-}
-
-/// Which stream to watch.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    lanes: Lanes,
-    number: u32,
-    generation: u64,
 }
 
 impl Read for Lane {
@@ -268,6 +258,6 @@ fn broken(reason: &str) -> io::Error {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        self.close("the command has failed");
+        self.abort("the command has failed");
     }
 }

@@ -32,7 +32,6 @@ pub(crate) fn run(wish: &Run, lanes: &Lanes) -> Result<Ended> {
     let stdout = lanes.open(wish.stdout)?;
     let stderr = wish.stderr.map(|number| lanes.open(number)).transpose()?;
     let stdin = wish.stdin.map(|number| lanes.open(number)).transpose()?;
-    let watch = stdout.watch();
     let (out_reader, out_writer) = pipe().map_err(cannot("make a pipe"))?;
     let (error_reader, error_writer) = match stderr {
         None => (None, out_writer.try_clone().map_err(cannot("make a pipe"))?),
@@ -46,43 +45,67 @@ pub(crate) fn run(wish: &Run, lanes: &Lanes) -> Result<Ended> {
     let outputs: Vec<_> = [(out_reader, stdout)]
         .into_iter()
         .chain(error_reader)
-        .map(|(reader, lane)| send(reader, lane))
+        .map(|(reader, lane)| Output::send(reader, lane, group))
         .collect();
-    if let (Some(mut lane), Some(mut input)) = (stdin, child.stdin.take()) {
+    let input = stdin.zip(child.stdin.take()).map(|(mut lane, mut pipe)| {
+        let hold = lane.shared();
         thread::spawn(move || {
             // A program need not read all that it is given.
-            let _ = pass_on(&mut lane, &mut input);
-            drop(input);
+            let _ = pass_on(&mut lane, &mut pipe);
+            drop(pipe);
             lane.finish();
         });
-    }
-    let (ended, is_over) = channel::<()>();
-    thread::spawn(move || {
-        let was_aborted = Lane::wait_abort(&watch);
-        // Nobody wants its output any more; what has ended has no group to be killed.
-        if was_aborted && is_over.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        hold
     });
     let status = child.wait().map_err(cannot("wait for the program"))?;
-    drop(ended);
     for output in outputs {
-        let _ = output.recv_timeout(DRAIN_WITHIN);
+        output.drain();
+    }
+    if let Some(input) = input {
+        input.finish();
     }
     bury_orphans();
     Ok(Ended { status: status.code(), signal: status.signal() })
 }
 
-/// Sends what comes out of a pipe; the receiver hears when no more will.
-fn send(mut reader: PipeReader, mut lane: Lane) -> Receiver<()> {
-    let (done, wait) = channel();
-    thread::spawn(move || {
-        if pass_on(&mut reader, &mut lane).is_ok() {
-            lane.finish();
-        }
-        let _ = done.send(());
-    });
-    wait
+/// What a program prints, on its way to the host.
+struct Output {
+    lane: Lane,
+    done: Receiver<()>,
+}
+
+impl Output {
+    /// Sends what comes out of a pipe. When the host breaks the stream off, the program is ended: nobody
+    /// wants its output any more.
+    fn send(mut reader: PipeReader, mut lane: Lane, group: Pid) -> Self {
+        let (hold, watch) = (lane.shared(), lane.shared());
+        thread::spawn(move || {
+            if watch.wait_abort() {
+                end(group);
+            }
+        });
+        let (tell, done) = channel();
+        thread::spawn(move || {
+            match pass_on(&mut reader, &mut lane) {
+                Ok(_) => lane.finish(),
+                Err(_) => end(group),
+            }
+            let _ = tell.send(());
+        });
+        Self { lane: hold, done }
+    }
+
+    /// Waits a while for what the program has left in its pipe, and closes the stream.
+    fn drain(self) {
+        let _ = self.done.recv_timeout(DRAIN_WITHIN);
+        self.lane.finish();
+    }
+}
+
+/// Ends a program and all that it began. While it is not waited for, its number is no other's; and once
+/// it is, only what it left behind may have its group.
+fn end(group: Pid) {
+    let _ = kill_process_group(group, Signal::KILL);
 }
 
 fn start(line: &Line, stdout: PipeWriter, stderr: PipeWriter, has_input: bool) -> Result<Child> {
