@@ -65,7 +65,9 @@ fn built(crates: &Path, output: &Path) -> Result<Vec<u8>, String> {
         .arg("--manifest-path")
         .arg(agent.join("Cargo.toml"))
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s");
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
+        // A command in which the agent makes a mistake must not take the machine with it.
+        .env("CARGO_PROFILE_RELEASE_PANIC", "unwind");
     // What the outer build was told is not meant for this one: clippy takes a compiler's place, and
     // flags would be for another target.
     for variable in [

@@ -22,8 +22,8 @@ pub use device::{
 };
 pub use event::{DISK_APPEARED, DISK_CHANGED, DISK_GONE, DiskGone};
 pub use file::{
-    Chmod, Download, Entry, EntryKind, Find, Found, Listing, Ls, MAX_ENTRIES, Mkdir, Moved, Place,
-    Rename, Rm, Stat, Status, TarIn, TarOut, Upload,
+    Chmod, Copy, Download, Entry, EntryKind, Find, Found, Listing, Ls, MAX_ENTRIES, Mkdir, Moved,
+    Place, Rename, Rm, Stat, Status, TarIn, TarOut, Upload,
 };
 pub use run::{Ended, Line, Run};
 pub use tree::{Df, ListMounts, Mount, MountOption, Mounted, Space, Umount};

@@ -143,6 +143,9 @@ pub enum Place {
     Path(Name),
     /// All of a device.
     Device(String),
+    /// All of a disk of the appliance's own, by its label, which begins with `qplug.`: one that the
+    /// host plugs in to carry a file. It is waited for.
+    Own(String),
 }
 
 /// How much was moved.
@@ -187,6 +190,26 @@ pub struct Upload {
     pub offset: Option<u64>,
 }
 command!(Upload, "upload", Moved);
+
+/// `copy`: copies a file, or a device, within the appliance, in the place of a file that is there.
+///
+/// A disk that the host plugs in carries a file faster than a stream does: QEMU hands a port 4 KiB at a
+/// time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Copy {
+    /// What to copy.
+    pub from: Place,
+    /// Where to.
+    pub to: Place,
+    /// How much at most, as a disk is some whole sectors; to its end where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// The mode of a file that was not there; 0644 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+}
+command!(Copy, "copy", Moved);
 
 /// `tar-in`: unpacks a tar archive from a stream into a folder, which is made if need be, with owners,
 /// modes and times.

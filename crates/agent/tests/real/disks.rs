@@ -1,10 +1,11 @@
 //! Disks: seen, named, mounted, in use, released.
 
 use qplug_agent::wire::{
-    DISK_CHANGED, ListDevices, ListFileSystems, ListMounts, ListUses, Mount, Mounted, Release,
-    Umount, Use, UseKind,
+    DISK_CHANGED, Download, ListDevices, ListFileSystems, ListMounts, ListUses, Mount, Mounted,
+    Place, Release, Umount, Use, UseKind,
 };
 use qplug_testbed::image::Image;
+use serde_json::json;
 
 use super::room::Room;
 
@@ -145,7 +146,7 @@ async fn what_the_host_changes_is_told() {
         room.add("data", &image.path, false).await;
         let mut events = room.appliance().agent().await.unwrap().events();
         let machine = room.appliance().machine().await.unwrap();
-        let arguments = serde_json::json!({"node-name": "data.format", "size": 16 << 20});
+        let arguments = json!({"node-name": "data.format", "size": 16 << 20});
         machine.client().execute("block_resize", Some(&arguments)).await.unwrap();
         let changed = async {
             loop {
@@ -158,5 +159,101 @@ async fn what_the_host_changes_is_told() {
         let data = tokio::time::timeout(std::time::Duration::from_secs(20), changed).await.unwrap();
         assert!(data.contains("\"bytes\":16777216"), "{data}");
         assert_eq!(room.ask(&ListDevices {}).await[0].bytes, 16 << 20);
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_up_its_own_command_only() {
+    for room in Room::each("a_disk_that_hangs_holds_up_its_own_command_only").await {
+        let files = room.files().await;
+        let image = room.image("data.img", 64);
+        image.make_ext4().unwrap();
+        room.add("data", &image.path, false).await;
+        room.ask(&mount("data", "/")).await;
+        // The second disk of a controller makes Linux wait for all that is under way on the first.
+        let second = room.image("second.img", 8);
+        room.add("second", &second.path, false).await;
+        let machine = room.appliance().machine().await.unwrap();
+        let throttle = async |bytes_per_second: u64| {
+            let none =
+                ["bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"].map(|name| (name, json!(0)));
+            let mut wish: serde_json::Map<_, _> =
+                none.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            wish.insert("id".to_owned(), json!("data"));
+            wish.insert("bps".to_owned(), json!(bytes_per_second));
+            machine.client().execute("block_set_io_throttle", Some(&wish)).await.unwrap();
+        };
+        // A byte a second is as good as none, and can be ended.
+        throttle(1).await;
+        let stream = files.open(1);
+        let wish = Download {
+            from: Place::Device("data".to_owned()),
+            stream: 1,
+            offset: Some(40 << 20),
+            bytes: Some(1 << 20),
+        };
+        let agent = room.appliance().agent().await.unwrap().clone();
+        let hanging = tokio::spawn(async move {
+            agent.client().execute_oob("download", Some(&wish)).await.unwrap();
+        });
+        assert_eq!(room.ask(&ListDevices {}).await.len(), 2);
+        assert_eq!(room.ask(&ListMounts {}).await.len(), 1);
+        assert_eq!(room.run(&files, 2, "echo alive").await, "alive\n");
+        let open = uses(&room).await;
+        assert!(open.iter().any(|(kind, _)| *kind == UseKind::Open), "{open:?}");
+        // Another disk comes and goes meanwhile.
+        let other = room.image("other.img", 8);
+        room.add("other", &other.path, false).await;
+        room.remove("other", false).await.unwrap();
+        assert!(!hanging.is_finished());
+        throttle(0).await;
+        let content = tokio::task::spawn_blocking(move || stream.receive().unwrap());
+        assert_eq!(content.await.unwrap().len(), 1 << 20);
+        hanging.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn names_do_not_move_with_the_kernels_and_the_appliances_own_disks_have_none() {
+    for room in
+        Room::each("names_do_not_move_with_the_kernels_and_the_appliances_own_disks_have_none")
+            .await
+    {
+        let files = room.files().await;
+        let machine = room.appliance().machine().await.unwrap();
+        let own = room.image("root.img", 8);
+        room.plug_in(&machine, "qplug.root", &own.path).await;
+        for label in ["a", "b", "c"] {
+            let image = room.image(label, 8);
+            image.write(0, label.as_bytes()).unwrap();
+            room.add(label, &image.path, false).await;
+        }
+        let labels = async || -> Vec<String> {
+            let devices = room.ask(&ListDevices {}).await;
+            devices.into_iter().map(|device| device.label.unwrap()).collect()
+        };
+        assert_eq!(labels().await, ["a", "b", "c"]);
+        // The kernel gives the names that are free to the next that comes.
+        room.remove("a", false).await.unwrap();
+        let again = room.folder.path().join("a");
+        room.add("d", &again, false).await;
+        room.remove("b", false).await.unwrap();
+        room.add("a", &room.folder.path().join("b"), false).await;
+        assert_eq!(labels().await, ["c", "d", "a"]);
+        let links = room.run(&files, 1, "echo /dev/disk/qplug/*").await;
+        let expected = ["a", "c", "d"].map(|label| format!("/dev/disk/qplug/{label}"));
+        assert_eq!(links.split_whitespace().collect::<Vec<_>>(), expected);
+        for (number, (label, byte)) in (10..).zip([("c", b'c'), ("d", b'a'), ("a", b'b')]) {
+            let stream = files.open(number);
+            let wish = Download {
+                from: Place::Device(label.to_owned()),
+                stream: number,
+                offset: None,
+                bytes: Some(1),
+            };
+            let content = tokio::task::spawn_blocking(move || stream.receive().unwrap());
+            room.ask(&wish).await;
+            assert_eq!(content.await.unwrap(), [byte], "{label}");
+        }
     }
 }

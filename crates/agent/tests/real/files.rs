@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use qplug_agent::Name;
 use qplug_agent::wire::{
-    Chmod, Download, EntryKind, Find, Ls, Mkdir, Place, Rename, Rm, Stat, TarIn, TarOut, Umount,
-    Upload,
+    Chmod, Copy, Download, EntryKind, Find, ListDevices, ListUses, Ls, Mkdir, Place, Rename, Rm,
+    Stat, TarIn, TarOut, Umount, Upload,
 };
 use qplug_testbed::image::Image;
 
 use super::disks::mount;
 use super::room::Room;
 use crate::host::Files;
+
+/// How long a file of a gibibyte may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 async fn with_file_system(room: &Room, mib: u64) -> (Files, Image) {
     let files = room.files().await;
@@ -47,7 +50,10 @@ async fn download(room: &Room, files: &Files, number: u32, from: Place) -> Vec<u
 async fn tar_in(room: &Room, files: &Files, number: u32, archive: Vec<u8>) {
     let stream = files.open(number);
     let sending = tokio::task::spawn_blocking(move || stream.send(&archive));
-    room.ask(&TarIn { path: "/".into(), stream: number }).await;
+    let agent = room.appliance().agent().await.unwrap();
+    let client = agent.client().clone().with_command_timeout(PATIENCE);
+    let wish = TarIn { path: "/".into(), stream: number };
+    client.execute("tar-in", Some(&wish)).await.unwrap();
     sending.await.unwrap();
 }
 
@@ -138,11 +144,20 @@ async fn names_may_have_any_byte_but_slash_and_nul() {
 
 #[tokio::test]
 async fn a_large_folder_is_listed_in_parts() {
-    const COUNT: usize = 5_000;
-    for room in Room::each("a_large_folder_is_listed_in_parts").await {
-        let (files, _) = with_file_system(&room, 64).await;
+    large_folder("a_large_folder_is_listed_in_parts", 5_000).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn a_folder_of_a_hundred_thousand_files_is_listed() {
+    large_folder("a_folder_of_a_hundred_thousand_files_is_listed", 100_000).await;
+}
+
+async fn large_folder(test: &str, count: usize) {
+    for room in Room::each(test).await {
+        let (files, _) = with_file_system(&room, 2048).await;
         let mut archive = tar::Builder::new(Vec::new());
-        let names: Vec<_> = (0..COUNT).map(|at| format!("many/file-{at}")).collect();
+        let names: Vec<_> = (0..count).map(|at| format!("many/file-{at}")).collect();
         for name in &names {
             let mut header = new_header();
             header.set_size(0);
@@ -151,10 +166,10 @@ async fn a_large_folder_is_listed_in_parts() {
         }
         let start = Instant::now();
         tar_in(&room, &files, 1, archive.into_inner().unwrap()).await;
-        println!("{COUNT} files unpacked in {:?}", start.elapsed());
+        println!("{count} files unpacked in {:?}", start.elapsed());
         let start = Instant::now();
         let found = list(&room, "/many", 1000).await;
-        println!("{COUNT} entries listed in {:?}", start.elapsed());
+        println!("{count} entries listed in {:?}", start.elapsed());
         let names = names.iter().map(|name| Name::from(&name.as_bytes()[5..]));
         assert_eq!(found, all_entries(EntryKind::File, names));
     }
@@ -256,5 +271,84 @@ async fn a_host_that_breaks_off_costs_its_own_command_only() {
         let files = room.files().await;
         upload(&room, &files, 1, &"/fine".into(), b"fine".to_vec()).await;
         assert_eq!(download(&room, &files, 2, Place::Path("/fine".into())).await, b"fine");
+    }
+}
+
+#[tokio::test]
+async fn a_disk_of_the_appliances_own_carries_a_file_and_is_in_no_list() {
+    const MIB: u64 = 96;
+    for room in Room::each("a_disk_of_the_appliances_own_carries_a_file_and_is_in_no_list").await {
+        let (files, _) = with_file_system(&room, 256).await;
+        let content: Vec<u8> = (0..(MIB << 18) as u32).flat_map(u32::to_le_bytes).collect();
+        let source = room.folder.path().join("source");
+        std::fs::write(&source, &content[..content.len() - 100]).unwrap();
+        let machine = room.appliance().machine().await.unwrap();
+        let own = "qplug.copy.0";
+        let start = Instant::now();
+        room.plug_in(&machine, own, &source).await;
+        let length = content.len() as u64 - 100;
+        let wish = Copy {
+            from: Place::Own(own.to_owned()),
+            to: Place::Path("/copy".into()),
+            bytes: Some(length),
+            mode: None,
+        };
+        assert_eq!(room.ask(&wish).await.bytes, length);
+        println!("{MIB} MiB copied in {:?}", start.elapsed());
+        assert_eq!(room.ask(&ListDevices {}).await.len(), 1);
+        for name in [own, "/dev/disk/qplug/qplug.copy.0"] {
+            let wish = ListUses { device: name.to_owned() };
+            let error = room.try_ask(&wish).await.unwrap_err();
+            assert!(error.to_string().contains("DeviceNotFound"), "{error}");
+        }
+        let back = download(&room, &files, 1, Place::Path("/copy".into())).await;
+        assert!(back == content[..content.len() - 100], "{} bytes came back", back.len());
+    }
+}
+
+/// A block of a large file: unlike all others.
+fn block(at: u32) -> Vec<u8> {
+    (0..1_u32 << 18).flat_map(|word| (word ^ at.wrapping_mul(0x9e37_79b9)).to_le_bytes()).collect()
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn a_gibibyte_goes_in_and_out() {
+    const BLOCKS: u32 = 1024;
+    for room in Room::each("a_gibibyte_goes_in_and_out").await {
+        let (files, _) = with_file_system(&room, 3072).await;
+        let place = || Place::Path("/big".into());
+        let mut stream = files.open(1);
+        let start = Instant::now();
+        let sending = tokio::task::spawn_blocking(move || {
+            for at in 0..BLOCKS {
+                stream.write_all(&block(at)).unwrap();
+            }
+            stream.end();
+        });
+        let agent = room.appliance().agent().await.unwrap();
+        let wish = Upload { to: place(), stream: 1, mode: None, offset: None };
+        let patient = async |command: &'static str, wish: serde_json::Value| {
+            let client = agent.client().clone().with_command_timeout(PATIENCE);
+            client.execute_oob(command, Some(&wish)).await.unwrap().get().to_owned()
+        };
+        let moved = patient("upload", serde_json::to_value(&wish).unwrap()).await;
+        sending.await.unwrap();
+        let up = start.elapsed();
+        assert_eq!(moved, format!("{{\"bytes\":{}}}", u64::from(BLOCKS) << 20));
+        let mut stream = files.open(2);
+        let start = Instant::now();
+        let receiving = tokio::task::spawn_blocking(move || {
+            let mut got = vec![0; 1 << 20];
+            for at in 0..BLOCKS {
+                std::io::Read::read_exact(&mut stream, &mut got).unwrap();
+                assert!(got == block(at), "block {at} differs");
+            }
+            assert_eq!(std::io::Read::read(&mut stream, &mut got).unwrap(), 0);
+        });
+        let wish = Download { from: place(), stream: 2, offset: None, bytes: None };
+        patient("download", serde_json::to_value(&wish).unwrap()).await;
+        receiving.await.unwrap();
+        println!("1 GiB up in {up:?}, down in {:?}", start.elapsed());
     }
 }

@@ -10,8 +10,10 @@ use qplug_agent::wire::{Command, Device, Ended, Line, OpenFiles, Run};
 use qplug_appliance::{
     Appliance, ApplianceName, Cache, DiskName, Error, Launch, NewDisk, Qemu, Registry, Storage,
 };
+use qplug_hotplug::Machine;
 use qplug_testbed::boot_files::Kernel;
 use qplug_testbed::image::{Format, Image};
+use serde_json::json;
 
 use crate::host::Files;
 
@@ -99,6 +101,19 @@ impl Room {
             .unwrap();
         let label = Some(DiskName::new(label).unwrap());
         self.appliance().add_disk(NewDisk { label, storage, read_only }).await.unwrap()
+    }
+
+    /// Plugs in a disk that is none of the user's, as QEMU is told.
+    pub(crate) async fn plug_in(&self, machine: &Machine, serial: &str, image: &Path) {
+        let node = json!({
+            "driver": "raw", "node-name": "own", "read-only": true,
+            "file": {"driver": "file", "filename": image, "aio": "threads"},
+        });
+        let device =
+            json!({"driver": "scsi-hd", "bus": "disks.0", "drive": "own", "serial": serial});
+        let client = machine.client();
+        client.execute("blockdev-add", Some(&node)).await.unwrap();
+        client.execute("device_add", Some(&device)).await.unwrap();
     }
 
     pub(crate) async fn remove(&self, label: &str, force: bool) -> Result<(), Error> {

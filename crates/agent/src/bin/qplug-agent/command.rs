@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qplug_agent::wire::{
-    AddEntropy, AgentInfo, Chmod, Command, Df, Done, Download, Find, ListDevices, ListFileSystems,
-    ListMounts, ListUses, Ls, Mkdir, Mount, OpenFiles, PROTOCOL, QueryAgent, Release, Rename, Rm,
-    Run, SetTime, Shutdown, Stat, Sync, TarIn, TarOut, Umount, Upload,
+    AddEntropy, AgentInfo, Chmod, Command, Copy, Df, Done, Download, Find, ListDevices,
+    ListFileSystems, ListMounts, ListUses, Ls, Mkdir, Mount, OpenFiles, PROTOCOL, QueryAgent,
+    Release, Rename, Rm, Run, SetTime, Shutdown, Stat, Sync, TarIn, TarOut, Umount, Upload,
 };
 use qplug_proto::ErrorReply;
 use serde_json::value::{RawValue, to_raw_value};
@@ -78,6 +78,7 @@ impl Agent {
             Find::NAME => with(arguments, |it: Find| find::find(&it, lanes)),
             Download::NAME => with(arguments, |it: Download| transfer::download(&it, lanes, disks)),
             Upload::NAME => with(arguments, |it: Upload| transfer::upload(&it, lanes, disks)),
+            Copy::NAME => with(arguments, |it: Copy| transfer::copy(&it, disks)),
             TarIn::NAME => with(arguments, |it: TarIn| archive::unpack(&it, lanes)),
             TarOut::NAME => with(arguments, |it: TarOut| archive::pack(&it, lanes)),
             Run::NAME => with(arguments, |it: Run| program::run(&it, lanes)),

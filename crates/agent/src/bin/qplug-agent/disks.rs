@@ -3,7 +3,9 @@
 //! One thread looks and tells, so that the conversation never waits for a disk: a serial is asked of the
 //! disk itself.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use qplug_agent::wire::{DISK_APPEARED, DISK_CHANGED, DISK_GONE, Device, DiskGone, OWN_PREFIX};
 
@@ -15,8 +17,16 @@ use crate::uevent::{BlockEvent, Uevent, Uevents};
 /// The disks, for whoever asks.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Disks {
-    /// In the order in which they came.
-    present: Arc<Mutex<Vec<Device>>>,
+    present: Arc<Mutex<Present>>,
+    changed: Arc<Condvar>,
+}
+
+#[derive(Debug, Default)]
+struct Present {
+    /// The user's, in the order in which they came.
+    users: Vec<Device>,
+    /// The labels of the appliance's own by the kernel's names.
+    own: BTreeMap<String, String>,
 }
 
 /// What happened to a disk.
@@ -30,10 +40,22 @@ enum Change {
 impl Disks {
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Device> {
-        self.lock().clone()
+        self.lock().users.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Device>> {
+    /// The kernel's name of one of the appliance's own disks, as soon as it is there.
+    pub(crate) fn wait_own(&self, label: &str, within: Duration) -> Option<String> {
+        let find = |present: &mut Present| {
+            let found = present.own.iter().find(|(_, it)| *it == label);
+            found.map(|(kernel_name, _)| kernel_name.clone())
+        };
+        let mut present = self.lock();
+        let waited = self.changed.wait_timeout_while(present, within, |it| find(it).is_none());
+        present = waited.unwrap_or_else(PoisonError::into_inner).0;
+        find(&mut present)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Present> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,8 +81,10 @@ impl Disks {
 
     fn rescan(&self, links: &mut Links, bell: &Bell) {
         let mut names = sysfs::block_devices();
-        let gone = self.all().into_iter().map(|disk| disk.kernel_name);
-        let gone: Vec<_> = gone.filter(|name| !names.contains(name)).collect();
+        let present = self.lock();
+        let known = present.users.iter().map(|disk| &disk.kernel_name).chain(present.own.keys());
+        let gone: Vec<_> = known.filter(|name| !names.contains(name)).cloned().collect();
+        drop(present);
         names.splice(0..0, gone);
         for name in names {
             self.update(&name, sysfs::look_up(&name), links, bell);
@@ -68,16 +92,22 @@ impl Disks {
     }
 
     fn update(&self, name: &str, found: Option<Disk>, links: &mut Links, bell: &Bell) {
+        let mut present = self.lock();
+        present.own.remove(name);
         let found = match found {
             Some(Disk::Users(device)) => Some(device),
-            Some(Disk::Own) | None => None,
+            Some(Disk::Own(label)) => {
+                present.own.insert(name.to_owned(), label);
+                self.changed.notify_all();
+                None
+            }
+            None => None,
         };
-        let mut present = self.lock();
-        let changes = apply(&mut present, name, found);
+        let changes = apply(&mut present.users, name, found);
         if changes.is_empty() {
             return;
         }
-        let now = present.clone();
+        let now = present.users.clone();
         drop(present);
         // Who hears of a disk may use its link at once.
         for complaint in links.follow(&now) {

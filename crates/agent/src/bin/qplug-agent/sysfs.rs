@@ -18,8 +18,8 @@ const MAX_SERIAL: usize = 256;
 pub(crate) enum Disk {
     /// The user's.
     Users(Device),
-    /// The appliance's own.
-    Own,
+    /// The appliance's own, of this label.
+    Own(String),
 }
 
 /// Looks a disk up by the kernel's name. `None` when it is not there, or is no disk that anybody
@@ -35,9 +35,10 @@ pub(crate) fn look_up(name: &str) -> Option<Disk> {
         return None;
     }
     let label = label(&serial(&folder));
-    if label.as_ref().is_some_and(|label| label.starts_with(OWN_PREFIX)) {
-        return Some(Disk::Own);
-    }
+    let label = match label {
+        Some(own) if own.starts_with(OWN_PREFIX) => return Some(Disk::Own(own)),
+        other => other,
+    };
     Some(Disk::Users(Device {
         label,
         kernel_name: name.to_owned(),

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::time::Duration;
 
-use qplug_agent::wire::{Download, Moved, Place, Upload};
+use qplug_agent::wire::{Copy, Download, Moved, Place, Upload};
 use rustix::fs::{Mode, OFlags};
 
 use crate::device;
@@ -14,6 +15,12 @@ use crate::tree;
 
 /// How much is moved at a time.
 const BLOCK_BYTES: usize = 128 << 10;
+
+/// The same between disks, where each block is read before it is written.
+const COPY_BYTES: usize = 1 << 20;
+
+/// How long a disk of the appliance's own may take to appear; it takes a tenth of a second.
+const OWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Sends a file, or a device.
 pub(crate) fn download(wish: &Download, lanes: &Lanes, disks: &Disks) -> Result<Moved> {
@@ -45,14 +52,7 @@ pub(crate) fn upload(wish: &Upload, lanes: &Lanes, disks: &Disks) -> Result<Move
 }
 
 fn receive(wish: &Upload, lane: &mut Lane, disks: &Disks) -> Result<Moved> {
-    let mut flags = OFlags::WRONLY;
-    let mut mode = Mode::empty();
-    if matches!(wish.to, Place::Path(_)) {
-        flags |= OFlags::CREATE;
-        flags.set(OFlags::TRUNC, wish.offset.is_none());
-        mode = Mode::from_raw_mode(wish.mode.unwrap_or(0o644) & 0o7777);
-    }
-    let (mut file, name) = open(&wish.to, disks, flags, mode)?;
+    let (mut file, name) = open_to_write(&wish.to, wish.offset.is_none(), wish.mode, disks)?;
     if let Some(offset) = wish.offset {
         file.seek(SeekFrom::Start(offset)).map_err(cannot(format!("write {name} from there")))?;
     }
@@ -60,11 +60,47 @@ fn receive(wish: &Upload, lane: &mut Lane, disks: &Disks) -> Result<Moved> {
         PassError::From(error) => cannot(format!("receive {name}"))(error),
         PassError::To(error) => cannot(format!("write {name}"))(error),
     })?;
-    if matches!(wish.to, Place::Device(_)) {
-        // The kernel does not tell later of what could not be written.
-        file.sync_all().map_err(cannot(format!("write {name} out")))?;
-    }
+    write_out(&wish.to, &file, &name)?;
     Ok(Moved { bytes })
+}
+
+/// Copies within the appliance.
+pub(crate) fn copy(wish: &Copy, disks: &Disks) -> Result<Moved> {
+    let (file, from) = open(&wish.from, disks, OFlags::RDONLY, Mode::empty())?;
+    let (mut to, name) = open_to_write(&wish.to, true, wish.mode, disks)?;
+    let mut file = file.take(wish.bytes.unwrap_or(u64::MAX));
+    let bytes = pass_on_by(COPY_BYTES, &mut file, &mut to).map_err(|error| match error {
+        PassError::From(error) => cannot(format!("read {from}"))(error),
+        PassError::To(error) => cannot(format!("write {name}"))(error),
+    })?;
+    write_out(&wish.to, &to, &name)?;
+    Ok(Moved { bytes })
+}
+
+fn open_to_write(
+    place: &Place,
+    is_whole: bool,
+    mode: Option<u32>,
+    disks: &Disks,
+) -> Result<(File, String)> {
+    match place {
+        Place::Device(_) | Place::Own(_) => open(place, disks, OFlags::WRONLY, Mode::empty()),
+        Place::Path(_) => {
+            let mut flags = OFlags::WRONLY | OFlags::CREATE;
+            flags.set(OFlags::TRUNC, is_whole);
+            open(place, disks, flags, Mode::from_raw_mode(mode.unwrap_or(0o644) & 0o7777))
+        }
+    }
+}
+
+/// The kernel does not tell later of what could not be written to a device.
+fn write_out(place: &Place, file: &File, name: &str) -> Result<()> {
+    match place {
+        Place::Path(_) => Ok(()),
+        Place::Device(_) | Place::Own(_) => {
+            file.sync_all().map_err(cannot(format!("write {name} out")))
+        }
+    }
 }
 
 fn open(place: &Place, disks: &Disks, flags: OFlags, mode: Mode) -> Result<(File, String)> {
@@ -85,6 +121,15 @@ fn open(place: &Place, disks: &Disks, flags: OFlags, mode: Mode) -> Result<(File
                 .map_err(cannot(format!("open {name}")))?;
             Ok((File::from(file), name.clone()))
         }
+        Place::Own(label) => {
+            let kernel_name = disks.wait_own(label, OWN_WITHIN);
+            let kernel_name =
+                kernel_name.ok_or_else(|| refuse(format!("the disk {label} did not appear")))?;
+            let file =
+                rustix::fs::open(format!("/dev/{kernel_name}"), flags | OFlags::CLOEXEC, mode)
+                    .map_err(cannot(format!("open {label}")))?;
+            Ok((File::from(file), label.clone()))
+        }
     }
 }
 
@@ -97,7 +142,11 @@ pub(crate) enum PassError {
 
 /// Moves everything, and tells how much it was.
 pub(crate) fn pass_on(from: &mut impl Read, to: &mut impl Write) -> Result<u64, PassError> {
-    let mut block = vec![0; BLOCK_BYTES];
+    pass_on_by(BLOCK_BYTES, from, to)
+}
+
+fn pass_on_by(size: usize, from: &mut impl Read, to: &mut impl Write) -> Result<u64, PassError> {
+    let mut block = vec![0; size];
     let mut moved = 0;
     loop {
         let count = match from.read(&mut block) {
