@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qplug_agent::meeting::{Seek, Token};
-use qplug_agent::wire::{AddEntropy, Command, SetTime};
+use qplug_agent::wire::{AddEntropy, Command, QueryAgent, SetTime};
 use qplug_qmp::{Address, Client, Events, Options};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
@@ -57,6 +57,12 @@ impl Agent {
             let (command, reason) = (C::NAME.to_owned(), error.to_string());
             Error::Command(qplug_qmp::Error::Decode { command, reason })
         })
+    }
+
+    /// Checks that the agent answers, whatever else it does.
+    pub(crate) async fn check(&self) -> Result<()> {
+        self.client.execute_oob(QueryAgent::NAME, None::<&()>).await?;
+        Ok(())
     }
 
     /// What the agent tells from this moment on.

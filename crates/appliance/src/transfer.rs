@@ -18,6 +18,9 @@ use crate::link::Agent;
 /// A command that moves bytes takes as long as they are many. One that takes longer has gone wrong.
 const MOVED_WITHIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// How long nothing may move before the agent is asked whether it is there.
+const SILENT_FOR: Duration = Duration::from_secs(30);
+
 /// What is read from the port at a time, in bytes.
 const READ_BYTES: usize = 256 << 10;
 
@@ -102,6 +105,8 @@ impl Port {
                     }
                 }
                 read = way.read_on(), if way.wants_more() => way.came(read.map_err(unreadable)?),
+                // A program may be silent for long, and a file system slow; an agent is neither.
+                () = tokio::time::sleep(SILENT_FOR) => agent.check().await?,
             }
         }
         way.leave(&mut self.streams);

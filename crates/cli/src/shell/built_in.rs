@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::filter::Filter;
 use super::session::{Flow, Session};
-use super::transaction::{self, Transaction};
+use super::transaction::Transaction;
 use crate::commands::exec;
 use crate::commands::schema::source::{self, Freshness};
 use crate::failure::{Exit, Failure};
@@ -120,10 +120,9 @@ async fn commit(session: &mut Session, output: &Output) -> Result<Exit, Failure>
     let transaction = session.transaction.take().ok_or_else(none)?;
     match transaction.commit(&monitor).await {
         Ok(reply) => exec::print(&reply, output).await,
-        Err(failure) => {
+        Err(mut failure) => {
             if failure.exit != Exit::Unknown {
-                let name = transaction::COMMAND;
-                output.announce(&format!("the {name} is still open: abort drops it"));
+                failure.message += "\n(the transaction is still open: abort drops it)";
                 session.transaction = Some(transaction);
             }
             Err(failure)

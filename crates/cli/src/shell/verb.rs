@@ -87,6 +87,9 @@ pub(crate) fn read<'a>(words: impl Iterator<Item = &'a str>) -> Result<Read, Fai
 
 /// A word that is almost a command of qplug's or the shell's, and none of the machine's.
 async fn refuse_slip(name: &str, monitor: &Monitor) -> Result<(), Failure> {
+    if NOT_HERE.contains(&name) {
+        return Err(Failure::usage(format!("'qplug {name}' is for outside of this shell")));
+    }
     let names = names();
     let ours = names.iter().map(String::as_str).chain(built_in::ALL.iter().map(|it| it.name));
     let like = nearest(name, ours);

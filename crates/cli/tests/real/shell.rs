@@ -35,7 +35,9 @@ fn a_session_at_a_terminal() {
         machine.oracle.demand("cont", json!({})).unwrap();
         terminal.wait_for_text(" running> query-st").unwrap();
         terminal.type_text("atus | grep -c running\n").unwrap();
-        terminal.wait_for("count", |screen| screen.contents().contains("\n2\n")).unwrap();
+        // The next line is typed once the terminal is the shell's again.
+        let is_counted = |text: &str| text.contains("\n2\n") && text.trim_end().ends_with('>');
+        terminal.wait_for("count", |screen| is_counted(&screen.contents())).unwrap();
 
         // Both of two changes are made, or none.
         for line in [

@@ -17,32 +17,49 @@ const A_TIME: &str = "2026-01-31T12:00:00.000Z";
 
 /// Draws each screen of the page, by its name there.
 fn draw(name: &str, terminal: &mut Terminal) {
-    let mut line = |text: &str, until: &str| {
-        terminal.type_text(text).unwrap();
-        terminal.wait_for_line(until).unwrap();
-    };
     match name {
         "session" => {
-            line("attach data.img --format raw --name d\n", "by-id/virtio-d");
-            line("query-named-block-nodes | grep -c node-name\n", "2");
-            line("device_del id=d\n", "{}");
-            line("blockdev-add driver=", "DEVICE_DELETED device=d");
+            line(terminal, "attach data.img --format raw --name d\n", "by-id/virtio-d");
+            line(terminal, "query-named-block-nodes | grep -c node-name\n", "grep -c");
+            terminal
+                .wait_for("a count", |screen| screen.contents().contains("\n2\nqmp running>"))
+                .unwrap();
+            line(terminal, "device_del id=d\n", "{}");
+            line(terminal, "blockdev-add driver=", "DEVICE_DELETED device=d");
             terminal.wait_for_text("running> blockdev-add driver= blk").unwrap();
         }
         "completion" => {
-            line("attach data.img --format raw\n", "by-id/virtio-data");
-            line("block-dirty-bitmap-add node=d", "node=d");
+            line(terminal, "attach data.img --format raw\n", "by-id/virtio-data");
+            line(terminal, "block-dirty-bitmap-add node=d", "node=d");
             terminal.press(Key::Tab).unwrap();
             terminal.wait_for_text("data.format").unwrap();
         }
         "transaction" => {
-            line("transaction\n", "transaction(0)>");
-            line("block-dirty-bitmap-add node=data.format nam=night\n", "abort drops them");
-            line("block-dirty-bitmap-add node=data.format name=night\n", "transaction(1)>");
-            line("blockdev-backup device=data.format target=backup sync=full\n", "transaction(2)>");
+            line(terminal, "transaction\n", "transaction(0)>");
+            line(
+                terminal,
+                "block-dirty-bitmap-add node=data.format nam=night\n",
+                "abort drops them",
+            );
+            line(
+                terminal,
+                "block-dirty-bitmap-add node=data.format name=night\n",
+                "transaction(1)>",
+            );
+            line(
+                terminal,
+                "blockdev-backup device=data.format target=backup sync=full\n",
+                "transaction(2)>",
+            );
         }
         name => panic!("the page has a screen {name}, which nobody draws"),
     }
+}
+
+/// Types a line, and waits for this.
+fn line(terminal: &mut Terminal, text: &str, until: &str) {
+    terminal.type_text(text).unwrap();
+    terminal.wait_for_line(until).unwrap();
 }
 
 /// Waits until the shell has read what it reads but once, which a first line is not to be counted with.

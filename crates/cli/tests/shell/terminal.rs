@@ -216,7 +216,9 @@ fn a_program_of_the_hosts_reads_what_a_command_says() {
     let sim = sim(&[]);
     let mut terminal = shell(&sim, 80);
     terminal.type_text("query-commands | grep -c name\n").unwrap();
-    terminal.wait_for_line("233").unwrap();
+    // The next line is typed once the terminal is the shell's again.
+    let is_counted = |text: &str| text.trim_end().ends_with("\n233\nqmp running>");
+    terminal.wait_for("count", |screen| is_counted(&screen.contents())).unwrap();
     // It has the terminal as any program has it.
     let asks = "query-name | { cat >x; echo who; read line </dev/tty; echo so $line; }\n";
     terminal.type_text(asks).unwrap();

@@ -176,9 +176,19 @@ async fn unknown(client: &Client, class: Class, name: &str) -> Result<Failure, F
     Ok(impossible(format!("{name}: {what}")))
 }
 
+/// How the names of devices on PCI end, which people leave out.
+const ON_PCI: &str = "-pci";
+
 /// The likest names, as a question.
 pub(crate) fn did_you_mean(name: &str, names: &[String]) -> String {
-    let like = nearest(name, names.iter().map(String::as_str));
+    let short = |name: &'_ str| name.strip_suffix(ON_PCI).unwrap_or(name).to_owned();
+    let shorts: Vec<_> = names.iter().map(|name| short(name)).collect();
+    let like = nearest(&short(name), shorts.iter().map(String::as_str)).into_iter();
+    let whole = |like: String| match names.contains(&like) {
+        true => like,
+        false => like + ON_PCI,
+    };
+    let like: Vec<_> = like.map(whole).collect();
     if like.is_empty() { String::new() } else { format!("; did you mean {}?", like.join(" or ")) }
 }
 
@@ -247,4 +257,22 @@ async fn show(name: &str, told: &[Told], output: &Output) -> Result<Exit, Failur
         })
         .await?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_leave_out_of_a_name_is_no_difference() {
+        let names = ["virtio-blk-pci", "virtio-mem", "nvme"].map(str::to_owned);
+        for (name, question) in [
+            ("virtio-bk", "; did you mean virtio-blk-pci or virtio-mem?"),
+            ("virtio-blk-pcy", "; did you mean virtio-blk-pci?"),
+            ("nvm", "; did you mean nvme?"),
+            ("zebra", ""),
+        ] {
+            assert_eq!(did_you_mean(name, &names), question, "{name}");
+        }
+    }
 }
