@@ -76,7 +76,7 @@ impl Appliance {
     /// When its monitor cannot be reached.
     pub async fn machine(&self) -> Result<Machine> {
         let connect = || async {
-            let address = Address::Unix(self.place.file(Place::MONITOR));
+            let address = Address::Unix(self.place.file(Place::CONTROL));
             let options = Options { connect_timeout: TURN_WITHIN, ..Options::default() };
             Client::connect_with(&address, options).await.map_err(Error::from)
         };

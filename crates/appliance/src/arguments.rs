@@ -67,9 +67,9 @@ impl Shape {
         let path = |path: &Path| path.display().to_string();
         let mut words =
             ["-nodefaults", "-no-user-config", "-display", "none"].map(String::from).to_vec();
+        // An appliance that reboots has ended, and one that panics reboots.
+        words.push("-no-reboot".to_owned());
         let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
-        // An appliance that reboots or panics has ended.
-        add("-action", "reboot=shutdown,panic=shutdown".to_owned());
         add("-machine", "q35,usb=off,hpet=off".to_owned());
         add("-accel", self.accel.name().to_owned());
         add("-cpu", self.accel.processor().to_owned());
@@ -93,8 +93,8 @@ impl Shape {
 }
 
 /// Sockets and logs, by their names in the folder of the machine: what a saved machine does not depend
-/// on. The monitor's listening socket is QEMU's standard input, so that it is there before QEMU is, and
-/// the machine does not run before it is told to.
+/// on. The listening socket of qplug's own monitor is QEMU's standard input, so that it is there before QEMU
+/// is, and the machine does not run before it is told to. A second monitor is for whoever else wants one.
 fn surroundings() -> Vec<String> {
     let mut words = Vec::new();
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
@@ -103,8 +103,11 @@ fn surroundings() -> Vec<String> {
     for (name, path) in [("agent", Place::AGENT), ("files", Place::FILES)] {
         add("-chardev", format!("socket,id={name},path={path},server=on,wait=off"));
     }
-    add("-chardev", "socket,id=monitor,fd=0,server=on,wait=on".to_owned());
-    add("-mon", "chardev=monitor,mode=control".to_owned());
+    add("-chardev", format!("socket,id=monitor,path={},server=on,wait=off", Place::MONITOR));
+    add("-chardev", "socket,id=control,fd=0,server=on,wait=on".to_owned());
+    for monitor in ["control", "monitor"] {
+        add("-mon", format!("chardev={monitor},mode=control"));
+    }
     add("-pidfile", Place::PID.to_owned());
     words.push("-S".to_owned());
     words

@@ -274,7 +274,7 @@ impl Plan {
     async fn run(&self, held: &Held, start: Start) -> Result<Running> {
         let child = process::start(&self.shape, start, held.place())?;
         let identity = child.identity();
-        let monitor = Address::Unix(held.place().file(Place::MONITOR));
+        let monitor = Address::Unix(held.place().file(Place::CONTROL));
         let options = Options { connect_timeout: END_WITHIN, ..Options::default() };
         match Client::connect_with(&monitor, options).await {
             Ok(monitor) => Ok(Running { child, monitor }),

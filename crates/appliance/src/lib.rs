@@ -43,7 +43,7 @@ mod transfer;
 mod unpack;
 
 pub use qplug_agent::{Name, wire};
-pub use qplug_hotplug::{DiskName, Storage};
+pub use qplug_hotplug::{DiskName, Format, Storage};
 
 pub use accel::Accel;
 pub use appliance::{Appliance, down};

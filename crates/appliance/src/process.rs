@@ -104,7 +104,7 @@ pub(crate) fn kill(pid: u32) {
 /// Starts QEMU in its place, with its monitor's socket already there. It is no part of our terminal's
 /// group, and outlives us.
 pub(crate) fn start(shape: &Shape, start: Start, place: &Place) -> Result<Leashed> {
-    let monitor = place.file(Place::MONITOR);
+    let monitor = place.file(Place::CONTROL);
     let listener = UnixListener::bind(&monitor).map_err(Error::file("listen at", &monitor))?;
     let log = place.file(Place::LOG);
     let messages = fs::File::create(&log).map_err(Error::file("make", &log))?;

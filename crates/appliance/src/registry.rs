@@ -5,7 +5,8 @@
 //!     lock          held by whoever starts it or takes it down
 //!     machine.json  who it is: written once its QEMU runs
 //!     qemu.pid      written by QEMU itself
-//!     monitor, agent, files   sockets
+//!     monitor                  the socket of a monitor, for everybody
+//!     control, agent, files    sockets of qplug's own
 //!     qemu.log, console.log   what QEMU and the kernel say
 //! ```
 
@@ -160,7 +161,9 @@ impl Place {
     pub(crate) const AGENT: &str = "agent";
     /// The socket that files travel through.
     pub(crate) const FILES: &str = "files";
-    /// The monitor's socket.
+    /// The socket of qplug's own monitor.
+    pub(crate) const CONTROL: &str = "control";
+    /// The socket of everybody's monitor.
     pub(crate) const MONITOR: &str = "monitor";
     /// What the kernel says.
     pub(crate) const CONSOLE: &str = "console.log";

@@ -33,6 +33,9 @@ const UNLIMITED: u64 = 1 << 40;
 /// The descriptor's name in QEMU.
 const DESCRIPTOR: &str = "saved";
 
+/// The number of a set of descriptors, of which nobody else has any when a machine starts.
+const FDSET: u32 = 7;
+
 /// The name of a machine of this shape.
 pub(crate) fn key(shape: &Shape, initramfs: &Key) -> Result<Key> {
     shape.key(Key::default().with("machine").with(LAYOUT).with(initramfs.to_string()))
@@ -51,9 +54,8 @@ pub(crate) fn forget(cache: &Cache, key: &Key) -> Result<()> {
 /// Saves a machine that runs, and lets it run on.
 pub(crate) async fn save(monitor: &Client, cache: &Cache, key: &Key) -> Result<()> {
     let draft = cache.draft(MACHINES)?;
-    let file = draft.as_file().try_clone().map_err(Error::file("share", draft.path()))?;
     command(monitor, "stop", json!({})).await?;
-    let saved = migrate(monitor, "migrate", file).await;
+    let saved = migrate(monitor, Direction::Out, draft.path()).await;
     finished(monitor).await?;
     command(monitor, "cont", json!({})).await?;
     saved?;
@@ -63,23 +65,79 @@ pub(crate) async fn save(monitor: &Client, cache: &Cache, key: &Key) -> Result<(
 
 /// Loads a machine into a QEMU that waits for one, and lets it run.
 pub(crate) async fn load(monitor: &Client, saved: &Path) -> Result<()> {
-    let file = File::open(saved).map_err(Error::file("open the saved machine", saved))?;
-    migrate(monitor, "migrate-incoming", file).await?;
+    migrate(monitor, Direction::In, saved).await?;
     command(monitor, "cont", json!({})).await
 }
 
-/// Has QEMU write or read a machine. A descriptor is understood by every QEMU; that a file's is out of
-/// favour since 9.1 costs a line in its log.
-async fn migrate(monitor: &Client, direction: &str, file: File) -> Result<()> {
+/// Which way a machine goes.
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    In,
+    Out,
+}
+
+impl Direction {
+    fn command(self) -> &'static str {
+        match self {
+            Self::In => "migrate-incoming",
+            Self::Out => "migrate",
+        }
+    }
+
+    /// A descriptor that can do no more than is needed: QEMU takes one from a set only where that is
+    /// so.
+    fn open(self, path: &Path) -> Result<OwnedFd> {
+        let mut options = File::options();
+        let options = match self {
+            Self::In => options.read(true),
+            Self::Out => options.write(true),
+        };
+        Ok(options.open(path).map_err(Error::file("open", path))?.into())
+    }
+}
+
+/// Has QEMU write or read a machine.
+async fn migrate(monitor: &Client, direction: Direction, path: &Path) -> Result<()> {
     let events = json!({"capabilities": [{"capability": "events", "state": true}]});
     command(monitor, "migrate-set-capabilities", events).await?;
     command(monitor, "migrate-set-parameters", json!({"max-bandwidth": UNLIMITED})).await?;
-    let name = json!({"fdname": DESCRIPTOR});
-    monitor.execute_with_fds("getfd", Some(&name), vec![OwnedFd::from(file)]).await?;
-    let mut events = monitor.events();
-    command(monitor, direction, json!({"uri": format!("fd:{DESCRIPTOR}")})).await?;
-    let ended = tokio::time::timeout(MIGRATE_WITHIN, migrated(&mut events)).await;
+    let events = match begin_with_file(monitor, direction, path).await {
+        Ok(events) => Ok(events),
+        Err(Error::Command(refused)) if refused.refusal().is_some() => {
+            begin_with_descriptor(monitor, direction, path).await
+        }
+        Err(error) => Err(error),
+    };
+    let ended = tokio::time::timeout(MIGRATE_WITHIN, migrated(&mut events?)).await;
     ended.map_err(|_| late())?
+}
+
+/// QEMU goes to files by their names since 8.2; through a set of descriptors, so that it needs no right
+/// of its own to them.
+async fn begin_with_file(monitor: &Client, direction: Direction, path: &Path) -> Result<Events> {
+    let set = json!({"fdset-id": FDSET});
+    let fds = vec![direction.open(path)?];
+    monitor.execute_with_fds("add-fd", Some(&set), fds).await?;
+    let begun = begin(monitor, direction, format!("file:/dev/fdset/{FDSET}")).await;
+    command(monitor, "remove-fd", set).await?;
+    begun
+}
+
+/// Older ones take any descriptor; since 9.1 that of a file is out of favour, and 11 refuses it.
+async fn begin_with_descriptor(
+    monitor: &Client,
+    direction: Direction,
+    path: &Path,
+) -> Result<Events> {
+    let name = json!({"fdname": DESCRIPTOR});
+    monitor.execute_with_fds("getfd", Some(&name), vec![direction.open(path)?]).await?;
+    begin(monitor, direction, format!("fd:{DESCRIPTOR}")).await
+}
+
+async fn begin(monitor: &Client, direction: Direction, uri: String) -> Result<Events> {
+    let events = monitor.events();
+    command(monitor, direction.command(), json!({ "uri": uri })).await?;
+    Ok(events)
 }
 
 async fn migrated(events: &mut Events) -> Result<()> {

@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use qplug_appliance::{
-    Appliance, ApplianceName, Cache, DiskName, Error, Launch, Name, NewDisk, Qemu, Registry, State,
-    Storage, down, wire,
+    Appliance, ApplianceName, Cache, DiskName, Error, Format, Identity, Launch, Name, NewDisk,
+    Qemu, Registry, State, Storage, down, wire,
 };
 use qplug_testbed::boot_files::Kernel;
 
@@ -26,22 +27,37 @@ impl Room {
     fn each(test: &str) -> Vec<Self> {
         let kernel = Kernel::current().unwrap();
         let qemus = qplug_testbed::Qemu::under_test(test);
-        qemus
-            .into_iter()
-            .map(|qemu| {
-                let folder = tempfile::tempdir().unwrap();
-                let registry = Registry::at(&folder.path().join("run")).unwrap();
-                let environment = qemu.environment().into_iter();
-                let qemu = Qemu {
-                    program: qemu.path.clone(),
-                    environment: environment
-                        .map(|(name, value)| (name.to_owned(), value))
-                        .collect(),
-                    arguments: qemu.firmware_arguments(),
-                };
-                Self { qemu, kernel: kernel.clone(), folder, registry }
-            })
-            .collect()
+        qemus.into_iter().map(|qemu| Self::of(&qemu, kernel.clone())).collect()
+    }
+
+    /// The same with the older and the newer QEMU.
+    fn of_all_ages(test: &str) -> Vec<Self> {
+        let kernel = Kernel::current().unwrap();
+        let qemus = qplug_testbed::Qemu::of_all_ages(test);
+        qemus.into_iter().map(|qemu| Self::of(&qemu, kernel.clone())).collect()
+    }
+
+    fn of(qemu: &qplug_testbed::Qemu, kernel: Kernel) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::at(&folder.path().join("run")).unwrap();
+        let command = qemu.command();
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        let variables = command.get_envs();
+        let qemu = Qemu {
+            program: command.get_program().into(),
+            environment: variables
+                .filter_map(|(name, value)| Some((text(name), text(value?))))
+                .collect(),
+            arguments: command.get_args().map(text).chain(qemu.firmware_arguments()).collect(),
+        };
+        Self { qemu, kernel, folder, registry }
+    }
+
+    fn image(&self, name: &str, content: &[u8], bytes: u64) -> Storage {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
+        Storage::path(path).format(Some(Format::raw())).look().unwrap()
     }
 
     fn name() -> ApplianceName {
@@ -81,9 +97,17 @@ async fn launched(wish: Launch) -> (Appliance, Duration) {
     (appliance, start.elapsed())
 }
 
+async fn ended(identity: Identity) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while identity.is_running() {
+        assert!(Instant::now() < deadline, "QEMU did not end");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn the_first_launch_boots_and_saves_and_the_next_restores() {
-    for room in Room::each("the_first_launch_boots_and_saves_and_the_next_restores") {
+    for room in Room::of_all_ages("the_first_launch_boots_and_saves_and_the_next_restores") {
         let (appliance, cold) = launched(room.wish()).await;
         assert!(!appliance.record().restored);
         assert_eq!(room.saved().len(), 1);
@@ -126,11 +150,7 @@ async fn a_dead_appliance_is_told_and_its_name_is_free_again() {
         let identity = appliance.record().identity;
         let pid = identity.pid.to_string();
         assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while identity.is_running() {
-            assert!(Instant::now() < deadline, "QEMU did not end");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        ended(identity).await;
         let dead = Appliance::open(&room.registry, &Room::name()).unwrap_err();
         assert!(matches!(dead, Error::Dead { .. }), "{dead}");
         let state = down(&room.registry, &Room::name()).await.unwrap();
@@ -144,7 +164,8 @@ async fn a_dead_appliance_is_told_and_its_name_is_free_again() {
 async fn what_does_not_start_leaves_nothing() {
     for room in Room::each("what_does_not_start_leaves_nothing") {
         let folder = room.folder.path();
-        let broken = Qemu { arguments: vec!["-no-such-option".into()], ..room.qemu.clone() };
+        let mut broken = room.qemu.clone();
+        broken.arguments.push("-no-such-option".to_owned());
         let error = Appliance::launch(room.wish().qemu(Some(broken))).await.unwrap_err();
         assert!(error.to_string().contains("no-such-option"), "{error}");
         assert!(room.registry.list().unwrap().is_empty());
@@ -218,6 +239,78 @@ async fn bytes_go_onto_a_device_and_come_back() {
         assert_eq!(appliance.download(device(), &mut again).await.unwrap(), BYTES as u64);
         appliance.remove_disk(&DiskName::new("data").unwrap(), false).await.unwrap();
         assert!(fs::read(&path).unwrap() == sent, "the image holds something else");
+        appliance.down().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_disks_are_listed_in_the_order_in_which_they_came() {
+    const COUNT: usize = 100;
+    for room in Room::each("a_hundred_disks_are_listed_in_the_order_in_which_they_came") {
+        let (appliance, _) = launched(room.wish()).await;
+        let disk = |index: usize| NewDisk {
+            label: None,
+            storage: room.image(&format!("{index}.img"), &index.to_le_bytes(), 4096),
+            read_only: false,
+        };
+        let start = Instant::now();
+        for added in appliance.add_disks((1..=COUNT).map(disk).collect()).await.unwrap() {
+            added.unwrap();
+        }
+        println!("{COUNT} disks added and seen in {:?}", start.elapsed());
+        let devices = appliance.list_devices().await.unwrap();
+        assert_eq!(devices.len(), COUNT);
+        for (index, device) in (1..=COUNT).zip(devices) {
+            let label = device.label.unwrap();
+            assert_eq!(label, format!("disk{index}"));
+            let mut content = Vec::new();
+            appliance.download(wire::Place::Device(label), &mut content).await.unwrap();
+            assert_eq!(content[..8], index.to_le_bytes());
+        }
+        appliance.down().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_same_label_and_image_come_and_go_fifty_times() {
+    for room in Room::each("the_same_label_and_image_come_and_go_fifty_times") {
+        let (appliance, _) = launched(room.wish()).await;
+        let label = DiskName::new("data").unwrap();
+        let start = Instant::now();
+        for round in 0..50_u64 {
+            let storage = room.image("data.img", &round.to_le_bytes(), 4096);
+            let disk = NewDisk { label: Some(label.clone()), storage, read_only: round % 2 == 1 };
+            let device = appliance.add_disk(disk).await.unwrap();
+            assert_eq!(device.read_only, round % 2 == 1);
+            let mut content = Vec::new();
+            let place = wire::Place::Device("data".to_owned());
+            appliance.download(place, &mut content).await.unwrap();
+            assert_eq!(content[..8], round.to_le_bytes());
+            appliance.remove_disk(&label, false).await.unwrap();
+            assert!(appliance.list_devices().await.unwrap().is_empty());
+        }
+        println!("50 rounds in {:?}", start.elapsed());
+        appliance.down().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_qemu_that_dies_while_a_disk_is_added_is_told_and_leaves_the_name_free() {
+    let test = "a_qemu_that_dies_while_a_disk_is_added_is_told_and_leaves_the_name_free";
+    for room in Room::each(test) {
+        let (appliance, _) = launched(room.wish()).await;
+        let disk =
+            NewDisk { label: None, storage: room.image("a.img", &[], 4096), read_only: false };
+        let pid = appliance.record().identity.pid.to_string();
+        let killed = async { std::process::Command::new("kill").args(["-9", &pid]).status() };
+        let (added, killed) = tokio::join!(appliance.add_disk(disk), killed);
+        assert!(killed.unwrap().success());
+        added.unwrap_err();
+        let identity = appliance.record().identity;
+        drop(appliance);
+        ended(identity).await;
+        let (appliance, _) = launched(room.wish()).await;
+        assert!(appliance.list_devices().await.unwrap().is_empty());
         appliance.down().await.unwrap();
     }
 }
