@@ -140,6 +140,44 @@ async fn each_use_of_a_disk_is_told_and_a_mounted_one_can_be_forced_out() {
 }
 
 #[tokio::test]
+async fn swap_and_what_lies_on_a_disk_keep_it_in() {
+    for room in Room::each("swap_and_what_lies_on_a_disk_keep_it_in").await {
+        let files = room.files().await;
+        let image = room.image("data.img", 64);
+        partition(&image);
+        room.add("data", &image.path, false).await;
+        room.run(&files, 1, "mkswap -L s /dev/disk/qplug/data:1").await;
+        let found = room.ask(&ListFileSystems { device: Some("data:1".to_owned()) }).await;
+        assert_eq!((found[0].kind.as_deref(), &found[0].label), (Some("swap"), &Some("s".into())));
+        room.run(&files, 2, "swapon /dev/disk/qplug/data:1").await;
+        let swaps = uses(&room).await;
+        assert!(matches!(&swaps[..], [(UseKind::Swap, _)]), "{swaps:?}");
+        assert!(room.remove("data", false).await.is_err());
+        room.run(&files, 3, "swapoff /dev/disk/qplug/data:1").await;
+        assert!(uses(&room).await.is_empty());
+
+        // The driver is loaded because somebody wants it.
+        let create = "dmsetup create top \
+            --table '0 40960 linear /dev/disk/qplug/data:1 0'";
+        room.run(&files, 4, create).await;
+        assert_eq!(uses(&room).await, [(UseKind::Dm, "/dev/mapper/top".to_owned())]);
+        room.run(&files, 5, "mkfs.ext4 -q /dev/mapper/top").await;
+        let found = room.ask(&ListFileSystems::default()).await;
+        assert!(
+            found
+                .iter()
+                .any(|it| it.device == "/dev/mapper/top" && it.kind.as_deref() == Some("ext4"))
+        );
+        assert_eq!(room.ask(&mount("/dev/mapper/top", "/")).await.device, "/dev/mapper/top");
+        let both = [(UseKind::Mount, "/".to_owned()), (UseKind::Dm, "/dev/mapper/top".to_owned())];
+        assert_eq!(uses(&room).await, both);
+        room.ask(&Umount { path: None, force: false }).await;
+        room.run(&files, 6, "dmsetup remove top").await;
+        room.remove("data", false).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_the_host_changes_is_told() {
     for room in Room::each("what_the_host_changes_is_told").await {
         let image = room.image("data.img", 8);

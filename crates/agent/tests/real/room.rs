@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::host::Files;
 
 /// Programs that the appliance takes along.
-const PROGRAMS: [&str; 3] = ["mkfs.ext4", "mkswap", "sh"];
+const PROGRAMS: [&str; 6] = ["mkfs.ext4", "mkswap", "swapon", "swapoff", "dmsetup", "sh"];
 
 pub(crate) struct Room {
     pub(crate) appliance: Option<Appliance>,

@@ -43,10 +43,20 @@ use std::env;
 use std::process::ExitCode;
 use std::thread;
 
+/// What this program is besides PID 1: the kernel's helper that loads drivers (`-q -- fs-ext4`), and tar.
+fn role() -> ExitCode {
+    let mut rest = env::args_os().skip(1);
+    let first = rest.next();
+    if first.as_deref() == Some("-q".as_ref()) {
+        let alias = rest.last().unwrap_or_default();
+        return ExitCode::from(u8::from(!modules::load_alias(&alias.to_string_lossy())));
+    }
+    archive::main(&mut first.into_iter().chain(rest))
+}
+
 fn main() -> ExitCode {
-    let mut words = env::args_os().skip(1);
     if rustix::process::getpid().as_raw_nonzero().get() != 1 {
-        return archive::main(&mut words);
+        return role();
     }
     // A thread that panics is reported by its end; this one outlives all others.
     let outcome =

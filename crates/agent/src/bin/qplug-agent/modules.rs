@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::io::Errno;
 use rustix::system::finit_module;
 
@@ -19,6 +20,55 @@ pub(crate) fn load_first() -> Vec<String> {
 /// built into the kernel, or that nobody has, is no complaint: who needs it will say so.
 pub(crate) fn load_for(name: &str) -> Vec<String> {
     complaints(&in_folder(needed(&list("later"), name).into_iter()))
+}
+
+/// What the kernel asks for when a program opens one of these, which are there before their drivers: the
+/// path, and the minor number of the kernel's miscellaneous devices (major 10).
+const NODES: [(&str, u32, &str); 4] = [
+    ("/dev/mapper/control", 236, "dm_mod"),
+    ("/dev/loop-control", 237, "loop"),
+    ("/dev/btrfs-control", 234, "btrfs"),
+    ("/dev/fuse", 229, "fuse"),
+];
+
+/// Which program the kernel runs when it wants a driver.
+const HELPER: &str = "/proc/sys/kernel/modprobe";
+
+/// Has the kernel ask this program for drivers, and returns what went wrong.
+pub(crate) fn offer() -> Vec<String> {
+    let offered =
+        fs::write(HELPER, "/init").map_err(|error| format!("no driver on demand: {error}"));
+    let node = |(path, minor, _): &(&str, u32, &str)| {
+        let made = Path::new(path).parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+            let mode = Mode::RUSR | Mode::WUSR;
+            match mknodat(CWD, *path, FileType::CharacterDevice, mode, makedev(10, *minor)) {
+                Ok(()) | Err(Errno::EXIST) => Ok(()),
+                Err(errno) => Err(errno.into()),
+            }
+        });
+        made.map_err(|error| format!("cannot make {path}: {error}"))
+    };
+    [offered].into_iter().chain(NODES.iter().map(node)).filter_map(Result::err).collect()
+}
+
+/// Loads what the kernel asks for, by one of its aliases; false where nobody has it.
+pub(crate) fn load_alias(alias: &str) -> bool {
+    let name = module_of(alias);
+    let paths = in_folder(needed(&list("later"), &name).into_iter());
+    !paths.is_empty() && complaints(&paths).is_empty()
+}
+
+/// `fs-ext4`, `dm-crypt`, `md-level-raid1`, `char-major-10-236`, or a module's name.
+fn module_of(alias: &str) -> String {
+    let minor = alias.strip_prefix("char-major-10-").and_then(|minor| minor.parse::<u32>().ok());
+    if let Some((_, _, module)) = NODES.iter().find(|(_, number, _)| Some(*number) == minor) {
+        return (*module).to_owned();
+    }
+    let plain = ["fs-", "md-level-"].iter().find_map(|prefix| alias.strip_prefix(prefix));
+    match plain.unwrap_or(alias).replace('-', "_").as_str() {
+        "raid4" | "raid5" | "raid6" => "raid456".to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 fn list(name: &str) -> String {
@@ -55,6 +105,20 @@ fn load(path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_asks_by_aliases() {
+        for (alias, module) in [
+            ("fs-ext4", "ext4"),
+            ("dm-crypt", "dm_crypt"),
+            ("md-level-raid1", "raid1"),
+            ("md-level-raid6", "raid456"),
+            ("char-major-10-236", "dm_mod"),
+            ("nls_cp437", "nls_cp437"),
+        ] {
+            assert_eq!(module_of(alias), module, "{alias}");
+        }
+    }
 
     #[test]
     fn each_name_has_its_line() {

@@ -121,6 +121,8 @@ fn start(line: &Line, stdout: PipeWriter, stderr: PipeWriter, has_input: bool) -
         .env_clear()
         .envs([("PATH", PATH.join(":")), ("HOME", "/root".to_owned())])
         .envs([("LANG", "C.UTF-8"), ("TERM", "dumb")])
+        // There is no udev to make the nodes of what lies on disks, so libdevmapper is to.
+        .env("DM_DISABLE_UDEV", "1")
         .current_dir("/")
         .process_group(0)
         .stdin(if has_input { Stdio::piped() } else { Stdio::null() })

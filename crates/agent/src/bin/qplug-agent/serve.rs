@@ -68,6 +68,7 @@ pub(crate) fn run() -> Result<Infallible, String> {
     // Listening starts before drivers do, so that nothing is missed.
     let uevents = Uevents::listen()?;
     complaints.extend(modules::load_first());
+    complaints.extend(modules::offer());
     for complaint in &complaints {
         println!("agent: {complaint}");
     }
