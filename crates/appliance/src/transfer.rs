@@ -110,6 +110,9 @@ impl Port {
             }
         }
         way.leave(&mut self.streams);
+        if let Some(reason) = way.aborted {
+            return Err(Error::Transfer(reason));
+        }
         let text = replied.map(|reply| reply.get().to_owned()).unwrap_or_default();
         serde_json::from_str(&text).map_err(|error| Error::Transfer(error.to_string()))
     }
@@ -132,6 +135,8 @@ struct Way<'a> {
     traffic: Traffic<'a>,
     /// Sinks whose stream has ended.
     arrived: Vec<bool>,
+    /// Why the first of them broke off.
+    aborted: Option<String>,
     /// What was read from the source, and the stream has not taken yet.
     unsent: Vec<u8>,
     chunk: Vec<u8>,
@@ -145,6 +150,7 @@ impl<'a> Way<'a> {
     fn new(traffic: Traffic<'a>) -> Self {
         Self {
             arrived: vec![false; traffic.sinks.len()],
+            aborted: None,
             is_done: traffic.source.is_none(),
             traffic,
             unsent: Vec::new(),
@@ -166,8 +172,12 @@ impl<'a> Way<'a> {
                         })?;
                     }
                     Read::Wait => break,
-                    // Why the agent gave up is in its reply.
-                    Read::End | Read::Aborted(_) => self.arrived[at] = true,
+                    Read::End => self.arrived[at] = true,
+                    // Why the agent gave up is in its reply, unless it thinks that it did not.
+                    Read::Aborted(reason) => {
+                        self.arrived[at] = true;
+                        self.aborted.get_or_insert(reason);
+                    }
                 }
             }
         }

@@ -261,10 +261,12 @@ async fn a_hundred_disks_are_listed_in_the_order_in_which_they_came() {
         let devices = appliance.list_devices().await.unwrap();
         assert_eq!(devices.len(), COUNT);
         for (index, device) in (1..=COUNT).zip(devices) {
-            let label = device.label.unwrap();
-            assert_eq!(label, format!("disk{index}"));
+            assert_eq!(device.label, Some(format!("disk{index}")));
+            assert_eq!(device.bytes, 4096, "{device:?}");
             let mut content = Vec::new();
-            appliance.download(wire::Place::Device(label), &mut content).await.unwrap();
+            let place = wire::Place::Device(format!("disk{index}"));
+            let count = appliance.download(place, &mut content).await.unwrap();
+            assert_eq!(count, 4096, "{device:?}");
             assert_eq!(content[..8], index.to_le_bytes());
         }
         appliance.down().await.unwrap();
