@@ -25,7 +25,7 @@ pub use file::{
     Chmod, Copy, Download, Entry, EntryKind, Find, Found, Listing, Ls, MAX_ENTRIES, Mkdir, Moved,
     Place, Rename, Rm, Stat, Status, TarIn, TarOut, Upload,
 };
-pub use run::{Ended, Line, Run};
+pub use run::{Ended, Line, Run, UseRoot};
 pub use tree::{Df, ListMounts, Mount, MountOption, Mounted, Space, Umount};
 
 use crate::meeting::Token;

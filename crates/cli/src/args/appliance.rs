@@ -82,6 +82,16 @@ pub(crate) struct Up {
     #[arg(long, value_name = "PROGRAMS", value_delimiter = ',')]
     pub(crate) with: Vec<String>,
 
+    /// An image that programs come from, instead: the file system of a distribution, such as the image of
+    /// a cloud. It is only read, and any number of appliances may have it; what programs change in it is
+    /// forgotten. It is none of the disks.
+    #[arg(long, value_name = "IMAGE", conflicts_with = "with")]
+    pub(crate) root: Option<String>,
+
+    /// The partition that it is on [default: the whole image, or its only partition].
+    #[arg(long, value_name = "NUMBER", requires = "root")]
+    pub(crate) root_partition: Option<u32>,
+
     /// The kernel [default: the newest in /boot that can be read, else that of cargo xtask setup].
     #[arg(long, value_name = "FILE")]
     pub(crate) kernel: Option<PathBuf>,

@@ -26,11 +26,13 @@ pub(super) async fn up(args: Up, output: &Output) -> Result<Exit, Failure> {
         Some(program) => Some(Qemu::find(Some(program), &Cache::of_user()?)?),
         None => None,
     };
+    let root = args.root.as_deref().map(disks::root).transpose()?;
     let accel = args.accel.map(|name| if name == "kvm" { Accel::Kvm } else { Accel::Tcg });
     let plan = Launch::named(args.name)
         .qemu(qemu)
         .kernel(args.kernel, args.modules)
         .programs(args.with)
+        .root(root.map(|root| root.partition(args.root_partition)))
         .memory_mib(args.memory)
         .cpus(args.cpus)
         .accel(accel)
