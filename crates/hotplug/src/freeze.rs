@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use qplug_qmp::Agent;
+use qplug_qmp::{Agent, ConnectError};
 
 use crate::drive::{Deadline, agent_words};
 use crate::error::Error;
@@ -109,6 +109,10 @@ impl Freezer {
                 None => reach.connect(patience).await,
             };
             let why = match met {
+                // Whoever made the socket is gone, and with it the machine.
+                Err(error @ (ConnectError::NoSocket { .. } | ConnectError::NoListener { .. })) => {
+                    return Err(Error::MayBeFrozen { why: error.to_string() });
+                }
                 Err(error) => error.to_string(),
                 Ok(agent) => {
                     let thawed = agent.with_command_timeout(patience).query::<u64>(THAW).await;
