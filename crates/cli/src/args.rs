@@ -112,11 +112,11 @@ pub(crate) enum Command {
     Resize(Resize),
     /// Limit the speed of a disk, or of a group of disks, while the guest uses it.
     Throttle(Throttle),
-    /// Take a snapshot within the images of disks while the guest uses them, at one moment for all of
-    /// them; list or delete snapshots.
+    /// Take a snapshot of disks within their images, while the guest uses them. It is of one moment for
+    /// all of them; --list and --delete are for those that there are.
     #[command(after_help = snapshot::EXAMPLES)]
     Snapshot(Snapshot),
-    /// Freeze the guest's file systems through its agent: all is on the disks then, and who writes in
+    /// Freeze the guest's file systems through its agent. All is on the disks then, and who writes in
     /// the guest waits until 'qplug thaw'.
     #[command(after_help = snapshot::FREEZE_EXAMPLES)]
     Freeze(Freeze),
