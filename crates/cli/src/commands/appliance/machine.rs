@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use qplug_appliance::{Accel, ApplianceName, Cache, Launch, Qemu, Registry, State};
+use qplug_appliance::{Accel, ApplianceName, Cache, Launch, Plan, Qemu, Registry, State};
 use serde::Serialize;
 
 use super::disks;
-use crate::args::appliance::Up;
+use crate::args::appliance::{Make, Up};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, dim, table};
 
@@ -20,30 +20,25 @@ struct Started<'a> {
 }
 
 pub(super) async fn up(args: Up, output: &Output) -> Result<Exit, Failure> {
-    let start = Instant::now();
-    let disks = disks::described(&args.images, &[], args.snapshot)?;
-    let qemu = match &args.qemu {
-        Some(program) => Some(Qemu::find(Some(program), &Cache::of_user()?)?),
-        None => None,
-    };
-    let root = args.root.as_deref().map(disks::root).transpose()?;
-    let accel = args.accel.map(|name| if name == "kvm" { Accel::Kvm } else { Accel::Tcg });
-    let plan = Launch::named(args.name)
-        .qemu(qemu)
-        .kernel(args.kernel, args.modules)
-        .programs(args.with)
-        .root(root.map(|root| root.partition(args.root_partition)))
-        .memory_mib(args.memory)
-        .cpus(args.cpus)
-        .accel(accel)
-        .cold(args.cold)
-        .plan()?;
-    if args.dry_run {
-        let line = plan.command_line();
-        output.result(&line, |out| writeln!(out, "{}", as_a_line(&line))).await?;
-        return Ok(Exit::Done);
+    if !args.dry_run {
+        return start(args.name, &args.images, args.make, output).await;
     }
-    let appliance = plan.start().await?;
+    disks::described(&args.images, &[], args.make.snapshot)?;
+    let line = plan(args.name, args.make)?.command_line();
+    output.result(&line, |out| writeln!(out, "{}", as_a_line(&line))).await?;
+    Ok(Exit::Done)
+}
+
+/// Starts an appliance, plugs images in, and tells of both.
+pub(crate) async fn start(
+    name: ApplianceName,
+    images: &[String],
+    make: Make,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let start = Instant::now();
+    let disks = disks::described(images, &[], make.snapshot)?;
+    let appliance = plan(name, make)?.start().await?;
     let (devices, exit) = disks::plug_in(&appliance, disks, output).await?;
     let record = appliance.record();
     let started = Started {
@@ -62,6 +57,25 @@ pub(super) async fn up(args: Up, output: &Output) -> Result<Exit, Failure> {
         })
         .await?;
     Ok(exit)
+}
+
+fn plan(name: ApplianceName, make: Make) -> Result<Plan, Failure> {
+    let qemu = match &make.qemu {
+        Some(program) => Some(Qemu::find(Some(program), &Cache::of_user()?)?),
+        None => None,
+    };
+    let root = make.root.as_deref().map(disks::root).transpose()?;
+    let accel = make.accel.map(|name| if name == "kvm" { Accel::Kvm } else { Accel::Tcg });
+    let launch = Launch::named(name)
+        .qemu(qemu)
+        .kernel(make.kernel, make.modules)
+        .programs(make.with)
+        .root(root.map(|root| root.partition(make.root_partition)))
+        .memory_mib(make.memory)
+        .cpus(make.cpus)
+        .accel(accel)
+        .cold(make.cold);
+    Ok(launch.plan()?)
 }
 
 /// A command line as a shell takes it.
