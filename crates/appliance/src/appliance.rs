@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qplug_agent::wire::Shutdown;
 use qplug_hotplug::Machine;
 use qplug_qmp::{Address, Client, Options};
 use tokio::sync::{Mutex, OnceCell};
@@ -9,7 +10,8 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::error::{Error, Result};
 use crate::launch::Launch;
 use crate::link::Agent;
-use crate::registry::{ApplianceName, Place, Record, Registry, State};
+use crate::process;
+use crate::registry::{ApplianceName, Hold, Place, Record, Registry, State};
 use crate::transfer::Port;
 
 /// How long a connection may take, while another client of ours has the monitor or the agent.
@@ -99,8 +101,13 @@ impl Appliance {
             };
             tokio::time::timeout(TURN_WITHIN, meeting).await.map_err(late)?
         };
-        let agent = self.agent.get_or_try_init(meet).await;
+        let agent = self.while_it_runs(self.agent.get_or_try_init(meet)).await;
         agent.map_err(|error| self.explained(error))
+    }
+
+    /// The connection to its monitor, if there is one.
+    pub(crate) fn connected(&self) -> Option<&Client> {
+        self.monitor.get()
     }
 
     /// Where it is found.
@@ -127,19 +134,33 @@ impl Appliance {
     }
 
     /// Ends the appliance: the agent writes out what waits to be written and unmounts everything,
-    /// as far as it answers, and QEMU ends.
+    /// as far as it answers, and QEMU ends. A machine that stands still is let go on for that.
     ///
     /// # Errors
-    /// When QEMU does not end.
+    /// [`Error::Unwritten`] when the agent did not answer: the appliance is gone all the same. Or QEMU
+    /// does not end.
     pub async fn down(self) -> Result<()> {
-        if let Ok(agent) = self.agent().await {
-            // An agent that hangs does not keep its machine.
-            let _ = agent.run(&qplug_agent::wire::Shutdown {}).await;
-        }
-        if !self.record.identity.ended(END_WITHIN).await {
+        let told = self.shut_down().await;
+        let why = match told {
+            Err(why) if self.record.identity.is_running() => Some(why),
+            // The machine may be off before its last words have left it.
+            _ => None,
+        };
+        if why.is_some() || !self.record.identity.ended(END_WITHIN).await {
             self.record.identity.kill(END_WITHIN).await?;
         }
-        clear_away(&self.place).await
+        clear_away(&self.place).await?;
+        why.map_or(Ok(()), |why| Err(Error::Unwritten { why: Box::new(why) }))
+    }
+
+    async fn shut_down(&self) -> Result<()> {
+        match self.ask(&Shutdown {}).await {
+            Err(Error::Stands { .. }) => {}
+            other => return other.map(|_| ()),
+        }
+        self.machine().await?.client().execute("cont", None::<&()>).await?;
+        self.ask(&Shutdown {}).await?;
+        Ok(())
     }
 }
 
@@ -152,7 +173,8 @@ pub async fn down(registry: &Registry, name: &ApplianceName) -> Result<Option<St
     let place = registry.place(name);
     let state = place.state();
     match state {
-        None => {}
+        // Its folder may have been removed from under it.
+        None => return Ok(process::end_strays(place.folder()).then_some(State::Running)),
         Some(State::Running) => Appliance::open(registry, name)?.down().await?,
         Some(State::Dead | State::Changing) => clear_away(&place).await?,
     }
@@ -161,7 +183,12 @@ pub async fn down(registry: &Registry, name: &ApplianceName) -> Result<Option<St
 
 async fn clear_away(place: &Place) -> Result<()> {
     let starting = || Error::Starting { name: place.name().as_str().to_owned() };
-    let held = place.try_hold()?.ok_or_else(starting)?;
+    let held = match place.try_hold()? {
+        Hold::Ours(held) => held,
+        Hold::Taken => return Err(starting()),
+        // Somebody else was faster.
+        Hold::Gone => return Ok(()),
+    };
     if let Some(record) = place.record() {
         record.identity.kill(END_WITHIN).await?;
     }

@@ -93,11 +93,17 @@ pub(super) async fn remove(args: Remove, output: &Output) -> Result<Exit, Failur
     let appliance = open(&args.appliance.name)?;
     let (mut removed, mut exit) = (Vec::new(), Exit::Done);
     for text in &args.labels {
-        let label = DiskName::new(text).map_err(DiskError::from)?;
-        match appliance.remove_disk(&label, args.force).await {
+        // What cannot be a label is none.
+        let outcome = match DiskName::new(text) {
+            Ok(label) => appliance.remove_disk(&label, args.force).await.map_err(Failure::from),
+            Err(_) => Err(Failure {
+                exit: Exit::Refused,
+                message: format!("no such device: {text}; list-devices shows the disks there are"),
+            }),
+        };
+        match outcome {
             Ok(()) => removed.push(text),
-            Err(error) => {
-                let failure = Failure::from(error);
+            Err(failure) => {
                 output.complain(text, &failure);
                 exit = exit.worse(failure.exit);
             }
