@@ -17,6 +17,9 @@ use crate::transfer::Port;
 /// How long a connection may take, while another client of ours has the monitor or the agent.
 const TURN_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long a QEMU that ends may be there after its sockets.
+const LAST_BREATH: Duration = Duration::from_millis(500);
+
 /// How long QEMU may take to end when it is told to.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -83,7 +86,10 @@ impl Appliance {
             Client::connect_with(&address, options).await.map_err(Error::from)
         };
         let client = self.monitor.get_or_try_init(connect).await;
-        client.cloned().map(Machine::new).map_err(|error| self.explained(error))
+        match client {
+            Ok(client) => Ok(Machine::new(client.clone())),
+            Err(error) => Err(self.explained(error).await),
+        }
     }
 
     /// Its agent.
@@ -101,8 +107,7 @@ impl Appliance {
             };
             tokio::time::timeout(TURN_WITHIN, meeting).await.map_err(late)?
         };
-        let agent = self.while_it_runs(self.agent.get_or_try_init(meet)).await;
-        agent.map_err(|error| self.explained(error))
+        self.while_it_runs(self.agent.get_or_try_init(meet)).await
     }
 
     /// The connection to its monitor, if there is one.
@@ -126,10 +131,16 @@ impl Appliance {
     }
 
     /// What a failure means when the machine is dead.
-    fn explained(&self, error: Error) -> Error {
-        match self.record.identity.is_running() {
-            true => error,
-            false => Error::Died { words: self.place.last_words() },
+    pub(crate) async fn explained(&self, error: Error) -> Error {
+        let is_answer = match &error {
+            Error::Command(error) => error.refusal().is_some(),
+            Error::Connect(_) | Error::Transfer(_) | Error::File { .. } | Error::Disk(_) => false,
+            _ => true,
+        };
+        // Its sockets go first.
+        match !is_answer && self.record.identity.ended(LAST_BREATH).await {
+            true => Error::Died { words: self.place.last_words() },
+            false => error,
         }
     }
 

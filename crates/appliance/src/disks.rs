@@ -52,7 +52,10 @@ impl Appliance {
         let machine = self.machine().await?;
         let agent = self.agent().await?;
         let mut events = agent.events();
-        let disks = labelled(disks, &machine).await?;
+        let disks = match labelled(disks, &machine).await {
+            Ok(disks) => disks,
+            Err(error) => return Err(self.explained(error).await),
+        };
         let labels: Vec<_> = disks.iter().map(|disk| disk.name().as_str().to_owned()).collect();
         let mut devices = Vec::new();
         let mut attached = Vec::new();
@@ -65,7 +68,7 @@ impl Appliance {
             devices.push(match attached {
                 Ok(attached) if attached.already => self.find(label).await,
                 Ok(_) => Ok(None),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(self.explained(error.into()).await),
             });
         }
         let mut awaited: HashSet<&str> = labels.iter().map(String::as_str).collect();

@@ -34,6 +34,9 @@ const MAX_RACES: usize = 10;
 /// How much is shown of a log's end, in bytes.
 const SHOWN_BYTES: usize = 2000;
 
+/// What a kernel says when it gives up, ahead of many lines for those who mend kernels.
+const PANIC: &str = "Kernel panic";
+
 /// What an appliance may be called.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApplianceName(String);
@@ -239,12 +242,16 @@ impl Place {
         }
     }
 
-    /// What QEMU and the kernel said last.
+    /// What QEMU and the kernel said last; of a kernel that panicked, why it did.
     pub(crate) fn last_words(&self) -> String {
         let end = |name: &str| {
             let text = fs::read(self.file(name)).unwrap_or_default();
             let start = text.len().saturating_sub(SHOWN_BYTES);
-            String::from_utf8_lossy(&text[start..]).trim().to_owned()
+            let panic = String::from_utf8_lossy(&text);
+            match panic.lines().find(|line| line.contains(PANIC)) {
+                Some(panic) => panic.trim().to_owned(),
+                None => String::from_utf8_lossy(&text[start..]).trim().to_owned(),
+            }
         };
         let words = [end(Self::CONSOLE), end(Self::LOG)];
         words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n")

@@ -30,15 +30,21 @@ impl Appliance {
         self.while_it_runs(async { self.agent().await?.run(command).await }).await
     }
 
-    /// Waits for what a machine does, and no longer when it stands still: it would be for ever.
+    /// Waits for what a machine does, and no longer when it stands still, which would be for ever. A
+    /// machine that ends meanwhile is told as such.
     pub(crate) async fn while_it_runs<T>(
         &self,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        // On the heap: what waits for a machine is large, and is waited for within other such.
+        let (work, stands) = (Box::pin(work), Box::pin(self.stands()));
         tokio::select! {
             biased;
-            done = work => done,
-            stands = self.stands() => Err(stands),
+            done = work => match done {
+                Ok(done) => Ok(done),
+                Err(error) => Err(self.explained(error).await),
+            },
+            stands = stands => Err(stands),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
-use qplug_appliance::ApplianceName;
+use qplug_appliance::{ApplianceName, Format};
+
+use super::word::OneOf;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Appliance {
@@ -74,6 +76,10 @@ pub(crate) struct Up {
     /// and so on.
     pub(crate) images: Vec<String>,
 
+    /// The images' format, such as vmdk [default: what their headers say, where that is safe].
+    #[arg(long, value_parser = OneOf::<Format>::of(Format::WORDS), hide_possible_values = true)]
+    pub(crate) format: Option<Format>,
+
     /// Changes to the images are forgotten when they are unplugged.
     #[arg(long)]
     pub(crate) snapshot: bool,
@@ -137,6 +143,10 @@ pub(crate) struct Add {
     /// The label of an image, one for each, in their order [default: disk1, disk2 and so on].
     #[arg(long, short, value_name = "LABEL")]
     pub(crate) label: Vec<String>,
+
+    /// The images' format, such as vmdk [default: what their headers say, where that is safe].
+    #[arg(long, value_parser = OneOf::<Format>::of(Format::WORDS), hide_possible_values = true)]
+    pub(crate) format: Option<Format>,
 
     /// Changes to the images are forgotten when they are unplugged.
     #[arg(long)]

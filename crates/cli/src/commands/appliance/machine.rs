@@ -21,7 +21,7 @@ struct Started<'a> {
 
 pub(super) async fn up(args: Up, output: &Output) -> Result<Exit, Failure> {
     let start = Instant::now();
-    let disks = disks::described(&args.images, &[], args.snapshot)?;
+    let disks = disks::described(&args.images, &[], args.format.as_ref(), args.snapshot)?;
     let qemu = match &args.qemu {
         Some(program) => Some(Qemu::find(Some(program), &Cache::of_user()?)?),
         None => None,
