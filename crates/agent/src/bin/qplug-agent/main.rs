@@ -6,7 +6,7 @@
 //! | `boot.rs`, `modules.rs` | what an init does first, and drivers |
 //! | `port.rs`, `uevent.rs` | the ports to the host, and the kernel's announcements |
 //! | `serve.rs`, `jobs.rs`, `command.rs` | the conversation, and a thread for each command |
-//! | `disks.rs`, `sysfs.rs`, `links.rs` | which disks there are, and their names in `/dev/disk/qplug` |
+//! | `disks.rs`, `sysfs.rs`, `unread.rs`, `links.rs` | which disks there are, and their names in `/dev/disk/qplug` |
 //! | `device.rs`, `content.rs`, `uses.rs` | what a command calls a device, what is on it, what uses it |
 //! | `mounts.rs`, `tree.rs`, `files.rs`, `find.rs` | the tree of mounted file systems |
 //! | `lanes.rs`, `transfer.rs`, `archive.rs`, `program.rs` | streams, and what sends and takes them |
@@ -39,6 +39,7 @@ mod sysfs;
 mod transfer;
 mod tree;
 mod uevent;
+mod unread;
 mod uses;
 
 use std::env;
