@@ -145,6 +145,7 @@ const TOUCHES: &[Touch] = &[
             "appliance/src/link.rs",
             "appliance/src/process.rs",
             "appliance/src/saved.rs",
+            "appliance/src/standstill.rs",
             "appliance/src/transfer.rs",
         ],
     },
