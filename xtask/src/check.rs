@@ -133,6 +133,8 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/detach/progress.rs",
             "cli/src/commands/recover.rs",
             "cli/src/commands/sim.rs",
+            // How long a guest held still.
+            "cli/src/commands/snapshot/held.rs",
             "cli/src/shell/link.rs",
             "cli/src/shell/live.rs",
             "cli/src/shell/session.rs",
