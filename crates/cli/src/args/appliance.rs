@@ -274,7 +274,7 @@ pub(crate) struct Shell {
 
     /// Start an appliance with this image, PATH or PATH:ro, and end it with the shell. It may be given
     /// more than once.
-    #[arg(long = "add", short, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    #[arg(long = "add", short = 'a', value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     pub(crate) images: Vec<String>,
 
     /// Run the lines of a file (- is standard input) and end; the first that fails ends it, unless it
