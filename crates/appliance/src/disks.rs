@@ -244,14 +244,12 @@ async fn next<T: DeserializeOwned>(events: &mut Events, name: &str) -> Result<T>
 /// What uses a disk, for people.
 fn told(uses: &[Use]) -> String {
     let one = |it: &Use| {
-        let by = it.by.display();
+        let (device, by) = (&it.device, it.by.display());
         match it.kind {
-            UseKind::Mount => format!("{} is mounted on {by}", it.kernel_name),
-            UseKind::Swap => format!("the kernel swaps to {}", it.kernel_name),
-            UseKind::Dm | UseKind::Md | UseKind::Holder => {
-                format!("{by} lies on {}", it.kernel_name)
-            }
-            UseKind::Open => format!("{by} has {} open", it.kernel_name),
+            UseKind::Mount => format!("{device} is mounted on {by}"),
+            UseKind::Swap => format!("the kernel swaps to {by}"),
+            UseKind::Dm | UseKind::Md | UseKind::Holder => format!("{by} lies on {device}"),
+            UseKind::Open => format!("{by} has {device} open"),
         }
     };
     let mut told: Vec<_> = uses.iter().take(MAX_TOLD_USES).map(one).collect();
@@ -278,11 +276,11 @@ mod tests {
     fn every_use_is_named() {
         let used = |kind: UseKind, by: &str| Use {
             kind,
-            kernel_name: "sda1".to_owned(),
+            device: "data:1".to_owned(),
             by: by.as_bytes().to_vec().into(),
         };
         let uses = [used(UseKind::Mount, "/"), used(UseKind::Open, "cat (12)")];
-        assert_eq!(told(&uses), "sda1 is mounted on /, cat (12) has sda1 open");
+        assert_eq!(told(&uses), "data:1 is mounted on /, cat (12) has data:1 open");
         let many: Vec<_> = (0..20).map(|_| used(UseKind::Swap, "")).collect();
         assert!(told(&many).ends_with("and 12 more"));
     }

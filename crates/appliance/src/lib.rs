@@ -9,7 +9,7 @@
 //! | `launch.rs` | what is wanted, and the way from there to a machine that answers |
 //! | `appliance.rs` | a running appliance |
 //! | `registry.rs`, `process.rs` | where appliances are found again, and whether they live |
-//! | `disks.rs` | its disks |
+//! | `disks.rs`, `root.rs` | its disks, and the one that programs come from |
 //! | `files.rs`, `transfer.rs` | files in what it has mounted, and bytes on their way |
 //! | `link.rs` | conversations with the agent |
 //! | `saved.rs` | machines that booted once and are restored |
@@ -38,6 +38,7 @@ mod process;
 mod programs;
 mod qemu;
 mod registry;
+mod root;
 mod saved;
 mod transfer;
 mod unpack;
@@ -56,3 +57,4 @@ pub use link::Agent;
 pub use process::Identity;
 pub use qemu::Qemu;
 pub use registry::{ApplianceName, Place, Record, Registry, State};
+pub use root::Root;

@@ -43,8 +43,8 @@ pub(crate) enum Verb {
     Find(OfFile),
     /// Print files.
     Cat(OfFiles),
-    /// Copy a file in or out: the appliance's is NAME:PATH, or :PATH in its shell; - is standard input
-    /// or output.
+    /// Copy a file in or out. The appliance's is NAME:PATH, or :PATH in its shell; - is standard input or
+    /// output.
     Cp(Cp),
     /// Unpack a tar archive into a folder.
     TarIn(TarIn),
@@ -97,6 +97,16 @@ pub(crate) struct Make {
     /// Programs of this host that are taken along, with their libraries: mkfs.ext4,sfdisk.
     #[arg(long, value_name = "PROGRAMS", value_delimiter = ',')]
     pub(crate) with: Vec<String>,
+
+    /// An image that programs come from, instead: the file system of a distribution, such as the image of
+    /// a cloud. It is only read, and any number of appliances may have it; what programs change in it is
+    /// forgotten. It is none of the disks.
+    #[arg(long, value_name = "IMAGE", conflicts_with = "with")]
+    pub(crate) root: Option<String>,
+
+    /// The partition that it is on [default: the whole image, or its only partition].
+    #[arg(long, value_name = "NUMBER", requires = "root")]
+    pub(crate) root_partition: Option<u32>,
 
     /// The kernel [default: the newest in /boot that can be read, else that of cargo xtask setup].
     #[arg(long, value_name = "FILE")]

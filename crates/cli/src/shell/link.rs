@@ -11,13 +11,9 @@ use super::face::{Face, Mood, Subject};
 use super::filter::Filter;
 use crate::commands::events;
 use crate::failure::{Exit, Failure};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Pauses};
 use crate::output::{Output, printable};
-
-/// The pause before the first try to connect again; each later one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+use crate::watch::agenda::Parts;
 
 /// How long a prompt waits to know how the machine is.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
@@ -30,22 +26,6 @@ const NOT_CONNECTED: &str = "not connected";
 
 /// QEMU's word for a machine that runs.
 const RUNNING: &str = "running";
-
-/// Events after which the machine's state may be another.
-const STATE_EVENTS: [&str; 12] = [
-    "STOP",
-    "RESUME",
-    "RESET",
-    "SHUTDOWN",
-    "POWERDOWN",
-    "SUSPEND",
-    "SUSPEND_DISK",
-    "WAKEUP",
-    "WATCHDOG",
-    "GUEST_PANICKED",
-    "BLOCK_IO_ERROR",
-    "MIGRATION",
-];
 
 /// A connection to one machine. Clones are the same.
 #[derive(Debug, Clone)]
@@ -152,8 +132,7 @@ impl Link {
         loop {
             let why = self.follow(&mut events, &output).await;
             self.lose(&why, &output);
-            // One was given to us, and the other may be a QEMU that we would start anew.
-            if matches!(self.0.monitor.address, Address::Fd(_) | Address::Exec(_)) {
+            if !self.0.monitor.can_come_back() {
                 return;
             }
             output.announce("waiting for QEMU to come back");
@@ -184,7 +163,7 @@ impl Link {
         if self.filter().shows(&event.name) {
             output.tell(&events::Report::of(event), &events::line(event));
         }
-        if STATE_EVENTS.contains(&event.name.as_str()) {
+        if Parts::changed_by(&event.name).has(Parts::STATE) {
             self.look().await;
         } else {
             self.lock().age += 1;
@@ -201,9 +180,9 @@ impl Link {
     }
 
     async fn come_back(&self) -> Events {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::new();
         loop {
-            sleep(pause).await;
+            sleep(pauses.take()).await;
             match connect(&self.0.monitor).await {
                 Ok(client) => {
                     let events = client.events();
@@ -214,10 +193,7 @@ impl Link {
                     state.client = Some(client);
                     return events;
                 }
-                Err(failure) => {
-                    self.lock().why = failure.message;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                Err(failure) => self.lock().why = failure.message,
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use qplug_appliance::wire::{Device, FileSystem};
-use qplug_appliance::{Appliance, ApplianceName, DiskName, NewDisk, Storage};
+use qplug_appliance::{Appliance, ApplianceName, DiskName, NewDisk, Root, Storage};
 use qplug_hotplug::DiskError;
 
 use super::open;
@@ -37,6 +37,12 @@ fn one(image: &str, label: Option<&String>, snapshot: bool) -> Result<NewDisk, F
         storage: storage.map_err(DiskError::from)?,
         read_only,
     })
+}
+
+/// The disk that programs come from.
+pub(super) fn root(image: &str) -> Result<Root, Failure> {
+    let storage = Storage::parse(image).map_err(DiskError::from)?;
+    Ok(Root::new(storage.read_only(true).look().map_err(DiskError::from)?))
 }
 
 /// Plugs disks in. Those that fail are complained of, and the rest stay.

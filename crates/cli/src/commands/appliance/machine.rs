@@ -64,11 +64,13 @@ fn plan(name: ApplianceName, make: Make) -> Result<Plan, Failure> {
         Some(program) => Some(Qemu::find(Some(program), &Cache::of_user()?)?),
         None => None,
     };
+    let root = make.root.as_deref().map(disks::root).transpose()?;
     let accel = make.accel.map(|name| if name == "kvm" { Accel::Kvm } else { Accel::Tcg });
     let launch = Launch::named(name)
         .qemu(qemu)
         .kernel(make.kernel, make.modules)
         .programs(make.with)
+        .root(root.map(|root| root.partition(make.root_partition)))
         .memory_mib(make.memory)
         .cpus(make.cpus)
         .accel(accel)

@@ -28,7 +28,7 @@ const NAME_WORD: &str = "--appliance";
 const BUILT_INS: &[BuiltIn] = &[
     built_in::HELP,
     built_in::HISTORY,
-    of("exit", "", "Leave the shell; the appliance goes on ('down' ends it)"),
+    of("exit", "", "Leave the shell; the appliance goes on, but for one of the shell's own (-a)"),
     of("quit", "", "The same"),
 ];
 
