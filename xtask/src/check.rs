@@ -133,6 +133,7 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/detach/progress.rs",
             "cli/src/commands/recover.rs",
             "cli/src/commands/sim.rs",
+            "cli/src/shell/appliance/site.rs",
             "cli/src/shell/link.rs",
             "cli/src/shell/live.rs",
             "cli/src/shell/session.rs",

@@ -8,6 +8,8 @@
 //! | `appliance/site.rs` | what is known of the appliance without asking it |
 
 mod site;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::path::{Path, PathBuf};

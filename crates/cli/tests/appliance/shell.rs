@@ -11,7 +11,10 @@ use qplug_testbed::terminal::{Key, Terminal};
 use crate::{Room, ended};
 
 /// What is taken along, by each of these appliances: they are all restored from one file.
-const PROGRAMS: &str = "mkfs.ext4,sleep";
+const PROGRAMS: &str = "mkfs.ext4";
+
+/// A line that does not end by itself.
+const STOPS: &str = "sh 'kill -STOP $$'\n";
 
 /// How often a completion is asked for: names that a busy host did not give in a moment are not there.
 const TABS: u32 = 5;
@@ -89,10 +92,36 @@ list-devices
 }
 
 #[test]
+fn an_appliance_of_a_shells_own_ends_however_the_shell_does() {
+    let Some(room) = room("an_appliance_of_a_shells_own_ends_however_the_shell_does") else {
+        return;
+    };
+    // The other one is saved by the time the terminal waits, and stays.
+    room.does(&["up", "--name", "work", "--with", PROGRAMS]);
+    let mut command = room.command(&["shell", "-a", &room.path("a.img"), "--with", PROGRAMS]);
+    // A terminal has a home of its own.
+    command.env("QPLUG_CACHE", qplug_testbed::cache::folder().unwrap());
+    let mut terminal = Terminal::spawn(&command, 24, 80).unwrap();
+    terminal.wait_for_text(" running>").unwrap();
+    let listed = room.listed();
+    assert!(listed[0]["name"].as_str().unwrap().starts_with("shell-"), "{listed}");
+    // Who waits for a program in it is not left waiting.
+    terminal.type_text(STOPS).unwrap();
+    terminal.wait_for_text("> sh 'kill").unwrap();
+    kill("-KILL", &listed[0]["pid"].to_string());
+    terminal.wait_for_line("error: ").unwrap();
+    terminal.wait_for_text(" dead>").unwrap();
+    kill("-HUP", &terminal.id().unwrap().to_string());
+    assert_eq!(terminal.exit_code().unwrap(), 130);
+    let left = room.does(&["list"]);
+    assert!(left.contains("\nwork") && !left.contains("shell-"), "{left}");
+}
+
+#[test]
 fn lines_of_standard_input_are_a_script_too() {
     let Some(room) = room("lines_of_standard_input_are_a_script_too") else { return };
     assert!(room.ends(6, &["shell", "-x", "/dev/null"]).contains("no appliance runs"));
-    let refused = room.ends(2, &["shell", "--with", "sleep", "-x", "/dev/null"]);
+    let refused = room.ends(2, &["shell", "--with", PROGRAMS, "-x", "/dev/null"]);
     assert!(refused.contains("--add <IMAGE>"), "{refused}");
     room.does(&["up", "--name", "work", "--with", PROGRAMS, &room.path("a.img")]);
     let mut command = room.command(&["shell"]);
@@ -113,6 +142,10 @@ fn lines_of_standard_input_are_a_script_too() {
     // What is behind 'down' is not done.
     assert!(said.contains("work is down") && said.matches("disk1").count() == 1, "{said}");
     assert!(room.does(&["list"]).contains("no appliances"));
+}
+
+fn kill(signal: &str, process: &str) {
+    assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
 }
 
 /// Types, presses Tab, and waits for the line to be so.
@@ -170,16 +203,13 @@ fn a_person_at_a_terminal_completes_and_sees_the_appliance_die() {
     terminal.type_text("cat /notes | grep second\n").unwrap();
     terminal.wait_for("line", |screen| screen.contents().contains("\nsecond\n")).unwrap();
     // A program that is interrupted does not keep the appliance.
-    terminal.type_text("sh sleep 1000\n").unwrap();
-    terminal.wait_for_text("> sh sleep").unwrap();
+    terminal.type_text(STOPS).unwrap();
+    terminal.wait_for_text("> sh 'kill").unwrap();
     terminal.press(Key::Ctrl('c')).unwrap();
     terminal.wait_for_text("interrupted").unwrap();
     terminal.type_text("df\n").unwrap();
     terminal.wait_for_text("AVAILABLE").unwrap();
-    let listed: serde_json::Value =
-        serde_json::from_slice(&room.run(&["list", "--json"]).stdout).unwrap();
-    let qemu = listed[0]["pid"].to_string();
-    assert!(Command::new("kill").args(["-KILL", &qemu]).status().unwrap().success());
+    kill("-KILL", &room.listed()[0]["pid"].to_string());
     terminal.wait_for_line("work is dead").unwrap();
     terminal.wait_for_text("work dead>").unwrap();
     terminal.type_text("ls\n").unwrap();
