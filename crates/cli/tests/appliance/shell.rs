@@ -82,6 +82,7 @@ list-devices
     );
     assert!(said.contains("script:11: ") && said.contains("script:15: "), "{said}");
     assert!(said.contains("first\nsecond\n") && said.contains("\n1\n"), "{said}");
+    assert!(!said.contains("is up"), "{said}");
     assert!(said.contains("data is removed") && !said.contains("LABEL"), "{said}");
     assert_eq!(fs::read_to_string(room.path("count")).unwrap(), "1\n");
     assert!(fs::read_to_string(room.path("found")).unwrap().contains("/some/folder\n"));
@@ -105,6 +106,7 @@ fn an_appliance_of_a_shells_own_ends_however_the_shell_does() {
     terminal.wait_for_text(" running>").unwrap();
     let listed = room.listed();
     assert!(listed[0]["name"].as_str().unwrap().starts_with("shell-"), "{listed}");
+    assert!(room.ends(2, &["shell", "-x", "/dev/null"]).contains("These run: shell-"));
     // Who waits for a program in it is not left waiting.
     terminal.type_text(STOPS).unwrap();
     terminal.wait_for_text("> sh 'kill").unwrap();
@@ -194,6 +196,7 @@ fn a_person_at_a_terminal_completes_and_sees_the_appliance_die() {
         ("cp notes.txt :/so", r"cp notes.txt :/some\ folder/"),
         ("mount --ty", "mount --type "),
         ("add dat", "add data.img "),
+        ("sh cat /dev/disk/qplug/data:", "sh cat /dev/disk/qplug/data:1 "),
     ] {
         tab(&mut terminal, typed, becomes);
     }

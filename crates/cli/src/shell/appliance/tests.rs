@@ -23,6 +23,7 @@ impl World for Written {
     fn names(&self, kind: &Kind) -> Arc<Names> {
         let texts: &[&str] = match kind {
             Kind::Labels => &["data", "disk1"],
+            Kind::Links => &["data", "data:1"],
             Kind::Mountable => &["data:1", "data:2", "disk1"],
             Kind::Mounts => &["/", "/boot"],
             Kind::Tree(folder) if folder == "/" => &["etc/", "my file", ".hidden"],
@@ -60,6 +61,9 @@ fn words_are_completed_from_what_is_in_the_appliance() {
         ("cp ", vec!["cp :/", "cp a.img", "cp images/"]),
         ("cp :/m", vec![r"cp :/my\ file"]),
         ("cp a.img :", vec!["cp a.img :/"]),
+        ("sh mkfs.ext4 /d", vec!["sh mkfs.ext4 /dev/disk/qplug/"]),
+        ("sh mkfs.ext4 -q /dev/disk/qplug/data:", vec!["sh mkfs.ext4 -q /dev/disk/qplug/data:1"]),
+        ("sh mkfs", vec![]),
         ("mount data:1 / --al", vec!["mount data:1 / --allow"]),
         ("ls --a", vec![]),
         ("cat /x | gr", vec!["cat /x | grep"]),
