@@ -67,6 +67,7 @@ sh mkfs.ext4 -q /dev/disk/qplug/data:1
 mount data:1 /
 cp notes.txt :/notes
 cat /notes | grep -c first > count
+sh 'while :; do echo yes; done' | head -n 1 > yes
 mkdir /some/folder
 find / > found
 tar-out /some > some.tar
@@ -80,11 +81,13 @@ list-devices
 ",
         4,
     );
-    assert!(said.contains("script:11: ") && said.contains("script:15: "), "{said}");
+    assert!(said.contains("script:12: ") && said.contains("script:16: "), "{said}");
     assert!(said.contains("first\nsecond\n") && said.contains("\n1\n"), "{said}");
     assert!(!said.contains("is up"), "{said}");
     assert!(said.contains("data is removed") && !said.contains("LABEL"), "{said}");
     assert_eq!(fs::read_to_string(room.path("count")).unwrap(), "1\n");
+    // Who reads the first line alone ends the program that writes on.
+    assert_eq!(fs::read_to_string(room.path("yes")).unwrap(), "yes\n");
     assert!(fs::read_to_string(room.path("found")).unwrap().contains("/some/folder\n"));
     let image = fs::read(room.path("data.img")).unwrap();
     assert!(image.windows(13).any(|window| window == b"first\nsecond\n"));
