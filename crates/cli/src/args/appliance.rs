@@ -312,6 +312,7 @@ Examples:
   qplug appliance sh work mkfs.ext4 -q /dev/disk/qplug/data
   qplug appliance mount work data /
   qplug appliance cp notes.txt work:/notes.txt
+  qplug appliance shell work
   qplug appliance remove work data --force
   qplug appliance down work";
 

@@ -220,6 +220,12 @@ fn a_person_at_a_terminal_completes_and_sees_the_appliance_die() {
     terminal.wait_for_text("work dead>").unwrap();
     terminal.type_text("ls\n").unwrap();
     terminal.wait_for_line("error: ").unwrap();
+    // Another one of its name is as good.
+    room.does(&["up", "--name", "work", "--with", PROGRAMS, &room.path("data.img")]);
+    terminal.wait_for_line("work is there again").unwrap();
+    terminal.type_text("df --json\nlist-filesystems\n").unwrap();
+    terminal.wait_for_text("disk1:1").unwrap();
+    terminal.wait_for_text("work running>").unwrap();
     terminal.type_text("down\n").unwrap();
     assert_eq!(terminal.exit_code().unwrap(), 0);
     assert!(room.does(&["list"]).contains("no appliances"));

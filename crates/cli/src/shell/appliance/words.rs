@@ -36,11 +36,7 @@ const BUILT_INS: &[BuiltIn] = &[
 pub(in crate::shell) static APPLIANCE: Vocabulary = Vocabulary {
     title: "Commands of the appliance",
     command,
-    built: LazyLock::new(|| {
-        let mut command = command();
-        command.build();
-        command
-    }),
+    built: LazyLock::new(|| vocabulary::built(command())),
     not_here: &NOT_HERE,
     settled: &[],
     built_ins: BUILT_INS,

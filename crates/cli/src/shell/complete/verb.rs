@@ -249,7 +249,8 @@ fn side(text: &str, world: &dyn World) -> Values {
         return Values { from: values.from + 1, ..values };
     }
     let mut values = names::of(&Kind::Files(String::new()), text, world);
-    if text.is_empty() {
+    // The command line has the appliance's name before the colon.
+    if text.is_empty() && !world.vocabulary().speaks_qmp {
         values.offers.push(Offer::new(":/", "the appliance's").and_more());
     }
     values
