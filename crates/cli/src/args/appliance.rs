@@ -45,8 +45,8 @@ pub(crate) enum Verb {
     Find(OfFile),
     /// Print files.
     Cat(OfFiles),
-    /// Copy a file in or out: the appliance's is NAME:PATH, or :PATH in its shell; - is standard input
-    /// or output.
+    /// Copy a file in or out. The appliance's is NAME:PATH, or :PATH in its shell; - is standard input or
+    /// output.
     Cp(Cp),
     /// Unpack a tar archive into a folder.
     TarIn(TarIn),
@@ -294,7 +294,7 @@ pub(crate) struct Shell {
 
     /// Start an appliance with this image, PATH or PATH:ro, and end it with the shell. It may be given
     /// more than once.
-    #[arg(long = "add", short, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    #[arg(long = "add", short = 'a', value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     pub(crate) images: Vec<String>,
 
     /// Run the lines of a file (- is standard input) and end; the first that fails ends it, unless it
@@ -322,6 +322,7 @@ Examples:
   qplug appliance sh work mkfs.ext4 -q /dev/disk/qplug/data
   qplug appliance mount work data /
   qplug appliance cp notes.txt work:/notes.txt
+  qplug appliance shell work
   qplug appliance remove work data --force
   qplug appliance down work";
 

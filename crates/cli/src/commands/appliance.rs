@@ -19,10 +19,18 @@ use qplug_appliance::{Appliance, ApplianceName, Error, Name, Registry};
 
 use crate::args::ApplianceVerb as Verb;
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, Reader};
 
 /// Runs a command of an appliance.
 pub(crate) async fn run(verb: Verb, output: &Output) -> Result<Exit, Failure> {
+    let outcome = run_to_its_end(verb, output).await;
+    match output.reader() {
+        Reader::Left => Ok(Exit::Done),
+        Reader::Listens => outcome,
+    }
+}
+
+async fn run_to_its_end(verb: Verb, output: &Output) -> Result<Exit, Failure> {
     match verb {
         Verb::Up(args) => machine::up(*args, output).await,
         Verb::Down(args) => machine::down(&args.name, output).await,

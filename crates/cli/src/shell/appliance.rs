@@ -8,6 +8,8 @@
 //! | `appliance/site.rs` | what is known of the appliance without asking it |
 
 mod site;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -82,18 +84,22 @@ async fn with_one_of_its_own(
     let ends = interactive::terminated()?;
     let whole = async {
         let started = machine::start(name.clone(), &args.images, args.make, output);
-        let started = tokio::select! {
+        let (started, exit) = tokio::select! {
             started = started => started?,
             signal = tokio::signal::ctrl_c() => {
                 signal?;
                 return Err(Failure { exit: Exit::Interrupted, message: "interrupted".to_owned() });
             }
         };
-        match started {
-            Exit::Done => talk(&name, script, output).await,
-            // What is wrong with an image was said.
-            exit => Ok(exit),
+        // What is wrong with an image was said.
+        if exit != Exit::Done {
+            return Ok(exit);
         }
+        // A script prints what its lines print.
+        if script.is_none() {
+            output.result(&started, |out| started.tell(out)).await?;
+        }
+        talk(&name, script, output).await
     };
     let ended = tokio::select! {
         ended = whole => ended,

@@ -28,11 +28,7 @@ const SETTLED: [&str; 5] = ["socket", "connect_timeout", "tls_creds", "trace", "
 pub(super) static QPLUG: Vocabulary = Vocabulary {
     title: "Commands of qplug",
     command,
-    built: LazyLock::new(|| {
-        let mut command = command();
-        command.build();
-        command
-    }),
+    built: LazyLock::new(|| vocabulary::built(command())),
     not_here: &NOT_HERE,
     settled: &SETTLED,
     built_ins: machine::BUILT_INS,

@@ -100,6 +100,12 @@ impl Vocabulary {
     }
 }
 
+/// A command with the options of all of them in each.
+pub(in crate::shell) fn built(mut command: Command) -> Command {
+    command.build();
+    command
+}
+
 /// A command line that does not parse.
 pub(in crate::shell) fn usage(error: &clap::Error) -> Failure {
     let text = error.render().to_string();

@@ -57,6 +57,11 @@ impl Room {
     fn does(&self, words: &[&str]) -> String {
         self.ends(0, words)
     }
+
+    /// All that there are, as `list` tells programs.
+    fn listed(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.run(&["list", "--json"]).stdout).unwrap_or_default()
+    }
 }
 
 /// Checks a command's exit code; what it printed and complained of.
@@ -69,7 +74,9 @@ fn ended(output: Output, code: i32, words: &[&str]) -> String {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let _ = self.run(&["down", "work"]);
+        for name in self.listed().as_array().into_iter().flatten() {
+            let _ = self.run(&["down", name["name"].as_str().unwrap_or_default()]);
+        }
     }
 }
 

@@ -28,7 +28,7 @@ const NAME_WORD: &str = "--appliance";
 const BUILT_INS: &[BuiltIn] = &[
     built_in::HELP,
     built_in::HISTORY,
-    of("exit", "", "Leave the shell; the appliance goes on ('down' ends it)"),
+    of("exit", "", "Leave the shell; the appliance goes on, but for one of the shell's own (-a)"),
     of("quit", "", "The same"),
 ];
 
@@ -36,11 +36,7 @@ const BUILT_INS: &[BuiltIn] = &[
 pub(in crate::shell) static APPLIANCE: Vocabulary = Vocabulary {
     title: "Commands of the appliance",
     command,
-    built: LazyLock::new(|| {
-        let mut command = command();
-        command.build();
-        command
-    }),
+    built: LazyLock::new(|| vocabulary::built(command())),
     not_here: &NOT_HERE,
     settled: &[],
     built_ins: BUILT_INS,

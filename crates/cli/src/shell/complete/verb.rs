@@ -8,6 +8,9 @@ use super::kinds;
 use super::names::{self, Values};
 use super::world::{Kind, World};
 
+/// Where programs in an appliance find its disks.
+const LINKS: &str = "/dev/disk/qplug/";
+
 /// What a command is for, in a line.
 pub(in crate::shell) fn about(verb: &Command) -> String {
     first_sentence(verb.get_about().map(ToString::to_string).unwrap_or_default())
@@ -220,8 +223,10 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
         return limits(text);
     }
     let verb = words.command.get_name();
-    if verb == "cp" {
-        return side(text, world);
+    match verb {
+        "cp" => return side(text, world),
+        "sh" => return device(text, world),
+        _ => {}
     }
     if let Some(kind) = kinds::of_word(verb, argument.get_id().as_str(), &words.texts) {
         let mut values = names::of(&kind, text, world);
@@ -244,10 +249,22 @@ fn side(text: &str, world: &dyn World) -> Values {
         return Values { from: values.from + 1, ..values };
     }
     let mut values = names::of(&Kind::Files(String::new()), text, world);
-    if text.is_empty() {
+    // The command line has the appliance's name before the colon.
+    if text.is_empty() && !world.vocabulary().speaks_qmp {
         values.offers.push(Offer::new(":/", "the appliance's").and_more());
     }
     values
+}
+
+/// A disk of an appliance's, as programs find it.
+fn device(text: &str, world: &dyn World) -> Values {
+    if text.starts_with(LINKS) {
+        let values = names::of(&Kind::Links, text, world);
+        return Values { from: LINKS.len(), ..values };
+    }
+    let is_begun = text.starts_with('/') && LINKS.starts_with(text);
+    let offers = is_begun.then(|| Offer::new(LINKS, "").and_more());
+    Values::from(offers.into_iter().collect::<Vec<_>>())
 }
 
 /// `KEY=NUMBER`, several with commas between them.

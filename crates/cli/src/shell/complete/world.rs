@@ -98,6 +98,8 @@ pub(in crate::shell) enum Kind {
     HostCommands,
     /// A disk of an appliance's.
     Labels,
+    /// A disk of an appliance's or a partition, which programs find under `/dev/disk/qplug`.
+    Links,
     /// What can be mounted in an appliance: a disk, a partition, or what lies on one.
     Mountable,
     /// Where something is mounted in an appliance.

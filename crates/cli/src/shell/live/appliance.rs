@@ -4,8 +4,8 @@
 use qplug_appliance::{Name as FileName, wire};
 use qplug_qapi::introspection::Schema;
 
-use super::{MAX_NAMES, Source};
-use crate::commands::appliance::{ask, open};
+use super::Source;
+use crate::commands::appliance::ask;
 use crate::failure::Failure;
 use crate::output::size;
 use crate::shell::appliance::{APPLIANCE, Site};
@@ -35,6 +35,10 @@ impl Source for Site {
                     .filter_map(|it| Some(Name::new(it.label?, size(it.bytes))))
                     .collect()
             }
+            Kind::Links => {
+                let devices = ask(name, &wire::ListDevices {}).await.ok()?;
+                devices.iter().flat_map(links).collect()
+            }
             Kind::Mountable => {
                 let found = ask(name, &wire::ListFileSystems::default()).await.ok()?;
                 found.into_iter().map(mountable).collect()
@@ -61,22 +65,22 @@ impl Source for Site {
 }
 
 impl Site {
+    /// The first entries of a folder: as many as come in one answer.
     async fn entries(&self, folder: &str) -> Option<Vec<Name>> {
-        let appliance = open(self.name()).ok()?;
-        let agent = appliance.agent().await.ok()?;
-        let (mut names, mut from) = (Vec::new(), None);
-        while names.len() < MAX_NAMES {
-            let path = FileName::from(folder.as_bytes());
-            let part = wire::Ls { path, from, limit: None, long: false };
-            let part = agent.run(&part).await.ok()?;
-            names.extend(part.entries.iter().filter_map(entry));
-            from = part.next;
-            if from.is_none() {
-                break;
-            }
-        }
-        Some(names)
+        let path = FileName::from(folder.as_bytes());
+        let part = wire::Ls { path, from: None, limit: None, long: false };
+        let part = ask(self.name(), &part).await.ok()?;
+        Some(part.entries.iter().filter_map(entry).collect())
     }
+}
+
+/// A disk, and its partitions.
+fn links(device: &wire::Device) -> Vec<Name> {
+    let Some(label) = &device.label else { return Vec::new() };
+    let of_part =
+        |part: &wire::Partition| Name::new(format!("{label}:{}", part.number), size(part.bytes));
+    let disk = Name::new(label.as_str(), size(device.bytes));
+    [disk].into_iter().chain(device.partitions.iter().map(of_part)).collect()
 }
 
 fn entry(entry: &wire::Entry) -> Option<Name> {

@@ -89,7 +89,7 @@ async fn names(kind: &Kind, client: &Client, dialect: Option<Dialect>) -> Option
         Kind::HumanCommands => human_commands(&human(client, "help").await?, ""),
         Kind::HumanInfo => human_commands(&human(client, "help info").await?, "info "),
         Kind::Files(_) | Kind::MachineFiles(_) | Kind::HostCommands => return None,
-        Kind::Labels | Kind::Mountable | Kind::Mounts | Kind::Tree(_) => return None,
+        Kind::Labels | Kind::Links | Kind::Mountable | Kind::Mounts | Kind::Tree(_) => return None,
     })
 }
 
