@@ -1,6 +1,6 @@
 //! One file a command: from its arguments to its outcome.
 
-mod appliance;
+pub(crate) mod appliance;
 mod attach;
 mod change;
 mod codegen;
@@ -27,7 +27,7 @@ use qplug_hotplug::Limits;
 use qplug_qmp::{TlsFolder, Trace, Traffic};
 use serde::Serialize;
 
-use crate::args::{About, Args, Command, Schema, amount};
+use crate::args::{About, Appliance, ApplianceVerb, Args, Command, Schema, amount};
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::{Output, dim};
@@ -38,7 +38,10 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let tls = args.tls_creds.map(TlsFolder);
     let reach = schema::source::Reach { connect_timeout: args.connect_timeout, tls: tls.clone() };
     let command = match args.command {
-        Command::Appliance(args) => return appliance::run(args, output).await,
+        Command::Appliance(Appliance { verb: ApplianceVerb::Shell(args) }) => {
+            return shell::appliance::run(*args, output).await;
+        }
+        Command::Appliance(args) => return appliance::run(args.verb, output).await,
         Command::Codegen(args) => return codegen::run(args, &reach, output).await,
         Command::Completions(args) => return pages::completions(args, output).await,
         Command::Pages(args) => return pages::run(args, output).await,
@@ -105,7 +108,7 @@ pub(crate) async fn run_command(
         Command::Hmp(args) => exec::run_hmp(args, monitor, output).await,
         Command::Events => events::run(monitor, output).await,
         Command::Watch => watch::run(monitor, output).await,
-        Command::Appliance(args) => appliance::run(args, output).await,
+        Command::Appliance(args) => appliance::run(args.verb, output).await,
         Command::Codegen(args) => codegen::run(args, &monitor.reach(), output).await,
         Command::Completions(args) => pages::completions(args, output).await,
         Command::Pages(args) => pages::run(args, output).await,

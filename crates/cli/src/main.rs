@@ -13,6 +13,7 @@
 //! | `key_values.rs` | `key=value` arguments, as QMP's JSON |
 //! | `output.rs` | the only file that prints |
 //! | `output/line.rs` | the moving line of a wait |
+//! | `output/stream.rs` | bytes for a reader who may leave |
 //! | `failure.rs` | exit codes, and which failure has which |
 
 mod args;

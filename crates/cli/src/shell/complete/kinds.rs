@@ -153,6 +153,11 @@ pub(super) fn of_word(verb: &str, argument: &str, before: &[String]) -> Option<K
             [info] if info == "info" => Kind::HumanInfo,
             _ => return None,
         },
+        ("remove", "labels") => Kind::Labels,
+        ("mount", "device") => Kind::Mountable,
+        ("umount", "path") => Kind::Mounts,
+        ("mount" | "ls" | "stat" | "find" | "mkdir" | "rm" | "tar-in" | "tar-out", "path")
+        | ("cat", "paths") => Kind::Tree(String::new()),
         (_, "port") => Kind::Ports,
         (_, "iothread" | "throttle_group") => Kind::Objects,
         _ => return None,
