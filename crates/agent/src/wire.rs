@@ -45,6 +45,9 @@ pub const PACKAGE: &str = "qplug-agent";
 /// Serials that start so are the appliance's own disks: they are in no list, and no name reaches them.
 pub const OWN_PREFIX: &str = "qplug.";
 
+/// The disk that programs come from. Not even [`Place::Own`] leads to it.
+pub const ROOT_LABEL: &str = "qplug.root";
+
 /// Where a disk's link is: behind it comes the label, for a partition then `:` and its number, as in
 /// commands. No label has a colon in it.
 pub const LINKS: &str = "/dev/disk/qplug";

@@ -52,7 +52,10 @@ impl Appliance {
         let machine = self.machine().await?;
         let agent = self.agent().await?;
         let mut events = agent.events();
-        let disks = labelled(disks, &machine).await?;
+        let disks = match labelled(disks, &machine).await {
+            Ok(disks) => disks,
+            Err(error) => return Err(self.explained(error).await),
+        };
         let labels: Vec<_> = disks.iter().map(|disk| disk.name().as_str().to_owned()).collect();
         let mut devices = Vec::new();
         let mut attached = Vec::new();
@@ -65,7 +68,7 @@ impl Appliance {
             devices.push(match attached {
                 Ok(attached) if attached.already => self.find(label).await,
                 Ok(_) => Ok(None),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(self.explained(error.into()).await),
             });
         }
         let mut awaited: HashSet<&str> = labels.iter().map(String::as_str).collect();
@@ -85,7 +88,7 @@ impl Appliance {
             }
             Ok::<(), Error>(())
         };
-        match tokio::time::timeout(SEEN_WITHIN, seen).await {
+        match tokio::time::timeout(SEEN_WITHIN, self.while_it_runs(seen)).await {
             Ok(seen) => seen?,
             Err(_) => tracing::warn!("the appliance did not see every disk in time"),
         }
@@ -109,9 +112,8 @@ impl Appliance {
     /// When the agent or QEMU does not answer.
     pub async fn list_devices(&self) -> Result<Vec<Device>> {
         let machine = self.machine().await?;
-        let agent = self.agent().await?;
         let (blocks, devices) =
-            tokio::join!(machine.client().query("query-block"), agent.run(&ListDevices {}));
+            tokio::join!(machine.client().query("query-block"), self.ask(&ListDevices {}));
         let (blocks, mut devices): (Vec<Block>, Vec<Device>) = (blocks?, devices?);
         let order: HashMap<_, _> = labels(&blocks).zip(0..).collect();
         let last = order.len();
@@ -127,7 +129,7 @@ impl Appliance {
     /// # Errors
     /// When the agent does not answer.
     pub async fn list_filesystems(&self) -> Result<Vec<FileSystem>> {
-        self.agent().await?.run(&ListFileSystems::default()).await
+        self.ask(&ListFileSystems::default()).await
     }
 
     /// Unplugs a disk, whose label and image are free when this returns. One that is in use is left
@@ -136,13 +138,12 @@ impl Appliance {
     /// # Errors
     /// [`Error::InUse`]; or there is no such disk, or the guest does not let go of it.
     pub async fn remove_disk(&self, label: &DiskName, force: bool) -> Result<()> {
-        let agent = self.agent().await?;
         let device = label.as_str().to_owned();
-        let uses = agent.run(&Release { device, force }).await?;
+        let uses = self.ask(&Release { device, force }).await?;
         if !uses.is_empty() && !force {
             return Err(Error::InUse { label: label.as_str().to_owned(), uses: told(&uses) });
         }
-        let mut events = agent.events();
+        let mut events = self.agent().await?.events();
         match self.machine().await?.detach(label, Machine::DETACH_TIMEOUT).await? {
             Detached::Removed { was_gone: true } => return Ok(()),
             Detached::Removed { was_gone: false } => {}
@@ -163,7 +164,7 @@ impl Appliance {
             within: SEEN_WITHIN,
             words: String::new(),
         };
-        tokio::time::timeout(SEEN_WITHIN, gone).await.map_err(late)?
+        tokio::time::timeout(SEEN_WITHIN, self.while_it_runs(gone)).await.map_err(late)?
     }
 
     async fn find(&self, label: &str) -> Result<Option<Device>> {

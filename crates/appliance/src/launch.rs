@@ -221,7 +221,7 @@ impl Plan {
     /// When one of that name runs, or it does not come to life. Nothing is left then.
     pub async fn start(mut self) -> Result<Appliance> {
         let held = self.place.claim()?;
-        match self.start_whole_in(&held).await {
+        match Box::pin(self.start_whole_in(&held)).await {
             Ok(appliance) => Ok(appliance),
             Err(error) => {
                 // Why it failed says more than why it could not be cleared away.
@@ -232,9 +232,9 @@ impl Plan {
     }
 
     async fn start_whole_in(&mut self, held: &Held) -> Result<Appliance> {
-        let appliance = self.start_in(held).await?;
+        let appliance = Box::pin(self.start_in(held)).await?;
         if let Some(root) = &self.root
-            && let Err(error) = appliance.use_root(root).await
+            && let Err(error) = Box::pin(appliance.use_root(root)).await
         {
             appliance.record().identity.kill(END_WITHIN).await?;
             return Err(error);

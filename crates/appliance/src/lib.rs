@@ -11,7 +11,7 @@
 //! | `registry.rs`, `process.rs` | where appliances are found again, and whether they live |
 //! | `disks.rs`, `root.rs` | its disks, and the one that programs come from |
 //! | `files.rs`, `transfer.rs` | files in what it has mounted, and bytes on their way |
-//! | `link.rs` | conversations with the agent |
+//! | `link.rs`, `standstill.rs` | conversations with the agent, and machines in which it cannot answer |
 //! | `saved.rs` | machines that booted once and are restored |
 //! | `arguments.rs`, `accel.rs`, `qemu.rs` | QEMU, and its command line as data |
 //! | `kernel.rs`, `modules.rs`, `programs.rs`, `init.rs` | what goes into a machine |
@@ -40,6 +40,7 @@ mod qemu;
 mod registry;
 mod root;
 mod saved;
+mod standstill;
 mod transfer;
 mod unpack;
 

@@ -1,13 +1,10 @@
 //! A root disk of the user's, for an appliance whose programs are to come from there.
 
-use qplug_agent::wire::UseRoot;
+use qplug_agent::wire::{OWN_PREFIX, ROOT_LABEL, UseRoot};
 use qplug_hotplug::{Bus, Disk, DiskName, Storage};
 
 use crate::appliance::Appliance;
 use crate::error::Result;
-
-/// What the disk is called, behind what marks it as nobody's.
-const NAME: &str = "root";
 
 /// An image that an appliance's programs come from. It is opened to be read only, so that any number of
 /// appliances may have it; what programs change is kept in the machine's memory, and forgotten with it.
@@ -37,11 +34,11 @@ impl Root {
 impl Appliance {
     /// Plugs the root disk in, after a restore as after a boot: so a saved machine fits every root.
     pub(crate) async fn use_root(&self, root: &Root) -> Result<()> {
-        let name = DiskName::reserved(NAME).map_err(qplug_hotplug::DiskError::from)?;
-        let label = name.as_str().to_owned();
+        let name = DiskName::reserved(ROOT_LABEL.trim_start_matches(OWN_PREFIX))
+            .map_err(qplug_hotplug::DiskError::from)?;
         let disk = Disk::of(name).bus(Some(Bus::VirtioScsi)).storage(root.storage.clone())?;
         self.machine().await?.attach(disk.read_only(true)).await?;
-        self.agent().await?.run(&UseRoot { label, partition: root.partition }).await?;
+        self.agent().await?.run(&UseRoot { partition: root.partition }).await?;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod codegen;
 mod detach;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod freeze;
 pub(crate) mod list;
 mod media;
 mod pages;
@@ -15,6 +16,7 @@ pub(crate) mod ports;
 mod recover;
 pub(crate) mod schema;
 mod sim;
+mod snapshot;
 mod status;
 
 use std::fs::OpenOptions;
@@ -43,6 +45,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Command::Codegen(args) => return codegen::run(args, &reach, output).await,
         Command::Completions(args) => return pages::completions(args, output).await,
         Command::Pages(args) => return pages::run(args, output).await,
+        Command::Freeze(args) => return freeze::freeze(args, reach.connect_timeout, output).await,
+        Command::Thaw(args) => return freeze::thaw(args, reach.connect_timeout, output).await,
         Command::Schema(Schema { about: Some(About::Diff { from, to }), .. }) => {
             return schema::run_between((&from, &to), &reach, output).await;
         }
@@ -89,8 +93,11 @@ pub(crate) async fn run_command(
         Command::Eject(args) => media::eject(args, monitor, output).await,
         Command::Resize(args) => change::resize(args, monitor, output).await,
         Command::Throttle(args) => change::throttle(args, monitor, output).await,
+        Command::Snapshot(args) => snapshot::run(args, monitor, output).await,
+        Command::Freeze(args) => freeze::freeze(args, monitor.connect_timeout, output).await,
+        Command::Thaw(args) => freeze::thaw(args, monitor.connect_timeout, output).await,
         Command::Recover(args) => recover::run(args, monitor, output).await,
-        Command::List => list::run(monitor, output).await,
+        Command::List(args) => list::run(args, monitor, output).await,
         Command::Ports => ports::run(monitor, output).await,
         Command::Status => status::run(monitor, output).await,
         Command::Schema(Schema { about: Some(About::Diff { from, to }), .. }) => {

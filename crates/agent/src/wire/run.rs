@@ -5,13 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::{Done, command};
 use crate::Name;
 
-/// `use-root`: has programs come from a disk of the appliance's own, once and for all. Its file system is
-/// never written to: what programs change is kept in memory, and gone with the machine.
+/// `use-root`: has programs come from the disk [`ROOT_LABEL`](super::ROOT_LABEL), which is waited for, once and for all. Its
+/// file system is never written to: what programs change is kept in memory, and gone with the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct UseRoot {
-    /// The disk's label, which begins with `qplug.`. It is waited for.
-    pub label: String,
     /// The partition that the file system is on, from 1; where it is absent, the whole disk, or its only
     /// partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueHint};
-use qplug_appliance::ApplianceName;
+use qplug_appliance::{ApplianceName, Format};
+
+use super::word::OneOf;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Appliance {
@@ -90,6 +92,10 @@ pub(crate) struct Up {
 /// What an appliance is made of.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Make {
+    /// The images' format, such as vmdk [default: what their headers say, where that is safe].
+    #[arg(long, value_parser = OneOf::<Format>::of(Format::WORDS), hide_possible_values = true)]
+    pub(crate) format: Option<Format>,
+
     /// Changes to the images are forgotten when they are unplugged.
     #[arg(long)]
     pub(crate) snapshot: bool,
@@ -149,6 +155,10 @@ pub(crate) struct Add {
     /// The label of an image, one for each, in their order [default: disk1, disk2 and so on].
     #[arg(long, short, value_name = "LABEL")]
     pub(crate) label: Vec<String>,
+
+    /// The images' format, such as vmdk [default: what their headers say, where that is safe].
+    #[arg(long, value_parser = OneOf::<Format>::of(Format::WORDS), hide_possible_values = true)]
+    pub(crate) format: Option<Format>,
 
     /// Changes to the images are forgotten when they are unplugged.
     #[arg(long)]

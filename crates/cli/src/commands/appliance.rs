@@ -67,7 +67,7 @@ pub(crate) fn open(name: &ApplianceName) -> Result<Appliance, Failure> {
 
 /// Asks the agent of an appliance.
 pub(crate) async fn ask<C: Ask>(name: &ApplianceName, command: &C) -> Result<C::Return, Failure> {
-    Ok(open(name)?.agent().await?.run(command).await?)
+    Ok(open(name)?.ask(command).await?)
 }
 
 /// A path of the appliance's.
@@ -95,7 +95,10 @@ impl From<Error> for Failure {
             Error::Dead { .. } | Error::Died { .. } | Error::Late { .. } => Exit::Connection,
             Error::InUse { .. } => Exit::Refused,
             Error::Kept { .. } => Exit::Pending,
-            Error::File { .. } | Error::Saved(_) | Error::Transfer(_) => Exit::Other,
+            Error::Stands { .. } => Exit::Unknown,
+            Error::Unwritten { .. } | Error::File { .. } | Error::Saved(_) | Error::Transfer(_) => {
+                Exit::Other
+            }
         };
         Self { exit, message: error.to_string() }
     }

@@ -85,7 +85,11 @@ impl Agent {
             TarIn::NAME => with(arguments, |it: TarIn| archive::unpack(&it, lanes)),
             TarOut::NAME => with(arguments, |it: TarOut| archive::pack(&it, lanes)),
             UseRoot::NAME => with(arguments, |it: UseRoot| root::use_disk(&it, disks).map(done)),
-            Run::NAME => with(arguments, |it: Run| program::run(&it, lanes)),
+            Run::NAME => with(arguments, |it: Run| {
+                let ended = program::run(&it, lanes);
+                disks.settle();
+                ended
+            }),
             other => Err(ErrorReply::not_found(other)),
         }
     }

@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use qplug_agent::Name;
-use qplug_agent::wire::UseRoot;
+use qplug_agent::wire::{ROOT_LABEL, UseRoot};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change};
@@ -61,7 +61,7 @@ pub(crate) fn use_disk(wish: &UseRoot, disks: &Disks) -> Result<()> {
     if is_there() {
         return Err(refuse("there is a root already"));
     }
-    let disk = disks.wait_own(&wish.label, APPEARS_WITHIN);
+    let disk = disks.wait_own(ROOT_LABEL, APPEARS_WITHIN);
     let disk = disk.ok_or_else(|| refuse("the root's disk did not appear"))?;
     let device = device(&disk, wish.partition)?;
     mount_disk(&device)?;

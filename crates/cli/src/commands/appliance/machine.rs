@@ -34,7 +34,7 @@ impl Started {
 
 pub(super) async fn up(args: Up, output: &Output) -> Result<Exit, Failure> {
     if args.dry_run {
-        disks::described(&args.images, &[], args.make.snapshot)?;
+        disks::described(&args.images, &[], args.make.format.as_ref(), args.make.snapshot)?;
         let line = plan(args.name, args.make)?.command_line();
         output.result(&line, |out| writeln!(out, "{}", as_a_line(&line))).await?;
         return Ok(Exit::Done);
@@ -52,7 +52,7 @@ pub(crate) async fn start(
     output: &Output,
 ) -> Result<(Started, Exit), Failure> {
     let start = Instant::now();
-    let disks = disks::described(images, &[], make.snapshot)?;
+    let disks = disks::described(images, &[], make.format.as_ref(), make.snapshot)?;
     let appliance = plan(name, make)?.start().await?;
     let (devices, exit) = disks::plug_in(&appliance, disks, output).await?;
     let record = appliance.record();

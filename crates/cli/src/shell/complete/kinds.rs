@@ -144,7 +144,9 @@ fn matches(pattern: &str, command: &str) -> bool {
 /// words before it that belong to no option.
 pub(super) fn of_word(verb: &str, argument: &str, before: &[String]) -> Option<Kind> {
     Some(match (verb, argument) {
-        ("detach", "names") | ("resize" | "throttle", "name") => Kind::Disks,
+        ("detach", "names") | ("resize" | "throttle", "name") | ("snapshot", "disks") => {
+            Kind::Disks
+        }
         ("insert" | "swap" | "eject", "drive") => Kind::Drives,
         ("hmp", "command_line") => match before {
             [] => Kind::HumanCommands,
