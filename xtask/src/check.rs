@@ -133,6 +133,9 @@ const TOUCHES: &[Touch] = &[
             "cli/src/commands/detach/progress.rs",
             "cli/src/commands/recover.rs",
             "cli/src/commands/sim.rs",
+            // How long a guest held still.
+            "cli/src/commands/snapshot/held.rs",
+            "cli/src/shell/appliance/site.rs",
             "cli/src/shell/link.rs",
             "cli/src/shell/live.rs",
             "cli/src/shell/session.rs",
@@ -145,6 +148,7 @@ const TOUCHES: &[Touch] = &[
             "appliance/src/link.rs",
             "appliance/src/process.rs",
             "appliance/src/saved.rs",
+            "appliance/src/standstill.rs",
             "appliance/src/transfer.rs",
         ],
     },

@@ -9,9 +9,12 @@
 //! | kind | bytes | means |
 //! |---|---|---|
 //! | 1, data | at most [`MAX_PAYLOAD`] | more of the stream |
-//! | 2, end | none | no more will be sent |
+//! | 2, end | a u64 | no more will be sent; so many bytes were sent in all |
 //! | 3, abort | text, at most [`MAX_REASON`] | the stream is over, both ways, and why |
 //! | 4, credit | a u32 | so many more bytes may be sent |
+//!
+//! A reader is told of the end only when as many bytes came as were sent; else the stream is aborted. So no
+//! stream that lost its beginning or its end is taken for a whole one, not even for an empty one.
 //!
 //! Flow control: nobody sends more than was granted. The agent may send [`WINDOW`] bytes from the start,
 //! because the host has opened the stream before it asks; the host may send nothing until the agent
@@ -111,6 +114,10 @@ struct Stream {
     taken: usize,
     /// How much may still be sent.
     credit: usize,
+    /// How many bytes were sent so far.
+    sent: u64,
+    /// How many came.
+    came: u64,
     /// The peer will send no more.
     has_ended: bool,
     /// The stream is over.
@@ -121,6 +128,19 @@ struct Stream {
     is_met: bool,
     /// This end has closed it, and the peer is still to be told why.
     closed: Option<String>,
+}
+
+impl Stream {
+    /// Takes in that the peer has sent everything, so many bytes.
+    fn end(&mut self, total: u64) {
+        if self.came == total {
+            self.has_ended = true;
+        } else {
+            let reason = format!("{} of {total} bytes came", self.came);
+            self.unread.clear();
+            self.aborted.get_or_insert(reason);
+        }
+    }
 }
 
 /// All streams of a port, from one of its ends.
@@ -171,6 +191,8 @@ impl Streams {
             granted: WINDOW,
             taken: 0,
             credit,
+            sent: 0,
+            came: 0,
             has_ended: false,
             aborted: None,
             is_finished: false,
@@ -215,11 +237,12 @@ impl Streams {
                         return Err(Fault::Overrun(number));
                     }
                     stream.granted -= part.len();
+                    stream.came += part.len() as u64;
                     stream.unread.extend(part);
                 }
-                Some(Frame::End(number)) => {
+                Some(Frame::End(number, total)) => {
                     if let Some(stream) = self.streams.get_mut(&number) {
-                        stream.has_ended = true;
+                        stream.end(total);
                     }
                 }
                 Some(Frame::Abort(number, reason)) => {
@@ -245,7 +268,8 @@ impl Streams {
             self.streams.remove(&number);
             self.push(Kind::Abort, number, reason.as_bytes());
         } else if stream.is_finished {
-            self.push(Kind::End, number, &[]);
+            let total = stream.sent.to_le_bytes();
+            self.push(Kind::End, number, &total);
         }
     }
 
@@ -287,6 +311,7 @@ impl Streams {
             return Write::Wait;
         }
         stream.credit -= count;
+        stream.sent += count as u64;
         if count > 0 {
             self.push(Kind::Data, number, &bytes[..count]);
         }
@@ -300,7 +325,8 @@ impl Streams {
             && stream.aborted.is_none()
             && stream.is_met
         {
-            self.push(Kind::End, number, &[]);
+            let total = stream.sent.to_le_bytes();
+            self.push(Kind::End, number, &total);
         }
     }
 

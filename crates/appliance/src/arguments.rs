@@ -18,6 +18,9 @@ pub(crate) const CONTROLLER: &str = "disks";
 /// Memory when the caller does not say, in MiB. A larger one takes longer to save.
 pub(crate) const DEFAULT_MEMORY_MIB: u32 = 256;
 
+/// The socket of qplug's own monitor, which no other program is started with.
+pub(crate) const CONTROL: &str = "socket,id=control,fd=0,server=on,wait=on";
+
 /// What the kernel is told. Under TCG every self-test and calibration takes its time, and nothing that
 /// these leave out is of use in a machine that is gone tomorrow.
 const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable \
@@ -104,7 +107,7 @@ fn surroundings() -> Vec<String> {
         add("-chardev", format!("socket,id={name},path={path},server=on,wait=off"));
     }
     add("-chardev", format!("socket,id=monitor,path={},server=on,wait=off", Place::MONITOR));
-    add("-chardev", "socket,id=control,fd=0,server=on,wait=on".to_owned());
+    add("-chardev", CONTROL.to_owned());
     for monitor in ["control", "monitor"] {
         add("-mon", format!("chardev={monitor},mode=control"));
     }

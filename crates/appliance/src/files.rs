@@ -16,7 +16,7 @@ use crate::transfer::{Port, Sink, Source, Traffic};
 struct Turn<'a> {
     agent: &'a Agent,
     port: MutexGuard<'a, Option<Port>>,
-    place: &'a Place,
+    appliance: &'a Appliance,
 }
 
 impl Turn<'_> {
@@ -30,7 +30,7 @@ impl Turn<'_> {
         let mut port = match self.port.take() {
             Some(port) => port,
             None => {
-                let path = self.place.file(Place::FILES);
+                let path = self.appliance.place().file(Place::FILES);
                 let token = random_token().map_err(Error::file("begin anew at", &path))?;
                 Port::open(&path, token, self.agent).await?
             }
@@ -39,7 +39,8 @@ impl Turn<'_> {
         let sinks: Vec<_> = sinks.into_iter().map(|sink| (port.number(), sink)).collect();
         let numbers: Vec<_> = sinks.iter().map(|(number, _)| *number).collect();
         let command = command(source.as_ref().map(|(number, _)| *number), &numbers);
-        let returned = port.run(self.agent, &command, Traffic { source, sinks }).await?;
+        let moving = port.run(self.agent, &command, Traffic { source, sinks });
+        let returned = self.appliance.while_it_runs(moving).await?;
         // One that an error came over is not used again.
         *self.port = Some(port);
         Ok(returned)
@@ -49,7 +50,7 @@ impl Turn<'_> {
 impl Appliance {
     async fn turn(&self) -> Result<Turn<'_>> {
         let agent = self.agent().await?;
-        Ok(Turn { agent, port: self.port().lock().await, place: self.place() })
+        Ok(Turn { agent, port: self.port().lock().await, appliance: self })
     }
 
     /// Copies a file, or all of a device, out of the appliance; how many bytes it had.

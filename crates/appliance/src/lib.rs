@@ -9,9 +9,9 @@
 //! | `launch.rs` | what is wanted, and the way from there to a machine that answers |
 //! | `appliance.rs` | a running appliance |
 //! | `registry.rs`, `process.rs` | where appliances are found again, and whether they live |
-//! | `disks.rs` | its disks |
+//! | `disks.rs`, `root.rs` | its disks, and the one that programs come from |
 //! | `files.rs`, `transfer.rs` | files in what it has mounted, and bytes on their way |
-//! | `link.rs` | conversations with the agent |
+//! | `link.rs`, `standstill.rs` | conversations with the agent, and machines in which it cannot answer |
 //! | `saved.rs` | machines that booted once and are restored |
 //! | `arguments.rs`, `accel.rs`, `qemu.rs` | QEMU, and its command line as data |
 //! | `kernel.rs`, `modules.rs`, `programs.rs`, `init.rs` | what goes into a machine |
@@ -38,7 +38,9 @@ mod process;
 mod programs;
 mod qemu;
 mod registry;
+mod root;
 mod saved;
+mod standstill;
 mod transfer;
 mod unpack;
 
@@ -56,3 +58,4 @@ pub use link::Agent;
 pub use process::Identity;
 pub use qemu::Qemu;
 pub use registry::{ApplianceName, Place, Record, Registry, State};
+pub use root::Root;

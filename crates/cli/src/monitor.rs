@@ -11,6 +11,34 @@ use crate::failure::Failure;
 /// How long a guest's agent may take to look at its disks.
 const AGENT_WITHIN: Duration = Duration::from_secs(10);
 
+/// The pause before the first try to connect again, and the longest one: each is twice as long as the
+/// one before it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The pauses between tries to connect again, which go on without an end.
+#[derive(Debug)]
+pub(crate) struct Pauses(Duration);
+
+impl Pauses {
+    pub(crate) fn new() -> Self {
+        Self(FIRST_PAUSE)
+    }
+
+    /// How long to wait before the next try.
+    pub(crate) fn take(&mut self) -> Duration {
+        let longer = (self.0 * 2).min(LONGEST_PAUSE);
+        std::mem::replace(&mut self.0, longer)
+    }
+}
+
+/// Connects to the agent in a guest.
+pub(crate) async fn agent(address: &Address, connect_timeout: Duration) -> Result<Agent, Failure> {
+    let command_timeout = AGENT_WITHIN;
+    let options = Options { connect_timeout, command_timeout, ..Options::default() };
+    Ok(Agent::connect(address, options).await?)
+}
+
 /// Where the machine is. Commands check their own arguments before they connect.
 #[derive(Debug, Clone)]
 pub(crate) struct Monitor {
@@ -47,14 +75,22 @@ impl Monitor {
 
     /// Connects to the agent in the guest.
     pub(crate) async fn agent(&self, address: &Address) -> Result<Agent, Failure> {
-        let connect_timeout = self.connect_timeout;
-        let command_timeout = AGENT_WITHIN;
-        let options = Options { connect_timeout, command_timeout, ..Options::default() };
-        Ok(Agent::connect(address, options).await?)
+        agent(address, self.connect_timeout).await
     }
 
     pub(crate) async fn machine(&self) -> Result<Machine, Failure> {
-        Ok(Machine::new(self.connect().await?).dialect(self.dialect))
+        self.machine_with(Options::default()).await
+    }
+
+    /// The machine, with other waits for replies than the usual ones.
+    pub(crate) async fn machine_with(&self, options: Options) -> Result<Machine, Failure> {
+        Ok(Machine::new(self.connect_with(options).await?).dialect(self.dialect))
+    }
+
+    /// Whether a connection that was lost can be made again: a socket that was given to us is gone
+    /// with it, and a command may be a QEMU that would be started anew.
+    pub(crate) fn can_come_back(&self) -> bool {
+        !matches!(self.address, Address::Fd(_) | Address::Exec(_))
     }
 
     /// Whether QEMU runs on another machine, so that its files are not here.
@@ -64,5 +100,17 @@ impl Monitor {
         };
         let ip = host.parse::<std::net::IpAddr>();
         host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let mut pauses = Pauses::new();
+        let taken: Vec<_> = (0..7).map(|_| pauses.take().as_millis()).collect();
+        assert_eq!(taken, [100, 200, 400, 800, 1600, 2000, 2000]);
     }
 }

@@ -13,7 +13,7 @@
 //! | `watch/draw.rs` and its folder | from what is shown to cells |
 //! | `watch/screen.rs` | the terminal, and the threads that read and write it |
 
-mod agenda;
+pub(crate) mod agenda;
 mod completion;
 mod draw;
 mod driver;

@@ -4,6 +4,9 @@ use super::{Fault, MAX_PAYLOAD, MAX_REASON};
 
 const HEADER_BYTES: usize = 9;
 
+/// The length of a whole stream.
+const TOTAL_BYTES: usize = 8;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Data = 1,
@@ -16,7 +19,8 @@ pub(super) enum Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
     Data(u32, &'a [u8]),
-    End(u32),
+    /// With how many bytes there were in all.
+    End(u32, u64),
     Abort(u32, String),
     Credit(u32, usize),
 }
@@ -79,7 +83,7 @@ impl Parser {
         let (number, length) = (field(1), field(5));
         let (kind, shortest, longest) = match self.header[0] {
             1 => (Kind::Data, 0, MAX_PAYLOAD),
-            2 => (Kind::End, 0, 0),
+            2 => (Kind::End, TOTAL_BYTES, TOTAL_BYTES),
             3 => (Kind::Abort, 0, MAX_REASON),
             4 => (Kind::Credit, 4, 4),
             other => return Err(Fault::Kind(other)),
@@ -98,7 +102,10 @@ impl Parser {
         let payload = std::mem::take(&mut self.payload);
         Some(match kind {
             Kind::Data => Frame::Data(number, &[]),
-            Kind::End => Frame::End(number),
+            Kind::End => {
+                let bytes = payload.try_into().unwrap_or([0; TOTAL_BYTES]);
+                Frame::End(number, u64::from_le_bytes(bytes))
+            }
             Kind::Abort => Frame::Abort(number, String::from_utf8_lossy(&payload).into_owned()),
             Kind::Credit => {
                 let bytes = payload.try_into().unwrap_or([0; 4]);

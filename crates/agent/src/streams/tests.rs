@@ -71,6 +71,32 @@ fn an_end_that_is_said_early_is_heard_when_the_agent_has_opened() {
 }
 
 #[test]
+fn a_stream_that_lost_bytes_on_its_way_is_never_a_whole_one() {
+    // Its only frame, its first half, its last one.
+    for lost in [0..3, 0..1, 2..3] {
+        let (mut host, mut agent) = pair();
+        host.open(1).unwrap();
+        agent.open(1).unwrap();
+        settle(&mut host, &mut agent, 4096);
+        let mut frames = Vec::new();
+        for part in [b"one", b"two", b"six"] {
+            assert_eq!(agent.write(1, part), Write::Taken(3));
+            frames.push(agent.poll_transmit().unwrap());
+        }
+        agent.finish(1);
+        let end = agent.poll_transmit().unwrap();
+        frames.drain(lost.clone());
+        for frame in frames {
+            host.handle_input(&frame).unwrap();
+        }
+        host.handle_input(&end).unwrap();
+        let came = 9 - 3 * lost.len();
+        let reason = format!("{came} of 9 bytes came");
+        assert_eq!(host.read(1, &mut [0; 16]), Read::Aborted(reason));
+    }
+}
+
+#[test]
 fn an_agent_sends_a_window_at_once_and_more_as_it_is_read() {
     let (mut host, mut agent) = pair();
     host.open(1).unwrap();

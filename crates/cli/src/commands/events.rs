@@ -30,10 +30,14 @@ impl<'a> Report<'a> {
 
 /// An event as people see it, in a line.
 pub(crate) fn line(event: &Event) -> String {
+    format!("{} {}", dim(clock(event.timestamp)), printable(&words(event)))
+}
+
+/// What happened, without the time.
+pub(crate) fn words(event: &Event) -> String {
     let data = event.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
-    let data = data.map(|data| words(&data)).unwrap_or_default();
-    let (name, data) = (printable(&event.name), printable(&data));
-    format!("{} {name}{data}", dim(clock(event.timestamp)))
+    let data = data.map(|data| pairs(&data)).unwrap_or_default();
+    format!("{}{data}", event.name)
 }
 
 pub(super) async fn run(monitor: &Monitor, output: &Output) -> Result<Exit, Failure> {
@@ -81,7 +85,7 @@ async fn print(event: &Event, output: &Output) -> Result<Reader, Failure> {
 }
 
 /// The event's data as `key=value` words.
-pub(crate) fn words(data: &Value) -> String {
+fn pairs(data: &Value) -> String {
     match data {
         Value::Object(members) => members
             .iter()
@@ -123,6 +127,6 @@ mod tests {
     #[test]
     fn data_reads_as_words() {
         let data = serde_json::json!({"device": "data", "path": "/x", "n": 1});
-        assert_eq!(words(&data), " device=data path=/x n=1");
+        assert_eq!(pairs(&data), " device=data path=/x n=1");
     }
 }

@@ -7,16 +7,13 @@ use qplug_hotplug::Dialect;
 use qplug_qmp::{Address, Client, Event, Events, EventsError, Options};
 use tokio::time::{sleep, timeout};
 
+use super::face::{Face, Mood, Subject};
 use super::filter::Filter;
 use crate::commands::events;
 use crate::failure::{Exit, Failure};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Pauses};
 use crate::output::{Output, printable};
-
-/// The pause before the first try to connect again; each later one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+use crate::watch::agenda::Parts;
 
 /// How long a prompt waits to know how the machine is.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
@@ -24,21 +21,11 @@ const LOOK_WITHIN: Duration = Duration::from_millis(500);
 /// The state of a machine that has not said how it is since it is connected.
 const NOT_ANSWERING: &str = "not answering";
 
-/// Events after which the machine's state may be another.
-const STATE_EVENTS: [&str; 12] = [
-    "STOP",
-    "RESUME",
-    "RESET",
-    "SHUTDOWN",
-    "POWERDOWN",
-    "SUSPEND",
-    "SUSPEND_DISK",
-    "WAKEUP",
-    "WATCHDOG",
-    "GUEST_PANICKED",
-    "BLOCK_IO_ERROR",
-    "MIGRATION",
-];
+/// The state of a machine that there is no connection to.
+const NOT_CONNECTED: &str = "not connected";
+
+/// QEMU's word for a machine that runs.
+const RUNNING: &str = "running";
 
 /// A connection to one machine. Clones are the same.
 #[derive(Debug, Clone)]
@@ -64,15 +51,6 @@ struct State {
     /// How many connections there were before this one.
     connections: u64,
     changed: Option<Box<dyn Fn() + Send>>,
-}
-
-/// The machine, as a prompt shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Face {
-    /// Its name, or where its monitor is.
-    pub(crate) name: String,
-    /// QEMU's word for its state, or that it is not answering; `None` when it is not connected.
-    pub(crate) state: Option<String>,
 }
 
 impl Link {
@@ -104,15 +82,6 @@ impl Link {
     /// Which events are shown.
     pub(super) fn filter(&self) -> MutexGuard<'_, Filter> {
         self.0.filter.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What a prompt shows.
-    pub(super) fn face(&self) -> Face {
-        let state = self.lock();
-        let name = state.name.clone().unwrap_or_else(|| short(&self.0.monitor.address));
-        let known = Some(&state.run_state).filter(|it| !it.is_empty());
-        let shown = known.map_or(NOT_ANSWERING, String::as_str);
-        Face { name, state: state.client.as_ref().map(|_| shown.to_owned()) }
     }
 
     /// A number that is another one whenever the machine may have changed.
@@ -163,8 +132,7 @@ impl Link {
         loop {
             let why = self.follow(&mut events, &output).await;
             self.lose(&why, &output);
-            // One was given to us, and the other may be a QEMU that we would start anew.
-            if matches!(self.0.monitor.address, Address::Fd(_) | Address::Exec(_)) {
+            if !self.0.monitor.can_come_back() {
                 return;
             }
             output.announce("waiting for QEMU to come back");
@@ -195,7 +163,7 @@ impl Link {
         if self.filter().shows(&event.name) {
             output.tell(&events::Report::of(event), &events::line(event));
         }
-        if STATE_EVENTS.contains(&event.name.as_str()) {
+        if Parts::changed_by(&event.name).has(Parts::STATE) {
             self.look().await;
         } else {
             self.lock().age += 1;
@@ -212,9 +180,9 @@ impl Link {
     }
 
     async fn come_back(&self) -> Events {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::new();
         loop {
-            sleep(pause).await;
+            sleep(pauses.take()).await;
             match connect(&self.0.monitor).await {
                 Ok(client) => {
                     let events = client.events();
@@ -225,16 +193,28 @@ impl Link {
                     state.client = Some(client);
                     return events;
                 }
-                Err(failure) => {
-                    self.lock().why = failure.message;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                Err(failure) => self.lock().why = failure.message,
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subject for Link {
+    /// Its name, or where its monitor is; QEMU's word for its state, or why there is none.
+    fn face(&self) -> Face {
+        let state = self.lock();
+        let name = state.name.clone().unwrap_or_else(|| short(&self.0.monitor.address));
+        let (state, mood) = match (&state.client, state.run_state.as_str()) {
+            (None, _) => (NOT_CONNECTED, Mood::Away),
+            (Some(_), "") => (NOT_ANSWERING, Mood::Odd),
+            (Some(_), RUNNING) => (RUNNING, Mood::Well),
+            (Some(_), other) => (other, Mood::Odd),
+        };
+        Face { name, state: state.to_owned(), mood }
     }
 }
 

@@ -18,9 +18,9 @@ use super::look::{Seen, look};
 use super::screen::{self, Screen};
 use super::view::{Link, Mode, View};
 use super::work::{MAX_WORKS, Page, Work, read};
-use crate::commands::{self, events::words};
+use crate::commands::{self, events};
 use crate::failure::{Exit, Failure};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Pauses};
 use crate::output::Output;
 
 /// A machine that has not answered for so long is said to be silent.
@@ -28,11 +28,6 @@ const SILENT_AFTER: Duration = Duration::from_secs(3);
 
 /// Time between two looks at the clock, for what is shown of it.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
-
-/// The pause before the first try to connect again, and the longest one: each is twice as long as the
-/// one before it.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Something that happened.
 pub(super) enum Happening {
@@ -62,7 +57,7 @@ pub(super) struct Driver {
     /// How many connections there were.
     sessions: u64,
     works: u64,
-    pause: Duration,
+    pauses: Pauses,
     /// Why it cannot go on, if so.
     pub(super) failure: Option<Failure>,
     pub(super) size: Rect,
@@ -92,7 +87,7 @@ impl Driver {
             session: None,
             sessions: 0,
             works: 0,
-            pause: FIRST_PAUSE,
+            pauses: Pauses::new(),
             failure: None,
             size: screen::size(),
             happens,
@@ -109,7 +104,7 @@ impl Driver {
     /// Begins with a connection.
     fn meet(&mut self, client: Client) {
         self.sessions += 1;
-        self.pause = FIRST_PAUSE;
+        self.pauses = Pauses::new();
         self.view.qemu = client.greeting().version.to_string();
         self.view.link = Link::Up;
         // Another QEMU may be at the other end.
@@ -222,10 +217,7 @@ impl Driver {
         let now = Instant::now();
         match event {
             Ok(event) => {
-                let data = event.data.as_ref();
-                let data = data.and_then(|data| serde_json::from_str(data.get()).ok());
-                let data = data.map(|data| words(&data)).unwrap_or_default();
-                self.say(Kind::Event, &format!("{}{data}", event.name));
+                self.say(Kind::Event, &events::words(&event));
                 self.agenda.want(Parts::changed_by(&event.name), now);
             }
             Err(EventsError::Closed(closed)) => {
@@ -237,8 +229,12 @@ impl Driver {
                     return Next::Leave;
                 }
                 self.say(Kind::Failed, &format!("the connection is lost: {closed}"));
-                self.view.link = Link::Down(format!("{closed}; trying again"));
-                self.connect_later();
+                if self.monitor.can_come_back() {
+                    self.view.link = Link::Down(format!("{closed}; trying again"));
+                    self.connect_later();
+                } else {
+                    self.view.link = Link::Down(format!("{closed}; it cannot be made again"));
+                }
             }
             Err(missed) => {
                 self.say(Kind::Failed, &missed.to_string());
@@ -249,8 +245,8 @@ impl Driver {
     }
 
     fn connect_later(&mut self) {
-        let (monitor, happens, pause) = (self.monitor.clone(), self.happens.clone(), self.pause);
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        let (monitor, happens) = (self.monitor.clone(), self.happens.clone());
+        let pause = self.pauses.take();
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             let connected = monitor.connect().await;

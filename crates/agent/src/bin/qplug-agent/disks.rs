@@ -4,6 +4,7 @@
 //! disk itself.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +13,16 @@ use qplug_agent::wire::{DISK_APPEARED, DISK_CHANGED, DISK_GONE, Device, DiskGone
 use crate::links::Links;
 use crate::serve::Bell;
 use crate::sysfs::{self, Disk};
-use crate::uevent::{BlockEvent, Uevent, Uevents};
+use crate::uevent::{self, BlockEvent, Uevent, Uevents};
+use crate::unread::Unread;
+
+/// How long what the kernel has announced may take to be known; it takes a millisecond.
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The disks, for whoever asks.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Disks {
+    asked: Arc<AtomicU64>,
     present: Arc<Mutex<Present>>,
     changed: Arc<Condvar>,
 }
@@ -27,6 +33,8 @@ struct Present {
     users: Vec<Device>,
     /// The labels of the appliance's own by the kernel's names.
     own: BTreeMap<String, String>,
+    /// The last question of [`Disks::settle`] that the kernel has passed on.
+    settled: u64,
 }
 
 /// What happened to a disk.
@@ -55,6 +63,17 @@ impl Disks {
         find(&mut present)
     }
 
+    /// Waits until all is known that the kernel has announced so far: what a program did to a disk, the
+    /// next command finds done. The kernel is asked for an announcement of no meaning, which comes last.
+    pub(crate) fn settle(&self) {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        // A kernel before 4.13 does not know the question.
+        if uevent::ask(number).is_ok() {
+            let known = |present: &mut Present| present.settled < number;
+            let _ = self.changed.wait_timeout_while(self.lock(), SETTLES_WITHIN, known);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Present> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -62,24 +81,31 @@ impl Disks {
     /// Looks at what there is, then listens for ever.
     pub(crate) fn follow(&self, uevents: &Uevents, bell: &Bell, ready: impl FnOnce()) {
         let mut links = Links::default();
+        let mut unread = Unread::default();
         let mut ready = Some(ready);
-        self.rescan(&mut links, bell);
+        self.rescan(&mut links, &mut unread, bell);
         loop {
             if let Some(ready) = ready.take() {
                 ready();
             }
             match uevents.next(None) {
                 Some(Uevent::Block(event)) => {
-                    let found = found_after(&event);
+                    let found = found_after(&event, || self.look_up(&event.disk, &mut unread));
                     self.update(&event.disk, found, &mut links, bell);
                 }
-                Some(Uevent::Lost) => self.rescan(&mut links, bell),
+                Some(Uevent::Lost) => self.rescan(&mut links, &mut unread, bell),
+                Some(Uevent::Answer(number)) => {
+                    let mut present = self.lock();
+                    present.settled = present.settled.max(number);
+                    drop(present);
+                    self.changed.notify_all();
+                }
                 Some(Uevent::Other) | None => {}
             }
         }
     }
 
-    fn rescan(&self, links: &mut Links, bell: &Bell) {
+    fn rescan(&self, links: &mut Links, unread: &mut Unread, bell: &Bell) {
         let mut names = sysfs::block_devices();
         let present = self.lock();
         let known = present.users.iter().map(|disk| &disk.kernel_name).chain(present.own.keys());
@@ -87,8 +113,20 @@ impl Disks {
         drop(present);
         names.splice(0..0, gone);
         for name in names {
-            self.update(&name, sysfs::look_up(&name), links, bell);
+            self.update(&name, self.look_up(&name, unread), links, bell);
         }
+    }
+
+    /// What a disk is. One that is sent back is not there yet, and one that was told of already is not
+    /// sent back: somebody may use it.
+    fn look_up(&self, name: &str, unread: &mut Unread) -> Option<Disk> {
+        let found = sysfs::look_up(name)?;
+        let present = self.lock();
+        let is_known = present.own.contains_key(name)
+            || present.users.iter().any(|disk| disk.kernel_name == name);
+        drop(present);
+        let is_sent_back = !is_known && unread.send_back(name, sysfs::bytes(name));
+        (!is_sent_back).then_some(found)
     }
 
     fn update(&self, name: &str, found: Option<Disk>, links: &mut Links, bell: &Bell) {
@@ -124,11 +162,11 @@ impl Disks {
 }
 
 /// What a disk is now. What is leaving is still in sysfs when its removal is announced.
-fn found_after(event: &BlockEvent) -> Option<Disk> {
+fn found_after(event: &BlockEvent, look_up: impl FnOnce() -> Option<Disk>) -> Option<Disk> {
     if event.is_removal && event.partition.is_none() {
         return None;
     }
-    let mut found = sysfs::look_up(&event.disk);
+    let mut found = look_up();
     if let (true, Some(Disk::Users(device)), Some(leaving)) =
         (event.is_removal, &mut found, &event.partition)
     {

@@ -6,10 +6,11 @@
 //! | `boot.rs`, `modules.rs` | what an init does first, and drivers |
 //! | `port.rs`, `uevent.rs` | the ports to the host, and the kernel's announcements |
 //! | `serve.rs`, `jobs.rs`, `command.rs` | the conversation, and a thread for each command |
-//! | `disks.rs`, `sysfs.rs`, `links.rs` | which disks there are, and their names in `/dev/disk/qplug` |
+//! | `disks.rs`, `sysfs.rs`, `unread.rs`, `links.rs` | which disks there are, and their names in `/dev/disk/qplug` |
 //! | `device.rs`, `content.rs`, `uses.rs` | what a command calls a device, what is on it, what uses it |
 //! | `mounts.rs`, `tree.rs`, `files.rs`, `find.rs` | the tree of mounted file systems |
 //! | `lanes.rs`, `transfer.rs`, `archive.rs`, `program.rs` | streams, and what sends and takes them |
+//! | `root.rs` | where programs come from, if the user has a root for them |
 //!
 //! Nothing in here may end the process: the kernel panics when PID 1 exits. Nothing that a disk or the
 //! host says may hang the conversation: whatever touches a disk has a thread of its own.
@@ -32,24 +33,30 @@ mod port;
 mod power;
 mod program;
 mod refusal;
+mod root;
 mod serve;
 mod sysfs;
 mod transfer;
 mod tree;
 mod uevent;
+mod unread;
 mod uses;
 
 use std::env;
 use std::process::ExitCode;
 use std::thread;
 
-/// What this program is besides PID 1: the kernel's helper that loads drivers (`-q -- fs-ext4`), and tar.
+/// What this program is besides PID 1: the kernel's helper that loads drivers (`-q -- fs-ext4`), what
+/// becomes a program of the root's, and tar.
 fn role() -> ExitCode {
     let mut rest = env::args_os().skip(1);
     let first = rest.next();
     if first.as_deref() == Some("-q".as_ref()) {
         let alias = rest.last().unwrap_or_default();
         return ExitCode::from(u8::from(!modules::load_alias(&alias.to_string_lossy())));
+    }
+    if first.as_deref() == Some(root::ROLE.as_ref()) {
+        return root::enter(rest);
     }
     archive::main(&mut first.into_iter().chain(rest))
 }
