@@ -80,6 +80,10 @@ impl From<Error> for Failure {
         let exit = match error {
             Error::Wish(_) => Exit::Usage,
             Error::Connect(error) => return error.into(),
+            // The agent speaks in sentences, and it was not QEMU who refused.
+            Error::Command(qplug_qmp::Error::Refused { reply, .. }) => {
+                return Self { exit: Exit::Refused, message: reply.desc };
+            }
             Error::Command(error) => return error.into(),
             Error::Disk(error) => return error.into(),
             Error::Description(error) => return error.into(),

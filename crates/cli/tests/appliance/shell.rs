@@ -81,7 +81,10 @@ list-devices
 ",
         4,
     );
-    assert!(said.contains("script:12: ") && said.contains("script:16: "), "{said}");
+    assert!(
+        said.contains("script:12: cannot remove /none: No such") && said.contains("script:16: "),
+        "{said}"
+    );
     assert!(said.contains("first\nsecond\n") && said.contains("\n1\n"), "{said}");
     assert!(!said.contains("is up"), "{said}");
     assert!(said.contains("data is removed") && !said.contains("LABEL"), "{said}");

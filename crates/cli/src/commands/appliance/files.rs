@@ -93,7 +93,11 @@ pub(super) async fn cp(args: Cp, output: &Output) -> Result<Exit, Failure> {
             let mut input = tokio::io::stdin();
             open(&name)?.upload(&mut input, Place::Path(named(&path)), None).await?;
         }
-        _ => return Err(Failure::usage("one of the two has to be an appliance's: NAME:PATH")),
+        _ => {
+            return Err(Failure::usage(
+                "one of the two has to be an appliance's: NAME:PATH, or :PATH in its shell",
+            ));
+        }
     }
     Ok(Exit::Done)
 }
