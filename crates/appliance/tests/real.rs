@@ -2,94 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
-use std::ffi::OsStr;
+mod room;
+
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use qplug_appliance::{
-    Appliance, ApplianceName, Cache, DiskName, Error, Format, Identity, Launch, Name, NewDisk,
-    Qemu, Registry, State, Storage, down, wire,
+    Appliance, DiskName, Error, Identity, Launch, Name, NewDisk, State, Storage, down, wire,
 };
-use qplug_testbed::boot_files::Kernel;
 
-/// A folder with a cache and a registry of its own. Appliances in it are ended with it, however a test
-/// ends.
-struct Room {
-    qemu: Qemu,
-    kernel: Kernel,
-    folder: tempfile::TempDir,
-    registry: Registry,
-}
-
-impl Room {
-    /// One for each QEMU under test.
-    fn each(test: &str) -> Vec<Self> {
-        let kernel = Kernel::current().unwrap();
-        let qemus = qplug_testbed::Qemu::under_test(test);
-        qemus.into_iter().map(|qemu| Self::of(&qemu, kernel.clone())).collect()
-    }
-
-    /// The same with the older and the newer QEMU.
-    fn of_all_ages(test: &str) -> Vec<Self> {
-        let kernel = Kernel::current().unwrap();
-        let qemus = qplug_testbed::Qemu::of_all_ages(test);
-        qemus.into_iter().map(|qemu| Self::of(&qemu, kernel.clone())).collect()
-    }
-
-    fn of(qemu: &qplug_testbed::Qemu, kernel: Kernel) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = Registry::at(&folder.path().join("run")).unwrap();
-        let command = qemu.command();
-        let text = |text: &OsStr| text.to_string_lossy().into_owned();
-        let variables = command.get_envs();
-        let qemu = Qemu {
-            program: command.get_program().into(),
-            environment: variables
-                .filter_map(|(name, value)| Some((text(name), text(value?))))
-                .collect(),
-            arguments: command.get_args().map(text).chain(qemu.firmware_arguments()).collect(),
-        };
-        Self { qemu, kernel, folder, registry }
-    }
-
-    fn image(&self, name: &str, content: &[u8], bytes: u64) -> Storage {
-        let path = self.folder.path().join(name);
-        fs::write(&path, content).unwrap();
-        fs::File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
-        Storage::path(path).format(Some(Format::raw())).look().unwrap()
-    }
-
-    fn name() -> ApplianceName {
-        ApplianceName::new("work").unwrap()
-    }
-
-    fn wish(&self) -> Launch {
-        Launch::named(Self::name())
-            .qemu(Some(self.qemu.clone()))
-            .kernel(Some(self.kernel.image.clone()), Some(self.kernel.modules.clone()))
-            .cache(Cache::at(&self.folder.path().join("cache")).unwrap())
-            .registry(self.registry.clone())
-    }
-
-    fn saved(&self) -> Vec<PathBuf> {
-        let folder = self.folder.path().join("cache/appliance/machines");
-        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        for (place, _) in self.registry.list().unwrap_or_default() {
-            if let Some(record) = place.record()
-                && record.identity.is_running()
-            {
-                let pid = record.identity.pid.to_string();
-                let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
-            }
-        }
-    }
-}
+use room::Room;
 
 async fn launched(wish: Launch) -> (Appliance, Duration) {
     let start = Instant::now();
