@@ -11,15 +11,21 @@
 //! | `bench/libvirt.rs` | a libvirt of our own, and a machine in it |
 //! | `bench/daemon.rs` | libvirt's daemon, kept apart from the system's |
 //! | `bench/bounded.rs` | running commands that must end |
+//! | `bench/images.rs` | images in memory, so that no disk of the host is measured |
 //! | `bench/port.rs` | the guest of that machine |
+//! | `bench/emulator.rs` | a QEMU as libvirt and libguestfs want one |
+//! | `bench/appliance.rs` | the appliance, beside libguestfs' |
 //! | `bench/hotplug.rs` | one disk, and many at once, beside the same commands without qplug |
 //! | `bench/protocol.rs` | the protocol's clients, beside a bare loop and other clients |
 //! | `bench/sample.rs` | times, medians and quartiles |
 //! | `bench/report.rs` | the table, and the targets |
 
+mod appliance;
 mod bounded;
 mod daemon;
+mod emulator;
 mod hotplug;
+mod images;
 mod libvirt;
 mod port;
 mod protocol;
@@ -69,6 +75,8 @@ enum What {
     Attach,
     /// One disk and many at once, on every bus that has numbers to reach, and among how many others.
     Hotplug,
+    /// Launching an appliance, one disk more in it, a gibibyte up and down.
+    Appliance,
     /// The protocol's clients: round trips, events, large replies, memory.
     Protocol,
 }
@@ -94,6 +102,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return chosen.iter().try_for_each(|qemu| hotplug::check(qemu, &qplug));
     }
     let qplug = build_release("qplug", "qplug")?;
+    if let What::Appliance = args.what {
+        return chosen.iter().try_for_each(|qemu| appliance::run(qemu, args.rounds, &qplug));
+    }
     // Without it virsh is not measured, and that is said further down.
     if let Err(error) = setup::libvirt() {
         println!("libvirt  {error}");
@@ -101,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let bare = build_release("qplug-testbed", "bare")?;
     let one = match args.what {
         What::Hotplug => hotplug::run,
-        What::Attach | What::Protocol => attach,
+        What::Attach | What::Appliance | What::Protocol => attach,
     };
     chosen.iter().try_for_each(|qemu| one(qemu, args.rounds, &qplug, &bare))
 }

@@ -48,6 +48,9 @@ enum Task {
         /// The QEMUs to run on: all, or versions such as 7.2 or 7.2,10.0.
         #[arg(long, default_value = "all")]
         qemu: String,
+        /// Run the slow tests, and nothing else: those that are marked as ignored, and take minutes.
+        #[arg(long)]
+        slow: bool,
     },
     /// Check which file touches the outside world, and which crate uses which.
     Check,
@@ -77,7 +80,8 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Setup => setup::run(),
         Task::Demo => demo::run(),
-        Task::Test { qemu } => test::run(&qemu),
+        Task::Test { qemu, slow: false } => test::run(&qemu),
+        Task::Test { qemu, slow: true } => test::run_slow(&qemu),
         Task::Check => check::run(),
         Task::Codegen { check } => codegen::run(check),
         Task::Pages { out } => pages::run(out.as_deref()),

@@ -26,7 +26,20 @@ pub(crate) fn run(qemu: &str) -> Result<()> {
     step("generated code", || codegen::run(true))?;
     step("conformance", conformance::run)?;
     println!("== tests (QEMU {qemu})");
-    let counts = run_tests(qemu)?;
+    close(run_tests(qemu, &[], &[])?, began)
+}
+
+/// Runs the tests that a change need not wait for.
+pub(crate) fn run_slow(qemu: &str) -> Result<()> {
+    let began = Instant::now();
+    step("set-up", setup::run)?;
+    println!("== slow tests (QEMU {qemu})");
+    // No examples in comments, of which some are not meant to be run.
+    let targets = ["--lib", "--bins", "--tests"];
+    close(run_tests(qemu, &targets, &["--ignored", "--nocapture"])?, began)
+}
+
+fn close(counts: Counts, began: Instant) -> Result<()> {
     println!("== took {:.0} s", began.elapsed().as_secs_f64());
     println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
     if counts.failed > 0 || !counts.finished || counts.passed == 0 {
@@ -40,19 +53,25 @@ fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
     run().map_err(|error| error.while_doing(name))
 }
 
+/// Behind the name of a test that was not asked for.
+const IGNORED: &str = " ... ignored";
+
 /// What the test runner said in all, over all its programs.
 #[derive(Debug, Default)]
 struct Counts {
     passed: u32,
     failed: u32,
     skipped: u32,
+    /// Those left to a run of their own, each with the reason.
+    slow: Vec<String>,
     finished: bool,
 }
 
-fn run_tests(qemu: &str) -> Result<Counts> {
+fn run_tests(qemu: &str, targets: &[&str], options: &[&str]) -> Result<Counts> {
     let skipped = tempfile::NamedTempFile::new()
         .map_err(|error| Error::failed(format!("no temporary file: {error}")))?;
     let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
+    command.args(targets).arg("--").args(options);
     // Without the first, a test with no QEMU to run on is passed over loudly; here it fails.
     command.env("QPLUG_REQUIRE_QEMU", "1").env("QPLUG_TEST_QEMU", qemu);
     command.env("QPLUG_SKIPPED", skipped.path());
@@ -62,6 +81,10 @@ fn run_tests(qemu: &str) -> Result<Counts> {
     for line in lines.lines() {
         println!("{line}");
         counts.skipped += 1;
+    }
+    if !counts.slow.is_empty() {
+        println!("left to cargo xtask test --slow:");
+        counts.slow.iter().for_each(|test| println!("  {test}"));
     }
     Ok(counts)
 }
@@ -82,8 +105,13 @@ fn read_tests(command: &mut Command) -> Result<Counts> {
 }
 
 impl Counts {
-    /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`, or
+    /// `test many::disks ... ignored, slow`.
     fn add(&mut self, line: &str) {
+        if let Some((test, why)) = line.strip_prefix("test ").and_then(|it| it.split_once(IGNORED))
+        {
+            self.slow.push(format!("{test}: {}", why.trim_start_matches(", ")));
+        }
         let Some(rest) = line.strip_prefix("test result: ") else { return };
         for part in rest.split([';', '.']) {
             let mut words = part.split_whitespace();
@@ -92,7 +120,6 @@ impl Counts {
             match what {
                 "passed" => self.passed += count,
                 "failed" => self.failed += count,
-                "ignored" => self.skipped += count,
                 _ => {}
             }
         }
@@ -110,6 +137,8 @@ mod tests {
         counts
             .add("test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
         counts.add("test tests::x ... ok");
-        assert_eq!((counts.passed, counts.failed, counts.skipped), (7, 2, 1));
+        counts.add("test many::disks ... ignored, takes minutes");
+        assert_eq!((counts.passed, counts.failed, counts.skipped), (7, 2, 0));
+        assert_eq!(counts.slow, ["many::disks: takes minutes"]);
     }
 }

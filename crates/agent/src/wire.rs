@@ -25,7 +25,7 @@ pub use file::{
     Chmod, Copy, Download, Entry, EntryKind, Find, Found, Listing, Ls, MAX_ENTRIES, Mkdir, Moved,
     Place, Rename, Rm, Stat, Status, TarIn, TarOut, Upload,
 };
-pub use run::{Ended, Line, Run};
+pub use run::{Ended, Line, Run, UseRoot};
 pub use tree::{Df, ListMounts, Mount, MountOption, Mounted, Space, Umount};
 
 use crate::meeting::Token;
@@ -54,6 +54,9 @@ pub const PACKAGE: &str = "qplug-agent";
 
 /// Serials that start so are the appliance's own disks: they are in no list, and no name reaches them.
 pub const OWN_PREFIX: &str = "qplug.";
+
+/// The disk that programs come from. Not even [`Place::Own`] leads to it.
+pub const ROOT_LABEL: &str = "qplug.root";
 
 /// Where a disk's link is: behind it comes the label, for a partition then `:` and its number, as in
 /// commands. No label has a colon in it.

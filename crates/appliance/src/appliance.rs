@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use qplug_agent::wire::Shutdown;
 use qplug_hotplug::Machine;
 use qplug_qmp::{Address, Client, Options};
 use tokio::sync::{Mutex, OnceCell};
@@ -11,11 +12,15 @@ use crate::error::{Error, Result};
 use crate::lane::Lane;
 use crate::launch::Launch;
 use crate::link::Agent;
-use crate::registry::{ApplianceName, Place, Record, Registry, State};
+use crate::process;
+use crate::registry::{ApplianceName, Hold, Place, Record, Registry, State};
 use crate::transfer::Port;
 
 /// How long a connection may take.
 const TURN_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a QEMU that ends may be there after its sockets.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 
 /// How long QEMU may take to end when it is told to.
 const END_WITHIN: Duration = Duration::from_secs(10);
@@ -110,7 +115,10 @@ impl Appliance {
             Client::connect_with(&address, options).await.map_err(Error::from)
         };
         let client = self.monitor.get_or_try_init(connect).await;
-        client.cloned().map(Machine::new).map_err(|error| self.explained(error))
+        match client {
+            Ok(client) => Ok(Machine::new(client.clone())),
+            Err(error) => Err(self.explained(error).await),
+        }
     }
 
     /// Its agent.
@@ -128,8 +136,12 @@ impl Appliance {
             };
             tokio::time::timeout(TURN_WITHIN, meeting).await.map_err(late)?
         };
-        let agent = self.agent.get_or_try_init(meet).await;
-        agent.map_err(|error| self.explained(error))
+        self.while_it_runs(self.agent.get_or_try_init(meet)).await
+    }
+
+    /// The connection to its monitor, if there is one.
+    pub(crate) fn connected(&self) -> Option<&Client> {
+        self.monitor.get()
     }
 
     /// Where it is found.
@@ -148,27 +160,47 @@ impl Appliance {
     }
 
     /// What a failure means when the machine is dead.
-    fn explained(&self, error: Error) -> Error {
-        match self.record.identity.is_running() {
-            true => error,
-            false => Error::Died { words: self.place.last_words() },
+    pub(crate) async fn explained(&self, error: Error) -> Error {
+        let is_answer = match &error {
+            Error::Command(error) => error.refusal().is_some(),
+            Error::Connect(_) | Error::Transfer(_) | Error::File { .. } | Error::Disk(_) => false,
+            _ => true,
+        };
+        // Its sockets go first.
+        match !is_answer && self.record.identity.ended(LAST_BREATH).await {
+            true => Error::Died { words: self.place.last_words() },
+            false => error,
         }
     }
 
     /// Ends the appliance: the agent writes out what waits to be written and unmounts everything,
-    /// as far as it answers, and QEMU ends.
+    /// as far as it answers, and QEMU ends. A machine that stands still is let go on for that.
     ///
     /// # Errors
-    /// When QEMU does not end.
+    /// [`Error::Unwritten`] when the agent did not answer: the appliance is gone all the same. Or QEMU
+    /// does not end.
     pub async fn down(self) -> Result<()> {
-        if let Ok(agent) = self.agent().await {
-            // An agent that hangs does not keep its machine.
-            let _ = agent.run(&qplug_agent::wire::Shutdown {}).await;
-        }
-        if !self.record.identity.ended(END_WITHIN).await {
+        let told = self.shut_down().await;
+        let why = match told {
+            Err(why) if self.record.identity.is_running() => Some(why),
+            // The machine may be off before its last words have left it.
+            _ => None,
+        };
+        if why.is_some() || !self.record.identity.ended(END_WITHIN).await {
             self.record.identity.kill(END_WITHIN).await?;
         }
-        clear_away(&self.place).await
+        clear_away(&self.place).await?;
+        why.map_or(Ok(()), |why| Err(Error::Unwritten { why: Box::new(why) }))
+    }
+
+    async fn shut_down(&self) -> Result<()> {
+        match self.ask(&Shutdown {}).await {
+            Err(Error::Stands { .. }) => {}
+            other => return other.map(|_| ()),
+        }
+        self.machine().await?.client().execute("cont", None::<&()>).await?;
+        self.ask(&Shutdown {}).await?;
+        Ok(())
     }
 }
 
@@ -181,7 +213,8 @@ pub async fn down(registry: &Registry, name: &ApplianceName) -> Result<Option<St
     let place = registry.place(name);
     let state = place.state();
     match state {
-        None => {}
+        // Its folder may have been removed from under it.
+        None => return Ok(process::end_strays(place.folder()).then_some(State::Running)),
         Some(State::Running) => {
             let appliance = Appliance { is_ending: true, ..Appliance::open(registry, name)? };
             appliance.down().await?;
@@ -193,7 +226,12 @@ pub async fn down(registry: &Registry, name: &ApplianceName) -> Result<Option<St
 
 async fn clear_away(place: &Place) -> Result<()> {
     let starting = || Error::Starting { name: place.name().as_str().to_owned() };
-    let held = place.try_hold()?.ok_or_else(starting)?;
+    let held = match place.try_hold()? {
+        Hold::Ours(held) => held,
+        Hold::Taken => return Err(starting()),
+        // Somebody else was faster.
+        Hold::Gone => return Ok(()),
+    };
     if let Some(record) = place.record() {
         record.identity.kill(END_WITHIN).await?;
     }

@@ -19,6 +19,9 @@ pub(crate) const CONTROLLER: &str = "disks";
 /// Memory when the caller does not say, in MiB. A larger one takes longer to save.
 pub(crate) const DEFAULT_MEMORY_MIB: u32 = 256;
 
+/// The socket of qplug's own monitor, which no other program is started with.
+pub(crate) const CONTROL: &str = "socket,id=control0,fd=0,server=on,wait=on";
+
 /// What the kernel is told. Under TCG every self-test and calibration takes its time, and nothing that
 /// these leave out is of use in a machine that is gone tomorrow.
 const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable \
@@ -115,7 +118,7 @@ fn surroundings() -> Vec<String> {
         listen(format!("control{lane}"), &socket(Place::CONTROL, lane));
     }
     listen("monitor".to_owned(), Place::MONITOR);
-    add("-chardev", "socket,id=control0,fd=0,server=on,wait=on".to_owned());
+    add("-chardev", CONTROL.to_owned());
     for lane in 0..LANES {
         add("-mon", format!("chardev=control{lane},mode=control"));
     }

@@ -70,7 +70,7 @@ impl Appliance {
             Load::Out(path) => (Target::Path(path), own, None),
         };
         let copy = Copy { from, to, bytes: Some(bytes), mode };
-        let moved = copied(&machine, agent, &copy, name.as_str(), watch).await;
+        let moved = self.while_it_runs(copied(&machine, agent, &copy, name.as_str(), watch)).await;
         let left = machine.detach(&name, Machine::DETACH_TIMEOUT).await;
         let moved = moved?;
         match left? {

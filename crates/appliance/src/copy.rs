@@ -57,7 +57,7 @@ impl Appliance {
     /// When one of the two cannot be read or written. Nothing has changed then, unless the path is a device
     /// or a pipe, or its folder refuses new files.
     pub async fn copy_out(&self, from: Name, to: &Path, watch: Watch<'_>) -> Result<u64> {
-        let status = self.agent().await?.run(&Stat { path: from.clone(), link: false }).await?;
+        let status = self.ask(&Stat { path: from.clone(), link: false }).await?;
         if status.kind == EntryKind::Folder {
             let what = format!("{} is a folder; tar-out takes folders", from.display());
             return Err(Error::Wish(what));

@@ -52,7 +52,10 @@ impl Appliance {
         let machine = self.machine().await?;
         let agent = self.agent().await?;
         let mut events = agent.events();
-        let disks = labelled(disks, &machine).await?;
+        let disks = match labelled(disks, &machine).await {
+            Ok(disks) => disks,
+            Err(error) => return Err(self.explained(error).await),
+        };
         let labels: Vec<_> = disks.iter().map(|disk| disk.name().as_str().to_owned()).collect();
         let mut devices = Vec::new();
         let mut attached = Vec::new();
@@ -65,7 +68,7 @@ impl Appliance {
             devices.push(match attached {
                 Ok(attached) if attached.already => self.find(label).await,
                 Ok(_) => Ok(None),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(self.explained(error.into()).await),
             });
         }
         let mut awaited: HashSet<&str> = labels.iter().map(String::as_str).collect();
@@ -85,7 +88,7 @@ impl Appliance {
             }
             Ok::<(), Error>(())
         };
-        match tokio::time::timeout(SEEN_WITHIN, seen).await {
+        match tokio::time::timeout(SEEN_WITHIN, self.while_it_runs(seen)).await {
             Ok(seen) => seen?,
             Err(_) => tracing::warn!("the appliance did not see every disk in time"),
         }
@@ -109,9 +112,8 @@ impl Appliance {
     /// When the agent or QEMU does not answer.
     pub async fn list_devices(&self) -> Result<Vec<Device>> {
         let machine = self.machine().await?;
-        let agent = self.agent().await?;
         let (blocks, devices) =
-            tokio::join!(machine.client().query("query-block"), agent.run(&ListDevices {}));
+            tokio::join!(machine.client().query("query-block"), self.ask(&ListDevices {}));
         let (blocks, mut devices): (Vec<Block>, Vec<Device>) = (blocks?, devices?);
         let order: HashMap<_, _> = labels(&blocks).zip(0..).collect();
         let last = order.len();
@@ -127,7 +129,7 @@ impl Appliance {
     /// # Errors
     /// When the agent does not answer.
     pub async fn list_filesystems(&self) -> Result<Vec<FileSystem>> {
-        self.agent().await?.run(&ListFileSystems::default()).await
+        self.ask(&ListFileSystems::default()).await
     }
 
     /// Unplugs a disk, whose label and image are free when this returns. One that is in use is left
@@ -136,13 +138,12 @@ impl Appliance {
     /// # Errors
     /// [`Error::InUse`]; or there is no such disk, or the guest does not let go of it.
     pub async fn remove_disk(&self, label: &DiskName, force: bool) -> Result<()> {
-        let agent = self.agent().await?;
         let device = label.as_str().to_owned();
-        let uses = agent.run(&Release { device, force }).await?;
+        let uses = self.ask(&Release { device, force }).await?;
         if !uses.is_empty() && !force {
             return Err(Error::InUse { label: label.as_str().to_owned(), uses: told(&uses) });
         }
-        let mut events = agent.events();
+        let mut events = self.agent().await?.events();
         match self.machine().await?.detach(label, Machine::DETACH_TIMEOUT).await? {
             Detached::Removed { was_gone: true } => return Ok(()),
             Detached::Removed { was_gone: false } => {}
@@ -163,7 +164,7 @@ impl Appliance {
             within: SEEN_WITHIN,
             words: String::new(),
         };
-        tokio::time::timeout(SEEN_WITHIN, gone).await.map_err(late)?
+        tokio::time::timeout(SEEN_WITHIN, self.while_it_runs(gone)).await.map_err(late)?
     }
 
     async fn find(&self, label: &str) -> Result<Option<Device>> {
@@ -244,14 +245,12 @@ async fn next<T: DeserializeOwned>(events: &mut Events, name: &str) -> Result<T>
 /// What uses a disk, for people.
 fn told(uses: &[Use]) -> String {
     let one = |it: &Use| {
-        let by = it.by.display();
+        let (device, by) = (&it.device, it.by.display());
         match it.kind {
-            UseKind::Mount => format!("{} is mounted on {by}", it.kernel_name),
-            UseKind::Swap => format!("the kernel swaps to {}", it.kernel_name),
-            UseKind::Dm | UseKind::Md | UseKind::Holder => {
-                format!("{by} lies on {}", it.kernel_name)
-            }
-            UseKind::Open => format!("{by} has {} open", it.kernel_name),
+            UseKind::Mount => format!("{device} is mounted on {by}"),
+            UseKind::Swap => format!("the kernel swaps to {by}"),
+            UseKind::Dm | UseKind::Md | UseKind::Holder => format!("{by} lies on {device}"),
+            UseKind::Open => format!("{by} has {device} open"),
         }
     };
     let mut told: Vec<_> = uses.iter().take(MAX_TOLD_USES).map(one).collect();
@@ -278,11 +277,11 @@ mod tests {
     fn every_use_is_named() {
         let used = |kind: UseKind, by: &str| Use {
             kind,
-            kernel_name: "sda1".to_owned(),
+            device: "data:1".to_owned(),
             by: by.as_bytes().to_vec().into(),
         };
         let uses = [used(UseKind::Mount, "/"), used(UseKind::Open, "cat (12)")];
-        assert_eq!(told(&uses), "sda1 is mounted on /, cat (12) has sda1 open");
+        assert_eq!(told(&uses), "data:1 is mounted on /, cat (12) has data:1 open");
         let many: Vec<_> = (0..20).map(|_| used(UseKind::Swap, "")).collect();
         assert!(told(&many).ends_with("and 12 more"));
     }

@@ -74,6 +74,26 @@ pub enum Error {
         /// What it said last; empty when it said nothing.
         words: String,
     },
+    /// Its QEMU runs, and the machine in it does not.
+    #[error(
+        "the appliance {name:?} stands still: {why}; it goes on with: \
+         qplug --socket {} exec cont, and ends with: qplug appliance down {name}",
+        monitor.display()
+    )]
+    Stands {
+        /// Its name.
+        name: String,
+        /// Why it stands still.
+        why: String,
+        /// The socket of its monitor.
+        monitor: PathBuf,
+    },
+    /// It was ended without having written everything out.
+    #[error("the appliance is down, and what it had not written to its disks is lost: {why}")]
+    Unwritten {
+        /// Why it could not write it.
+        why: Box<Self>,
+    },
     /// Something did not come in time.
     #[error("waited {within:?} for {what}{}", last_words(words))]
     Late {

@@ -19,6 +19,7 @@ struct Turn<'a> {
     agent: &'a Agent,
     port: MutexGuard<'a, Option<Port>>,
     path: PathBuf,
+    appliance: &'a Appliance,
 }
 
 impl Turn<'_> {
@@ -40,7 +41,8 @@ impl Turn<'_> {
         let sinks: Vec<_> = sinks.into_iter().map(|sink| (port.number(), sink)).collect();
         let numbers: Vec<_> = sinks.iter().map(|(number, _)| *number).collect();
         let command = command(source.as_ref().map(|(number, _)| *number), &numbers);
-        let returned = port.run(self.agent, &command, Traffic { source, sinks }).await?;
+        let moving = port.run(self.agent, &command, Traffic { source, sinks });
+        let returned = self.appliance.while_it_runs(moving).await?;
         // One that an error came over is not used again.
         *self.port = Some(port);
         Ok(returned)
@@ -51,7 +53,7 @@ impl Appliance {
     async fn turn(&self) -> Result<Turn<'_>> {
         let agent = self.agent().await?;
         let path = self.socket(Place::FILES).await?;
-        Ok(Turn { agent, port: self.port().lock().await, path })
+        Ok(Turn { agent, port: self.port().lock().await, path, appliance: self })
     }
 
     /// Copies a file, or all of a device, out of the appliance; how many bytes it had.

@@ -23,6 +23,7 @@ use crate::process::{self, Identity, Leashed};
 use crate::programs::Programs;
 use crate::qemu::Qemu;
 use crate::registry::{ApplianceName, Held, Place, Record, Registry};
+use crate::root::Root;
 use crate::saved;
 
 /// How long a machine may take to boot; it takes three seconds where QEMU translates.
@@ -53,6 +54,7 @@ pub struct Launch {
     modules: Option<PathBuf>,
     agent: Option<PathBuf>,
     programs: Vec<String>,
+    root: Option<Root>,
     memory_mib: u32,
     cpus: u32,
     accel: Option<Accel>,
@@ -69,6 +71,7 @@ pub struct Plan {
     initramfs: Key,
     /// Whether only trying tells if there is something faster than [`Accel::Tcg`].
     untried: bool,
+    root: Option<Root>,
     cache: Cache,
     cold: bool,
     place: Place,
@@ -84,6 +87,7 @@ impl Launch {
             modules: None,
             agent: None,
             programs: Vec::new(),
+            root: None,
             memory_mib: DEFAULT_MEMORY_MIB,
             cpus: 1,
             accel: None,
@@ -115,6 +119,12 @@ impl Launch {
     /// With these programs of the host, by name or path, and the libraries that they need.
     pub fn programs(mut self, programs: Vec<String>) -> Self {
         self.programs = programs;
+        self
+    }
+
+    /// With programs that come from this disk, and not from the host.
+    pub fn root(mut self, root: Option<Root>) -> Self {
+        self.root = root;
         self
     }
 
@@ -164,6 +174,10 @@ impl Launch {
             let text = format!("an appliance needs {MIN_MEMORY_MIB} MiB and a processor");
             return Err(Error::Wish(text));
         }
+        if self.root.is_some() && !self.programs.is_empty() {
+            let text = "programs come from the root disk or from this host, and not from both";
+            return Err(Error::Wish(text.to_owned()));
+        }
         let cache = self.cache.map_or_else(Cache::of_user, Ok)?;
         let registry = self.registry.map_or_else(Registry::of_user, Ok)?;
         let qemu = self.qemu.map_or_else(|| Qemu::find(None, &cache), Ok)?;
@@ -187,6 +201,7 @@ impl Launch {
             shape,
             initramfs: initramfs.key,
             untried: accel.is_none(),
+            root: self.root,
             cache,
             cold: self.cold,
             place: registry.place(&self.name),
@@ -207,7 +222,7 @@ impl Plan {
     /// When one of that name runs, or it does not come to life. Nothing is left then.
     pub async fn start(mut self) -> Result<Appliance> {
         let held = self.place.claim()?;
-        match self.start_in(&held).await {
+        match Box::pin(self.start_whole_in(&held)).await {
             Ok(appliance) => Ok(appliance),
             Err(error) => {
                 // Why it failed says more than why it could not be cleared away.
@@ -215,6 +230,17 @@ impl Plan {
                 Err(error)
             }
         }
+    }
+
+    async fn start_whole_in(&mut self, held: &Held) -> Result<Appliance> {
+        let appliance = Box::pin(self.start_in(held)).await?;
+        if let Some(root) = &self.root
+            && let Err(error) = Box::pin(appliance.use_root(root)).await
+        {
+            appliance.record().identity.kill(END_WITHIN).await?;
+            return Err(error);
+        }
+        Ok(appliance)
     }
 
     async fn start_in(&mut self, held: &Held) -> Result<Appliance> {

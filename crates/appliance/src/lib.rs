@@ -9,10 +9,10 @@
 //! | `launch.rs` | what is wanted, and the way from there to a machine that answers |
 //! | `appliance.rs` | a running appliance |
 //! | `registry.rs`, `process.rs` | where appliances are found again, and whether they live |
-//! | `disks.rs` | its disks |
+//! | `disks.rs`, `root.rs` | its disks, and the one that programs come from |
 //! | `files.rs`, `copy.rs` | files in what it has mounted, and programs |
 //! | `transfer.rs`, `carry.rs`, `count.rs` | bytes on their way: through a port, or on a disk |
-//! | `link.rs`, `lane.rs` | conversations with the agent, several at once |
+//! | `link.rs`, `lane.rs`, `standstill.rs` | conversations with the agent, several at once, and machines in which it cannot answer |
 //! | `saved.rs` | machines that booted once and are restored |
 //! | `arguments.rs`, `accel.rs`, `qemu.rs` | QEMU, and its command line as data |
 //! | `kernel.rs`, `modules.rs`, `programs.rs`, `init.rs` | what goes into a machine |
@@ -43,7 +43,9 @@ mod process;
 mod programs;
 mod qemu;
 mod registry;
+mod root;
 mod saved;
+mod standstill;
 mod transfer;
 mod unpack;
 
@@ -63,3 +65,4 @@ pub use link::Agent;
 pub use process::Identity;
 pub use qemu::Qemu;
 pub use registry::{ApplianceName, Place, Record, Registry, State};
+pub use root::Root;

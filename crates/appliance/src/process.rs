@@ -94,6 +94,25 @@ pub(crate) fn works_in(pid: u32, folder: &Path) -> bool {
         .is_ok_and(|found| fs::canonicalize(folder).is_ok_and(|folder| folder == found))
 }
 
+/// Ends the QEMUs that ran in a folder which is there no more; whether there were any. Nothing else tells of
+/// them: what was written down of them went with the folder.
+pub(crate) fn end_strays(folder: &Path) -> bool {
+    // As the kernel writes it.
+    let gone = format!("{} (deleted)", folder.display());
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let strays = processes.filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let place = fs::read_link(entry.path().join("cwd")).ok()?;
+        let words = fs::read(entry.path().join("cmdline")).ok()?;
+        let mut words = words.split(|&byte| byte == 0);
+        let is_ours = words.any(|word| word == crate::arguments::CONTROL.as_bytes());
+        (is_ours && place.as_os_str() == gone.as_str()).then_some(pid)
+    });
+    let strays: Vec<_> = strays.collect();
+    strays.iter().for_each(|&pid| kill(pid));
+    !strays.is_empty()
+}
+
 /// Ends a process.
 pub(crate) fn kill(pid: u32) {
     if let Some(pid) = Pid::from_raw(pid.try_into().unwrap_or_default()) {

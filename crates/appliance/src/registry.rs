@@ -13,7 +13,8 @@
 
 use std::env;
 use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use qplug_agent::wire::LANES;
@@ -30,8 +31,14 @@ const MAX_NAME_BYTES: usize = 32;
 /// The longest path of a socket (`sun_path`), in bytes.
 const MAX_SOCKET_PATH: usize = 107;
 
+/// How often a place may be taken away from who is about to take it.
+const MAX_RACES: usize = 10;
+
 /// How much is shown of a log's end, in bytes.
 const SHOWN_BYTES: usize = 2000;
+
+/// What a kernel says when it gives up, ahead of many lines for those who mend kernels.
+const PANIC: &str = "Kernel panic";
 
 /// What an appliance may be called.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,6 +159,17 @@ pub struct Place {
     folder: PathBuf,
 }
 
+/// What came of holding a place.
+#[derive(Debug)]
+pub(crate) enum Hold {
+    /// Nobody else has it now.
+    Ours(Held),
+    /// Somebody else has it.
+    Taken,
+    /// There is no such place any more.
+    Gone,
+}
+
 /// A place that nobody else may change meanwhile. The lock goes with the process.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -227,12 +245,16 @@ impl Place {
         }
     }
 
-    /// What QEMU and the kernel said last.
+    /// What QEMU and the kernel said last; of a kernel that panicked, why it did.
     pub(crate) fn last_words(&self) -> String {
         let end = |name: &str| {
             let text = fs::read(self.file(name)).unwrap_or_default();
             let start = text.len().saturating_sub(SHOWN_BYTES);
-            String::from_utf8_lossy(&text[start..]).trim().to_owned()
+            let panic = String::from_utf8_lossy(&text);
+            match panic.lines().find(|line| line.contains(PANIC)) {
+                Some(panic) => panic.trim().to_owned(),
+                None => String::from_utf8_lossy(&text[start..]).trim().to_owned(),
+            }
         };
         let words = [end(Self::CONSOLE), end(Self::LOG)];
         words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n")
@@ -242,34 +264,60 @@ impl Place {
     pub(crate) fn claim(&self) -> Result<Held> {
         let longest = self.file(&socket(Self::CONTROL, LANES));
         if longest.as_os_str().len() > MAX_SOCKET_PATH {
-            let what = format!("is longer than the {MAX_SOCKET_PATH} bytes of a socket's path");
+            let what = format!(
+                "is longer than the {MAX_SOCKET_PATH} bytes of a socket's path; set XDG_RUNTIME_DIR to \
+                 a folder with a shorter one, or choose a shorter name"
+            );
             return Err(Error::content(&longest, what));
         }
         let exists = || Error::Exists { name: self.name.as_str().to_owned() };
-        match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(Error::file("make the folder", &self.folder)(error));
+        for _ in 0..MAX_RACES {
+            match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(Error::file("make the folder", &self.folder)(error));
+                }
+                _ => {}
             }
-            _ => {}
+            let held = match self.try_hold() {
+                // It was taken down meanwhile.
+                Ok(Hold::Gone) => continue,
+                Ok(Hold::Taken) => return Err(exists()),
+                Ok(Hold::Ours(held)) => held,
+                Err(error) => return Err(error),
+            };
+            if self.record().is_some_and(|record| record.identity.is_running()) {
+                return Err(exists());
+            }
+            held.clear()?;
+            return Ok(held);
         }
-        let held = self.try_hold()?.ok_or_else(exists)?;
-        if self.record().is_some_and(|record| record.identity.is_running()) {
-            return Err(exists());
-        }
-        held.clear()?;
-        Ok(held)
+        Err(Error::Starting { name: self.name.as_str().to_owned() })
     }
 
-    /// Holds a place that is there, so that nobody else changes it meanwhile; nothing when somebody
-    /// else does.
-    pub(crate) fn try_hold(&self) -> Result<Option<Held>> {
+    /// Holds a place that is there, so that nobody else changes it meanwhile.
+    pub(crate) fn try_hold(&self) -> Result<Hold> {
         let path = self.file(Self::LOCK);
-        let lock = File::create(&path).map_err(Error::file("make", &path))?;
+        let lock = match File::create(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Hold::Gone),
+            other => other.map_err(Error::file("make", &path))?,
+        };
         match lock.try_lock() {
-            Ok(()) => Ok(Some(Held { place: self.clone(), _lock: lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
+            Err(TryLockError::WouldBlock) => return Ok(Hold::Taken),
+            other => other.map_err(|error| Error::file("lock", &path)(error.into()))?,
         }
+        // Who had it may have removed it since it was opened.
+        let same = |found: &fs::Metadata, locked: &fs::Metadata| {
+            (found.dev(), found.ino()) == (locked.dev(), locked.ino())
+        };
+        let is_there = match (fs::metadata(&path), lock.metadata()) {
+            (Ok(found), Ok(locked)) => same(&found, &locked),
+            _ => false,
+        };
+        Ok(if is_there {
+            Hold::Ours(Held { place: self.clone(), _lock: lock })
+        } else {
+            Hold::Gone
+        })
     }
 }
 
@@ -312,7 +360,11 @@ impl Held {
     pub(crate) fn remove(self) -> Result<()> {
         self.clear()?;
         let folder = &self.place.folder;
-        fs::remove_dir_all(folder).map_err(Error::file("remove", folder))
+        // At once, whoever is about to take the place: no name begins with a dot.
+        let gone = format!(".{}.{}", self.place.name.as_str(), std::process::id());
+        let gone = folder.with_file_name(gone);
+        fs::rename(folder, &gone).map_err(Error::file("remove", folder))?;
+        fs::remove_dir_all(&gone).map_err(Error::file("remove", &gone))
     }
 }
 

@@ -2,16 +2,87 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
-mod room;
-
+use std::ffi::OsStr;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use qplug_appliance::{
-    Appliance, DiskName, Error, Identity, Launch, Name, NewDisk, State, Storage, down, wire,
+    Appliance, ApplianceName, Cache, DiskName, Error, Identity, Launch, Name, NewDisk, Qemu,
+    Registry, State, Storage, down, wire,
 };
+use qplug_testbed::boot_files::Kernel;
 
-use room::Room;
+/// A folder with a cache and a registry of its own. Appliances in it are ended with it, however a test
+/// ends.
+struct Room {
+    qemu: Qemu,
+    kernel: Kernel,
+    folder: tempfile::TempDir,
+    registry: Registry,
+}
+
+impl Room {
+    /// One for each QEMU under test.
+    fn each(test: &str) -> Vec<Self> {
+        let kernel = Kernel::current().unwrap();
+        let qemus = qplug_testbed::Qemu::under_test(test);
+        qemus.into_iter().map(|qemu| Self::of(&qemu, kernel.clone())).collect()
+    }
+
+    /// The same with the older and the newer QEMU.
+    fn of_all_ages(test: &str) -> Vec<Self> {
+        let kernel = Kernel::current().unwrap();
+        let qemus = qplug_testbed::Qemu::of_all_ages(test);
+        qemus.into_iter().map(|qemu| Self::of(&qemu, kernel.clone())).collect()
+    }
+
+    fn of(qemu: &qplug_testbed::Qemu, kernel: Kernel) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::at(&folder.path().join("run")).unwrap();
+        let command = qemu.command();
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        let variables = command.get_envs();
+        let qemu = Qemu {
+            program: command.get_program().into(),
+            environment: variables
+                .filter_map(|(name, value)| Some((text(name), text(value?))))
+                .collect(),
+            arguments: command.get_args().map(text).chain(qemu.firmware_arguments()).collect(),
+        };
+        Self { qemu, kernel, folder, registry }
+    }
+
+    fn name() -> ApplianceName {
+        ApplianceName::new("work").unwrap()
+    }
+
+    fn wish(&self) -> Launch {
+        Launch::named(Self::name())
+            .qemu(Some(self.qemu.clone()))
+            .kernel(Some(self.kernel.image.clone()), Some(self.kernel.modules.clone()))
+            .cache(Cache::at(&self.folder.path().join("cache")).unwrap())
+            .registry(self.registry.clone())
+    }
+
+    fn saved(&self) -> Vec<PathBuf> {
+        let folder = self.folder.path().join("cache/appliance/machines");
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        for (place, _) in self.registry.list().unwrap_or_default() {
+            if let Some(record) = place.record()
+                && record.identity.is_running()
+            {
+                let pid = record.identity.pid.to_string();
+                let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
+            }
+        }
+    }
+}
 
 async fn launched(wish: Launch) -> (Appliance, Duration) {
     let start = Instant::now();
@@ -161,80 +232,6 @@ async fn bytes_go_onto_a_device_and_come_back() {
         assert_eq!(appliance.download(device(), &mut again).await.unwrap(), BYTES as u64);
         appliance.remove_disk(&DiskName::new("data").unwrap(), false).await.unwrap();
         assert!(fs::read(&path).unwrap() == sent, "the image holds something else");
-        appliance.down().await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_hundred_disks_are_listed_in_the_order_in_which_they_came() {
-    const COUNT: usize = 100;
-    for room in Room::each("a_hundred_disks_are_listed_in_the_order_in_which_they_came") {
-        let (appliance, _) = launched(room.wish()).await;
-        let disk = |index: usize| NewDisk {
-            label: None,
-            storage: room.image(&format!("{index}.img"), &index.to_le_bytes(), 4096),
-            read_only: false,
-        };
-        let start = Instant::now();
-        for added in appliance.add_disks((1..=COUNT).map(disk).collect()).await.unwrap() {
-            added.unwrap();
-        }
-        println!("{COUNT} disks added and seen in {:?}", start.elapsed());
-        let devices = appliance.list_devices().await.unwrap();
-        assert_eq!(devices.len(), COUNT);
-        for (index, device) in (1..=COUNT).zip(devices) {
-            assert_eq!(device.label, Some(format!("disk{index}")));
-            assert_eq!(device.bytes, 4096, "{device:?}");
-            let mut content = Vec::new();
-            let place = wire::Place::Device(format!("disk{index}"));
-            let count = appliance.download(place, &mut content).await.unwrap();
-            assert_eq!(count, 4096, "{device:?}");
-            assert_eq!(content[..8], index.to_le_bytes());
-        }
-        appliance.down().await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn the_same_label_and_image_come_and_go_fifty_times() {
-    for room in Room::each("the_same_label_and_image_come_and_go_fifty_times") {
-        let (appliance, _) = launched(room.wish()).await;
-        let label = DiskName::new("data").unwrap();
-        let start = Instant::now();
-        for round in 0..50_u64 {
-            let storage = room.image("data.img", &round.to_le_bytes(), 4096);
-            let disk = NewDisk { label: Some(label.clone()), storage, read_only: round % 2 == 1 };
-            let device = appliance.add_disk(disk).await.unwrap();
-            assert_eq!(device.read_only, round % 2 == 1);
-            let mut content = Vec::new();
-            let place = wire::Place::Device("data".to_owned());
-            appliance.download(place, &mut content).await.unwrap();
-            assert_eq!(content[..8], round.to_le_bytes());
-            appliance.remove_disk(&label, false).await.unwrap();
-            assert!(appliance.list_devices().await.unwrap().is_empty());
-        }
-        println!("50 rounds in {:?}", start.elapsed());
-        appliance.down().await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_qemu_that_dies_while_a_disk_is_added_is_told_and_leaves_the_name_free() {
-    let test = "a_qemu_that_dies_while_a_disk_is_added_is_told_and_leaves_the_name_free";
-    for room in Room::each(test) {
-        let (appliance, _) = launched(room.wish()).await;
-        let disk =
-            NewDisk { label: None, storage: room.image("a.img", &[], 4096), read_only: false };
-        let pid = appliance.record().identity.pid.to_string();
-        let killed = async { std::process::Command::new("kill").args(["-9", &pid]).status() };
-        let (added, killed) = tokio::join!(appliance.add_disk(disk), killed);
-        assert!(killed.unwrap().success());
-        added.unwrap_err();
-        let identity = appliance.record().identity;
-        drop(appliance);
-        ended(identity).await;
-        let (appliance, _) = launched(room.wish()).await;
-        assert!(appliance.list_devices().await.unwrap().is_empty());
         appliance.down().await.unwrap();
     }
 }

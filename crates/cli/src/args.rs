@@ -6,9 +6,11 @@
 //! | `args/attach.rs`, `args/detach.rs` | the words of these commands |
 //! | `args/change.rs` | the words of commands that change what is there |
 //! | `args/disk.rs` | the words that describe a disk, on the command line and in a list |
+//! | `args/list.rs` | the words of `qplug list` |
 //! | `args/pages.rs` | the words of commands about the command itself |
 //! | `args/schema.rs` | the words of commands about what a QEMU can do |
 //! | `args/shell.rs` | the words of the shell |
+//! | `args/snapshot.rs` | the words of snapshots, and of guests that hold still |
 //! | `args/word.rs` | how a word is read, wherever it stands |
 
 pub(crate) mod appliance;
@@ -16,9 +18,11 @@ mod attach;
 mod change;
 mod detach;
 mod disk;
+mod list;
 mod pages;
 mod schema;
 mod shell;
+mod snapshot;
 mod word;
 
 use std::path::PathBuf;
@@ -34,9 +38,11 @@ pub(crate) use attach::Attach;
 pub(crate) use change::{Eject, Insert, Recover, Resize, Throttle, Tray};
 pub(crate) use detach::Detach;
 pub(crate) use disk::DiskWords;
+pub(crate) use list::List;
 pub(crate) use pages::{Completions, Pages};
 pub(crate) use schema::{About, Codegen, Schema};
 pub(crate) use shell::Shell;
+pub(crate) use snapshot::{Freeze, Snapshot, Thaw};
 use word::OneOf;
 pub(crate) use word::amount;
 
@@ -106,10 +112,21 @@ pub(crate) enum Command {
     Resize(Resize),
     /// Limit the speed of a disk, or of a group of disks, while the guest uses it.
     Throttle(Throttle),
+    /// Take a snapshot within the images of disks while the guest uses them, at one moment for all of
+    /// them; list or delete snapshots.
+    #[command(after_help = snapshot::EXAMPLES)]
+    Snapshot(Snapshot),
+    /// Freeze the guest's file systems through its agent: all is on the disks then, and who writes in
+    /// the guest waits until 'qplug thaw'.
+    #[command(after_help = snapshot::FREEZE_EXAMPLES)]
+    Freeze(Freeze),
+    /// Thaw the guest's file systems, whoever froze them.
+    Thaw(Thaw),
     /// Finish what is half done: images that crashes left open, and detaches that are pending.
     Recover(Recover),
     /// List the machine's disks.
-    List,
+    #[command(after_help = list::EXAMPLES)]
+    List(List),
     /// List what can be plugged where.
     Ports,
     /// Say what machine it is, and how it is.

@@ -1,12 +1,13 @@
 //! One file a command: from its arguments to its outcome.
 
-mod appliance;
+pub(crate) mod appliance;
 mod attach;
 mod change;
 mod codegen;
 mod detach;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod freeze;
 pub(crate) mod list;
 mod media;
 mod pages;
@@ -15,6 +16,7 @@ pub(crate) mod ports;
 mod recover;
 pub(crate) mod schema;
 mod sim;
+mod snapshot;
 mod status;
 
 use std::fs::OpenOptions;
@@ -25,7 +27,7 @@ use qplug_hotplug::Limits;
 use qplug_qmp::{TlsFolder, Trace, Traffic};
 use serde::Serialize;
 
-use crate::args::{About, Args, Command, Schema, amount};
+use crate::args::{About, Appliance, ApplianceVerb, Args, Command, Schema, amount};
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 use crate::output::{Output, dim};
@@ -36,10 +38,15 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let tls = args.tls_creds.map(TlsFolder);
     let reach = schema::source::Reach { connect_timeout: args.connect_timeout, tls: tls.clone() };
     let command = match args.command {
-        Command::Appliance(args) => return appliance::run(args, output).await,
+        Command::Appliance(Appliance { verb: ApplianceVerb::Shell(args) }) => {
+            return shell::appliance::run(*args, output).await;
+        }
+        Command::Appliance(args) => return appliance::run(args.verb, output).await,
         Command::Codegen(args) => return codegen::run(args, &reach, output).await,
         Command::Completions(args) => return pages::completions(args, output).await,
         Command::Pages(args) => return pages::run(args, output).await,
+        Command::Freeze(args) => return freeze::freeze(args, reach.connect_timeout, output).await,
+        Command::Thaw(args) => return freeze::thaw(args, reach.connect_timeout, output).await,
         Command::Schema(Schema { about: Some(About::Diff { from, to }), .. }) => {
             return schema::run_between((&from, &to), &reach, output).await;
         }
@@ -86,8 +93,11 @@ pub(crate) async fn run_command(
         Command::Eject(args) => media::eject(args, monitor, output).await,
         Command::Resize(args) => change::resize(args, monitor, output).await,
         Command::Throttle(args) => change::throttle(args, monitor, output).await,
+        Command::Snapshot(args) => snapshot::run(args, monitor, output).await,
+        Command::Freeze(args) => freeze::freeze(args, monitor.connect_timeout, output).await,
+        Command::Thaw(args) => freeze::thaw(args, monitor.connect_timeout, output).await,
         Command::Recover(args) => recover::run(args, monitor, output).await,
-        Command::List => list::run(monitor, output).await,
+        Command::List(args) => list::run(args, monitor, output).await,
         Command::Ports => ports::run(monitor, output).await,
         Command::Status => status::run(monitor, output).await,
         Command::Schema(Schema { about: Some(About::Diff { from, to }), .. }) => {
@@ -98,7 +108,7 @@ pub(crate) async fn run_command(
         Command::Hmp(args) => exec::run_hmp(args, monitor, output).await,
         Command::Events => events::run(monitor, output).await,
         Command::Watch => watch::run(monitor, output).await,
-        Command::Appliance(args) => appliance::run(args, output).await,
+        Command::Appliance(args) => appliance::run(args.verb, output).await,
         Command::Codegen(args) => codegen::run(args, &monitor.reach(), output).await,
         Command::Completions(args) => pages::completions(args, output).await,
         Command::Pages(args) => pages::run(args, output).await,

@@ -8,14 +8,17 @@
 //! | `commands/` | one file a command: from its arguments to its outcome |
 //! | `shell.rs` and its folder | the shell: lines, completion, events while one types |
 //! | `watch.rs` and its folder | the full-screen view |
+//! | `endings.rs` | the signals that end programs |
 //! | `monitor.rs` | where the machine is, and how it is reached |
 //! | `key_values.rs` | `key=value` arguments, as QMP's JSON |
 //! | `output.rs` | the only file that prints |
 //! | `output/line.rs` | the moving line of a wait |
+//! | `output/stream.rs` | bytes for a reader who may leave |
 //! | `failure.rs` | exit codes, and which failure has which |
 
 mod args;
 mod commands;
+mod endings;
 mod failure;
 mod key_values;
 mod monitor;
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => output.failure(&failure),
     };
+    runtime.block_on(commands::freeze::all_thawed());
     runtime.block_on(output.finish_or_interrupted());
     // Who was interrupted does not wait for a reader that is stuck.
     runtime.shutdown_background();

@@ -32,6 +32,13 @@ impl Pauses {
     }
 }
 
+/// Connects to the agent in a guest.
+pub(crate) async fn agent(address: &Address, connect_timeout: Duration) -> Result<Agent, Failure> {
+    let command_timeout = AGENT_WITHIN;
+    let options = Options { connect_timeout, command_timeout, ..Options::default() };
+    Ok(Agent::connect(address, options).await?)
+}
+
 /// Where the machine is. Commands check their own arguments before they connect.
 #[derive(Debug, Clone)]
 pub(crate) struct Monitor {
@@ -68,14 +75,16 @@ impl Monitor {
 
     /// Connects to the agent in the guest.
     pub(crate) async fn agent(&self, address: &Address) -> Result<Agent, Failure> {
-        let connect_timeout = self.connect_timeout;
-        let command_timeout = AGENT_WITHIN;
-        let options = Options { connect_timeout, command_timeout, ..Options::default() };
-        Ok(Agent::connect(address, options).await?)
+        agent(address, self.connect_timeout).await
     }
 
     pub(crate) async fn machine(&self) -> Result<Machine, Failure> {
-        Ok(Machine::new(self.connect().await?).dialect(self.dialect))
+        self.machine_with(Options::default()).await
+    }
+
+    /// The machine, with other waits for replies than the usual ones.
+    pub(crate) async fn machine_with(&self, options: Options) -> Result<Machine, Failure> {
+        Ok(Machine::new(self.connect_with(options).await?).dialect(self.dialect))
     }
 
     /// Whether a connection that was lost can be made again: a socket that was given to us is gone

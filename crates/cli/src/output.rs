@@ -5,6 +5,7 @@
 
 mod line;
 mod screen;
+mod stream;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -22,6 +23,7 @@ use tokio::io::AsyncWrite;
 use crate::failure::{Exit, Failure};
 use line::Line;
 pub(crate) use screen::Screen;
+use stream::{Left, Stream};
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -45,6 +47,8 @@ pub(crate) struct Output {
     /// Standard error, or what is above the line that is being edited.
     errors: Aside,
     screen: Screen,
+    /// Whether whoever reads a stream left before its end.
+    reader: Left,
 }
 
 /// Where results are written.
@@ -71,19 +75,18 @@ impl Output {
     pub(crate) fn new(json: bool) -> Self {
         let screen = Screen::default();
         let errors = Aside::new(screen.clone(), REMARKS_BACKLOG, left_out);
-        Self { json, results: Results::Stdout, errors, screen }
+        Self { json, results: Results::Stdout, errors, screen, reader: Left::default() }
     }
 
     /// The same, with results for programs or for people.
     pub(crate) fn with_json(&self, json: bool) -> Self {
-        let (results, errors, screen) =
-            (self.results.clone(), self.errors.clone(), self.screen.clone());
-        Self { json, results, errors, screen }
+        Self { json, ..self.clone() }
     }
 
     /// The same, with results in a file or a pipe.
     pub(crate) fn writing_to(&self, file: File) -> Self {
-        Self { results: Results::Elsewhere(Arc::new(file)), ..self.with_json(self.json) }
+        let (results, reader) = (Results::Elsewhere(Arc::new(file)), Left::default());
+        Self { results, reader, ..self.clone() }
     }
 
     /// For people, with results and all else on pages within this program, in plain text.
@@ -93,7 +96,8 @@ impl Output {
     ) -> Self {
         let errors = Aside::new(remarks, REMARKS_BACKLOG, left_out);
         let results = Results::Page(Arc::new(Mutex::new(results)));
-        Self { json: false, results, errors, screen: Screen::default() }
+        let (screen, reader) = (Screen::default(), Left::default());
+        Self { json: false, results, errors, screen, reader }
     }
 
     /// Whether results are for programs.
@@ -169,14 +173,24 @@ impl Output {
 
     /// Where bytes go that are a result as they are.
     pub(crate) fn stream(&self) -> io::Result<Box<dyn AsyncWrite + Unpin + Send>> {
+        let reader = self.reader.clone();
         Ok(match &self.results {
-            Results::Stdout => Box::new(tokio::io::stdout()),
-            Results::Elsewhere(file) => Box::new(tokio::fs::File::from_std(file.try_clone()?)),
+            Results::Stdout => Box::new(Stream::new(tokio::io::stdout(), reader)),
+            Results::Elsewhere(file) => {
+                let file = tokio::fs::File::from_std(file.try_clone()?);
+                Box::new(Stream::new(file, reader))
+            }
             Results::Page(_) => {
                 let text = "a pager is for text; write it to a file";
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
         })
+    }
+
+    /// Whether somebody read all of the streams since this was asked for the last time. To leave early is
+    /// no failure: `cat FILE | head -1`.
+    pub(crate) fn reader(&self) -> Reader {
+        if self.reader.take() { Reader::Left } else { Reader::Listens }
     }
 
     /// Where the complaints of a program go that is run elsewhere.

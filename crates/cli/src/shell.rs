@@ -1,11 +1,17 @@
-//! `qplug shell`: a line is a command of qplug, a command of QMP, or a message in JSON.
+//! `qplug shell`: a line is a command of qplug, a command of QMP, or a message in JSON. `qplug appliance
+//! shell`: it is a command of an appliance.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `shell/line.rs` | what a line says: words, quotes, JSON, where the output goes |
 //! | `shell/session.rs` | what becomes of a line |
-//! | `shell/verb.rs` | the commands of qplug among them |
-//! | `shell/built_in.rs` | the shell's own |
+//! | `shell/partner.rs` | what a shell talks to, behind one trait: a machine, or an appliance |
+//! | `shell/vocabulary.rs` | what a line may begin with |
+//! | `shell/built_in.rs` | what every shell has of its own |
+//! | `shell/face.rs` | what a prompt shows |
+//! | `shell/machine.rs` | a machine as a partner |
+//! | `shell/verb.rs` | the commands of qplug, for a machine |
+//! | `shell/appliance.rs` and its folder | an appliance as a partner, and its commands |
 //! | `shell/message.rs` | messages in JSON |
 //! | `shell/transaction.rs` | several changes at once |
 //! | `shell/sink.rs` | files and pipes for the output |
@@ -21,9 +27,11 @@
 //! | `shell/history.rs` | what is remembered, and what is not |
 //! | `shell/script.rs` | lines from a file |
 
+pub(crate) mod appliance;
 mod built_in;
 mod complete;
 mod editor;
+mod face;
 mod filter;
 mod help;
 mod hint;
@@ -32,16 +40,21 @@ mod interactive;
 pub(crate) mod line;
 mod link;
 mod live;
+mod machine;
 mod message;
 pub(crate) mod offers;
+mod partner;
 mod script;
 mod session;
 mod sink;
 mod transaction;
 pub(crate) mod verb;
+mod vocabulary;
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+
+use tokio::task::AbortHandle;
 
 use crate::args::Shell;
 use crate::failure::{Exit, Failure};
@@ -54,14 +67,27 @@ const HALF_A_TERMINAL: &str = "standard input is a terminal, but standard output
 
 /// Talks to one machine: somebody at a terminal does, or a script.
 pub(crate) async fn run(args: Shell, monitor: Monitor, output: &Output) -> Result<Exit, Failure> {
-    match args.script {
-        Some(script) => script::run(script, monitor, output).await,
-        None if io::stdin().is_terminal() => {
-            if !Output::is_seen() {
-                return Err(Failure::usage(HALF_A_TERMINAL));
-            }
-            interactive::run(monitor, output).await
-        }
-        None => script::run(PathBuf::from("-"), monitor, output).await,
+    match lines(args.script)? {
+        Some(script) => machine::run_script(script, monitor, output).await,
+        None => machine::converse(monitor, output).await,
+    }
+}
+
+/// Where the lines come from: a file, or nothing where they are typed.
+fn lines(script: Option<PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    match script {
+        Some(script) => Ok(Some(script)),
+        None if !io::stdin().is_terminal() => Ok(Some(PathBuf::from(script::STANDARD_INPUT))),
+        None if Output::is_seen() => Ok(None),
+        None => Err(Failure::usage(HALF_A_TERMINAL)),
+    }
+}
+
+/// Ends a task that has no end of its own.
+struct Ends(AbortHandle);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

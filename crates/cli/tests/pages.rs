@@ -127,5 +127,6 @@ fn bash_completes_what_is_typed() {
     assert_eq!(completed(&["qplug", "attach", "--dry"]), ["--dry-run"]);
     assert_eq!(completed(&["qplug", "schema", "dev"]), ["device"]);
     assert_eq!(completed(&["qplug", "completions", "fi"]), ["fish"]);
+    assert_eq!(completed(&["qplug", "appliance", "shell", "--ad"]), ["--add"]);
     assert!(completed(&["qplug", "list", "--"]).contains(&"--socket".to_owned()));
 }

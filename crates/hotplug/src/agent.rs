@@ -1,25 +1,38 @@
 //! What a guest's agent says of a disk: which device it is there, and what uses it. Pure.
 //!
-//! Linux's agent tells a disk's serial where the guest has udev, and the PCI address of virtio-blk
-//! disks always. Of others it may tell neither; then all that may be the disk are looked at.
+//! Linux's agent tells a disk's serial where the guest has udev, the PCI address of virtio-blk disks
+//! always, and of disks on a virtio-scsi controller the controller's address and the LUN, but never
+//! the target (QEMU 7.2, read and tried). Of others it may tell nothing; then all that may be the
+//! disk are looked at.
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bus::Bus;
-use crate::identity::Identity;
+use crate::identity::{Identities, Identity};
 
-/// What the agent said.
+/// What a guest's agent says of the guest's disks.
 #[derive(Debug, Default)]
-pub(crate) struct GuestView {
-    pub(crate) disks: Vec<GuestDisk>,
+pub struct GuestView {
+    /// Nothing where the agent has no such command (before QEMU 5.2).
+    pub(crate) disks: Option<Vec<ToldDisk>>,
     pub(crate) file_systems: Vec<FileSystem>,
+}
+
+/// A disk as its guest has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GuestDisk {
+    /// The guest's name of it, such as `/dev/vdb` or `\\.\PHYSICALDRIVE1`; absent where the agent is
+    /// too old to tell.
+    pub device: Option<String>,
+    /// Where file systems that lie on it are mounted, in the order of the alphabet.
+    pub mounts: Vec<String>,
 }
 
 /// A disk, a partition, or what lies on them, from `guest-get-disks` (QEMU 5.2).
 #[derive(Debug, Deserialize)]
-pub(crate) struct GuestDisk {
+pub(crate) struct ToldDisk {
     name: String,
     #[serde(default)]
     partition: bool,
@@ -47,6 +60,8 @@ struct Address {
     bus_type: String,
     #[serde(rename = "pci-controller")]
     pci: PciAddress,
+    /// Of a SCSI disk, the LUN.
+    unit: i64,
     dev: Option<String>,
 }
 
@@ -66,25 +81,86 @@ pub(crate) struct InUse {
     pub(crate) is_certain: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a disk of the guest is the one that is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Match {
-    Yes,
-    May,
     No,
+    /// Nothing speaks against it.
+    May,
+    /// It is where the disk is; others may be, too, which the agent does not tell apart.
+    There,
+    Yes,
 }
 
 impl GuestView {
+    /// Whether the agent tells the names of devices (QEMU 5.2).
+    #[must_use]
+    pub fn names_devices(&self) -> bool {
+        self.disks.is_some()
+    }
+
+    /// Whether anything is mounted from a disk, as far as the agent tells.
+    #[must_use]
+    pub fn has_file_systems(&self) -> bool {
+        !self.file_systems.is_empty()
+    }
+
+    /// The guest's side of each of these disks; nothing for one that the agent does not show, or
+    /// does not tell from another.
+    #[must_use]
+    pub fn find(&self, disks: &Identities) -> Vec<Option<GuestDisk>> {
+        let find = |identity: &Option<Identity>| {
+            let identity = identity.as_ref()?;
+            let sure = self.device(identity);
+            let device = sure.or_else(|| self.only_one_there(identity, disks));
+            let mounts = self.mounts(identity, device);
+            let is_known = device.is_some() || !mounts.is_empty();
+            is_known.then(|| GuestDisk { device: device.map(ToOwned::to_owned), mounts })
+        };
+        disks.each.iter().map(find).collect()
+    }
+
     /// The guest's name of the device, such as `/dev/vdb`, where the agent tells it.
     pub(crate) fn device(&self, identity: &Identity) -> Option<&str> {
-        let is_it = |disk: &&GuestDisk| !disk.partition && disk.is(identity) == Match::Yes;
-        self.disks.iter().find(is_it).map(|disk| disk.name.as_str())
+        let mut whole = self.whole_disks();
+        whole.find(|disk| disk.is(identity) == Match::Yes).map(|disk| disk.name.as_str())
+    }
+
+    /// The device where the disk is, if the guest has no other there and neither has the machine.
+    fn only_one_there(&self, identity: &Identity, disks: &Identities) -> Option<&str> {
+        let mut there = self.whole_disks().filter(|disk| disk.is(identity) == Match::There);
+        let (only, second) = (there.next()?, there.next());
+        let others = disks.each.iter().flatten().filter(|other| other.name != identity.name);
+        let is_anothers = others.into_iter().any(|other| only.is(other) >= Match::There);
+        (second.is_none() && !is_anothers && disks.are_complete).then_some(only.name.as_str())
+    }
+
+    fn whole_disks(&self) -> impl Iterator<Item = &ToldDisk> {
+        self.told().filter(|disk| !disk.partition)
+    }
+
+    fn told(&self) -> impl Iterator<Item = &ToldDisk> {
+        self.disks.iter().flatten()
+    }
+
+    /// Where the file systems are mounted that lie on this disk, which is this device.
+    fn mounts(&self, identity: &Identity, device: Option<&str>) -> Vec<String> {
+        let reached = self.reached_from(device.into_iter().collect());
+        let on_it = |address: &Address| {
+            address.is(identity) == Match::Yes
+                || address.dev.as_deref().is_some_and(|dev| reached.contains(dev))
+        };
+        let mounted = self.file_systems.iter().filter(|it| it.disk.iter().any(on_it));
+        let mut mounts: Vec<_> = mounted.map(|it| it.mountpoint.clone()).collect();
+        mounts.sort();
+        mounts
     }
 
     /// What uses the disk, if anything does.
     pub(crate) fn use_of(&self, identity: &Identity) -> Option<InUse> {
         let is_certain = self.device(identity).is_some();
-        let least = |found: Match| found == Match::Yes || (!is_certain && found == Match::May);
-        let roots = self.disks.iter().filter(|disk| least(disk.is(identity)));
+        let least = |found: Match| found == Match::Yes || (!is_certain && found >= Match::May);
+        let roots = self.told().filter(|disk| least(disk.is(identity)));
         let reached = self.reached_from(roots.map(|disk| disk.name.as_str()).collect());
         let on_it = |address: &Address| {
             least(address.is(identity))
@@ -92,7 +168,7 @@ impl GuestView {
         };
         let mounted = self.file_systems.iter().filter(|it| it.disk.iter().any(on_it));
         let mounted = mounted.map(|it| format!("mounted at {}", it.mountpoint));
-        let held = self.disks.iter().filter(|disk| {
+        let held = self.told().filter(|disk| {
             !disk.partition && !disk.dependencies.is_empty() && reached.contains(disk.name.as_str())
         });
         let held =
@@ -105,7 +181,7 @@ impl GuestView {
     fn reached_from<'a>(&'a self, mut reached: HashSet<&'a str>) -> HashSet<&'a str> {
         loop {
             let before = reached.len();
-            for disk in &self.disks {
+            for disk in self.told() {
                 if disk.dependencies.iter().any(|it| reached.contains(it.as_str())) {
                     reached.insert(&disk.name);
                 }
@@ -117,7 +193,7 @@ impl GuestView {
     }
 }
 
-impl GuestDisk {
+impl ToldDisk {
     fn is(&self, identity: &Identity) -> Match {
         self.address.as_ref().map_or(Match::No, |address| address.is(identity))
     }
@@ -130,16 +206,22 @@ impl Address {
             return of(told == serial || identity.udev_serial().as_deref() == Some(told));
         }
         let on = |bus: Bus| identity.bus == Some(bus);
-        if self.pci.slot >= 0 && self.bus_type == "virtio" {
-            let place = identity.pci.map(|(bus, slot)| (i64::from(bus), i64::from(slot)));
-            return of(on(Bus::VirtioBlk) && place == Some((self.pci.bus, self.pci.slot)));
-        }
-        // An agent finds the PCI address of every virtio-blk disk that has one.
-        if on(Bus::VirtioBlk) && identity.pci.is_some() {
-            return Match::No;
-        }
         let dev = self.dev.as_deref().unwrap_or_default();
         let is_linux = dev.starts_with("/dev/");
+        let told = (self.pci.slot >= 0).then_some((self.pci.bus, self.pci.slot));
+        let place = identity.pci.map(|(bus, slot)| (i64::from(bus), i64::from(slot)));
+        match (told, place) {
+            (Some(told), Some(place)) if told != place => return Match::No,
+            (Some(_), Some(_)) if on(Bus::VirtioScsi) => {
+                let is_other = identity.lun.is_some_and(|lun| i64::from(lun) != self.unit);
+                return if is_other { Match::No } else { Match::There };
+            }
+            (Some(_), Some(_)) => return of(on(Bus::VirtioBlk) || on(Bus::Nvme)),
+            (Some(_), None) if self.bus_type == "virtio" => return Match::No,
+            // Linux's agent finds the PCI address of every virtio-blk disk that has one.
+            (None, Some(_)) if on(Bus::VirtioBlk) && is_linux => return Match::No,
+            _ => {}
+        }
         match is_linux && dev.starts_with("/dev/nvme") != on(Bus::Nvme) {
             true => Match::No,
             false => Match::May,

@@ -414,6 +414,19 @@ pub(crate) fn resize(node: &str, bytes: u64) -> Command {
     Command::with("block_resize", json!({"node-name": node, "size": bytes}))
 }
 
+/// Takes a snapshot within the images of all these disks (each the node that its device holds, or its
+/// drive), or of none.
+pub(crate) fn snapshot<'a>(disks: impl Iterator<Item = &'a str>, tag: &str) -> Command {
+    let action = |disk| json!({"type": "blockdev-snapshot-internal-sync", "data": {"device": disk, "name": tag}});
+    Command::with("transaction", json!({"actions": disks.map(action).collect::<Vec<_>>()}))
+}
+
+/// Deletes a snapshot within the image of a disk.
+pub(crate) fn delete_snapshot(disk: &str, tag: &str) -> Command {
+    let arguments = json!({"device": disk, "name": tag});
+    Command::with("blockdev-snapshot-delete-internal-sync", arguments)
+}
+
 /// Limits the speed of a device's disk.
 pub(crate) fn throttle_device(device: &str, limits: Map<String, Value>) -> Command {
     let mut arguments = json!({"id": device});

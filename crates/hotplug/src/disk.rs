@@ -67,7 +67,13 @@ impl Disk {
     /// # Errors
     /// When QEMU would refuse or change the name.
     pub fn named(name: &str) -> Result<DiskBuilder, DiskError> {
-        Ok(DiskBuilder { name: DiskName::new(name)?, serial: None, format: None, bus: None })
+        Ok(Self::of(DiskName::new(name)?))
+    }
+
+    /// The same with a name that was checked.
+    #[must_use]
+    pub fn of(name: DiskName) -> DiskBuilder {
+        DiskBuilder { name, serial: None, format: None, bus: None }
     }
 
     /// Whether the guest may only read the disk.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use qplug_qmp::{Agent, Client, Error, Event, Events, EventsError, Submitted};
 
@@ -64,19 +64,55 @@ fn submit(client: &Client, command: Command) -> Submitted<'static> {
     }
 }
 
-/// Asks a guest's agent about its disks. One before QEMU 5.2 tells only what is mounted.
-pub(crate) async fn view(agent: &Agent) -> Result<GuestView, OperationError> {
-    const DISKS: &str = "guest-get-disks";
-    const FILE_SYSTEMS: &str = "guest-get-fsinfo";
-    let silent = |command| {
-        move |error: Error| OperationError::AgentSilent { command, why: error.to_string() }
-    };
-    let disks = match agent.query(DISKS).await {
-        Err(Error::Refused { .. }) => Vec::new(),
-        disks => disks.map_err(silent(DISKS))?,
-    };
-    let file_systems = agent.query(FILE_SYSTEMS).await.map_err(silent(FILE_SYSTEMS))?;
-    Ok(GuestView { disks, file_systems })
+impl GuestView {
+    /// Asks a guest's agent about its disks. One before QEMU 5.2 tells only what is mounted.
+    ///
+    /// # Errors
+    /// [`Error::AgentSilent`](OperationError::AgentSilent).
+    pub async fn ask(agent: &Agent) -> Result<Self, OperationError> {
+        const DISKS: &str = "guest-get-disks";
+        const FILE_SYSTEMS: &str = "guest-get-fsinfo";
+        let silent = |command| {
+            move |error: Error| OperationError::AgentSilent { command, why: agent_words(&error) }
+        };
+        let disks = match agent.query(DISKS).await {
+            Err(Error::Refused { .. }) => None,
+            disks => Some(disks.map_err(silent(DISKS))?),
+        };
+        let file_systems = agent.query(FILE_SYSTEMS).await.map_err(silent(FILE_SYSTEMS))?;
+        Ok(Self { disks, file_systems })
+    }
+}
+
+/// What an agent did in place of an answer.
+pub(crate) fn agent_words(error: &Error) -> String {
+    match error {
+        Error::Refused { reply, .. } => format!("it refused: {}", reply.desc),
+        Error::Overdue { limit, .. } => format!("no answer within {} s", limit.as_secs_f32()),
+        error => error.to_string(),
+    }
+}
+
+/// When something is given up.
+pub(crate) struct Deadline(Instant);
+
+/// Time between two tries.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+impl Deadline {
+    pub(crate) fn within(limit: Duration) -> Self {
+        Self(now() + limit)
+    }
+
+    /// How long there is until then.
+    pub(crate) fn left(&self) -> Duration {
+        self.0.saturating_duration_since(now())
+    }
+
+    /// Waits until it is time for another try.
+    pub(crate) async fn pause(&self) {
+        sleep_until(Some(self.0.min(now() + TRY_AGAIN_AFTER))).await;
+    }
 }
 
 async fn next_event(events: &mut Option<Events>) -> Result<Arc<Event>, EventsError> {

@@ -28,13 +28,60 @@ pub enum Error {
     },
     /// The guest's agent did not tell.
     #[error(
-        "the guest's agent did not answer to {command}: {why}. Nothing was changed. Without it, use --force"
+        "the guest's agent did not answer to {command}: {why}. Nothing was changed. A detach does without it with --force"
     )]
     AgentSilent {
         /// What it was asked.
         command: &'static str,
         /// Why there is no answer.
         why: String,
+    },
+    /// The guest's file systems were not frozen.
+    #[error(
+        "the guest's file systems were not frozen: {why}. They are as they were, and so is the machine"
+    )]
+    NotFrozen {
+        /// Why not.
+        why: String,
+        /// Whether the agent refused; else it did not answer in time.
+        is_refused: bool,
+    },
+    /// The guest's file systems could not be thawed, or nobody knows.
+    #[error(
+        "the guest's file systems may still be frozen: {why}. 'qplug thaw' thaws them, with the same --agent; where the agent does not answer any more, start it again in the guest, or reset the machine"
+    )]
+    MayBeFrozen {
+        /// Why that is not known.
+        why: String,
+    },
+    /// Some disk cannot have such a snapshot.
+    #[error(
+        "no snapshot was taken: {why}. Nothing was changed. Only qcow2 images that can be written to have snapshots inside; name the disks that can"
+    )]
+    SnapshotUnfit {
+        /// Each disk that cannot, and why.
+        why: String,
+    },
+    /// The transaction was sent, and no answer came.
+    #[error(
+        "whether QEMU took the snapshot {tag} is unknown: {why}. 'qplug snapshot --list' tells: it is in all disks, or in none"
+    )]
+    SnapshotUnknown {
+        /// The snapshot.
+        tag: String,
+        /// Why there was no answer.
+        why: String,
+    },
+    /// There is no such snapshot.
+    #[error(
+        "there is no snapshot {tag} in {}; nothing was changed. 'qplug snapshot --list' tells which there are",
+        if disks.is_empty() { "any disk".to_owned() } else { disks.join(", ") }
+    )]
+    NoSuchSnapshot {
+        /// The name.
+        tag: String,
+        /// The disks that were named and do not have it.
+        disks: Vec<String>,
     },
     /// The name belongs to a disk over another image, or of other properties.
     #[error(
@@ -409,6 +456,8 @@ impl Error {
             | Self::MediumInside { .. }
             | Self::DriveOvertaken { .. }
             | Self::SizeUnfit { .. }
+            | Self::SnapshotUnfit { .. }
+            | Self::NoSuchSnapshot { .. }
             | Self::NoSuchDevice { .. }
             | Self::NameTaken { .. }
             | Self::NotOurs { .. }
@@ -422,11 +471,15 @@ impl Error {
             | Self::NoSuchPort { .. }
             | Self::PortUnfit { .. } => Kind::Impossible,
             Self::Leaving { .. } => Kind::Pending,
-            Self::NotShared { .. }
+            Self::NotFrozen { is_refused: false, .. } => Kind::Connection,
+            Self::NotFrozen { .. }
+            | Self::NotShared { .. }
             | Self::Refused { .. }
             | Self::QueryRefused { .. }
             | Self::NotUnderstood { .. } => Kind::Refused,
-            Self::Unknown { .. } => Kind::Unknown,
+            Self::Unknown { .. } | Self::SnapshotUnknown { .. } | Self::MayBeFrozen { .. } => {
+                Kind::Unknown
+            }
             Self::QueryLost { .. } | Self::AgentSilent { .. } | Self::NotSent { .. } => {
                 Kind::Connection
             }

@@ -8,6 +8,8 @@ use crate::departure;
 use crate::detach::Which;
 use crate::dialect::Features;
 use crate::error::Error;
+use crate::inventory::{device_of_qom_path, device_path};
+use crate::list::{DiskState, ListedDisk, PARENT};
 use crate::name::DiskName;
 use crate::observe::{Look, Observed, Observer};
 use crate::operation::{Answer, Operation};
@@ -19,9 +21,43 @@ pub(crate) struct Identity {
     /// The bus; nothing where there is no such device.
     pub(crate) bus: Option<Bus>,
     pub(crate) serial: Option<String>,
-    /// The PCI bus and slot of a disk that is a PCI device, as the firmware numbered them.
+    /// The PCI bus and slot of a disk that is a PCI device, or of the controller that a SCSI disk
+    /// hangs on, as the firmware numbered them.
     pub(crate) pci: Option<(u32, u8)>,
+    /// Of a SCSI disk.
+    pub(crate) lun: Option<u32>,
 }
+
+/// What a guest can tell the disks of a machine by, in the order that they were asked for.
+#[derive(Debug)]
+pub struct Identities {
+    /// Nothing for a disk whose device has no id.
+    pub(crate) each: Vec<Option<Identity>>,
+    /// Whether no disk is left out that a SCSI controller may have.
+    pub(crate) are_complete: bool,
+}
+
+impl Identities {
+    /// Takes the place of each disk that is listed; `identities` are those of the disks with ids.
+    pub(crate) fn of(listed: &[ListedDisk], identities: Vec<Identity>) -> Self {
+        let find = |disk: &ListedDisk| {
+            identities.iter().find(|it| it.name.as_str() == disk.name && it.bus.is_some()).cloned()
+        };
+        let each: Vec<_> = listed.iter().map(find).collect();
+        // A drive with nothing in it, and a device that is its own controller, are no SCSI disks.
+        let may_be_scsi = |disk: &ListedDisk| {
+            disk.image.is_some()
+                && disk.state != DiskState::HalfDone
+                && !disk.name.ends_with("/virtio-backend")
+        };
+        let mut both = listed.iter().zip(&each);
+        let are_complete = !both.any(|(disk, it)| it.is_none() && may_be_scsi(disk));
+        Self { each, are_complete }
+    }
+}
+
+/// The property of a SCSI disk that tells its number on its target.
+const LUN: &str = "lun";
 
 impl Identity {
     /// The serial as udev has it: what follows the bus in the disk's path.
@@ -33,8 +69,13 @@ impl Identity {
 
     fn of(name: DiskName, observed: &Observed) -> Self {
         let serial = observed.serials.get(&name).cloned().flatten();
-        let pci = observed.pci.as_ref().and_then(|pci| pci.address_of(name.as_str()));
-        Self { bus: observed.bus_of(&name), serial, pci, name }
+        let bus = observed.bus_of(&name);
+        let path = device_path(name.as_str());
+        let controller = observed.text(&path, PARENT).and_then(device_of_qom_path);
+        let device = if bus == Some(Bus::VirtioScsi) { controller } else { Some(name.as_str()) };
+        let pci = observed.pci.as_ref().zip(device).and_then(|(pci, id)| pci.address_of(id));
+        let lun = observed.properties.get(&(path, LUN)).and_then(serde_json::Value::as_u64);
+        Self { bus, serial, pci, lun: lun.and_then(|lun| u32::try_from(lun).ok()), name }
     }
 }
 
@@ -67,6 +108,16 @@ impl Identify {
         want(observed.devices.is_none(), Look::Devices);
         for name in &names {
             want(!observed.serials.contains_key(name), Look::Serial(name.clone()));
+        }
+        // Which of them are SCSI disks is known by then.
+        if looks.is_empty() {
+            for name in names.iter().filter(|name| observed.bus_of(name) == Some(Bus::VirtioScsi)) {
+                let path = device_path(name.as_str());
+                for property in [PARENT, LUN] {
+                    let is_asked = observed.properties.contains_key(&(path.clone(), property));
+                    looks.extend((!is_asked).then(|| Look::Property(path.clone(), property)));
+                }
+            }
         }
         if looks.is_empty() {
             let identities = names.into_iter().map(|name| Identity::of(name, observed));
@@ -150,6 +201,7 @@ mod tests {
             bus: Some(bus),
             serial: Some("data".to_owned()),
             pci: None,
+            lun: None,
         };
         let scsi = on(Bus::VirtioScsi).udev_serial();
         assert_eq!(scsi.as_deref(), Some("0QEMU_QEMU_HARDDISK_data"));

@@ -5,8 +5,8 @@
 //! inventory (what is there) → plan (what to do) → run (do it, or undo it) → outcome
 //! ```
 //!
-//! All of it is pure but [`Machine`], which moves an operation over a connection, and
-//! [`StorageBuilder::look`], which looks at the image.
+//! All of it is pure but [`Machine`], which moves an operation over a connection, [`GuestView::ask`] and
+//! [`Freezer`], which talk to a guest's agent, and [`StorageBuilder::look`], which looks at the image.
 //!
 //! | file | owns |
 //! |---|---|
@@ -21,6 +21,7 @@
 //! | `departure.rs`, `leaving.rs`, `crowd.rs` | what must go with a disk, how one leaves, how many leave together |
 //! | `attach.rs`, `detach.rs`, `recover.rs`, `preview.rs` | the operations on disks |
 //! | `media.rs`, `resize.rs`, `throttling.rs` | the operations on what is there |
+//! | `snapshot.rs`, `freeze.rs` | snapshots within images, and guests that hold still meanwhile |
 //! | `agent.rs`, `wait.rs`, `identity.rs`, `native.rs` | the guest's side: what it uses, and whether it has looked |
 //! | `list.rs`, `ports.rs`, `status.rs`, `activity.rs` | what there is, for people and programs |
 //! | `window.rs` | how many commands are on their way at once |
@@ -40,6 +41,7 @@ mod disk;
 mod drive;
 mod error;
 mod format;
+mod freeze;
 mod identity;
 mod image;
 mod inventory;
@@ -60,6 +62,7 @@ mod recover;
 mod resize;
 mod run;
 mod secret;
+mod snapshot;
 mod spares;
 mod status;
 mod step;
@@ -72,6 +75,7 @@ mod wait;
 mod window;
 
 pub use activity::{Activity, AskActivity};
+pub use agent::{GuestDisk, GuestView};
 pub use attach::{Attach, Attached};
 pub use bus::{Bus, BusError};
 pub use command::{Command, Descriptor};
@@ -80,6 +84,8 @@ pub use dialect::{Ability, Dialect, DriveError, Features, Probe, UnknownDialect}
 pub use disk::{Disk, DiskBuilder, DiskError};
 pub use error::{After, Error, Kind, Left};
 pub use format::{Distrust, Format, UnknownFormat};
+pub use freeze::Freezer;
+pub use identity::Identities;
 pub use image::ImageError;
 pub use inventory::{Board, Port};
 pub use list::{DiskState, List, ListedDisk};
@@ -95,6 +101,10 @@ pub use preview::{Planned, PlannedStep, Plans, Preview};
 pub use recover::{Recover, Recovered};
 pub use resize::{Resize, Resized, Size};
 pub use secret::Secret;
+pub use snapshot::{
+    DeleteSnapshot, ListSnapshots, ListedSnapshot, MAX_TAG_BYTES, PlanSnapshot, Snapped, Snapshot,
+    SnapshotPlan, Tag, TagError, TakeSnapshot,
+};
 pub use status::{AskStatus, Lacking, Status};
 pub use storage::{LocationError, Storage, StorageBuilder};
 pub use texts::Meaning;

@@ -64,7 +64,7 @@ pub struct List {
 }
 
 /// The property of a device that leads to the bus it is on.
-const PARENT: &str = "parent_bus";
+pub(crate) const PARENT: &str = "parent_bus";
 
 /// The property of a SCSI disk that guests know it by, 0 for none.
 const WWN: &str = "wwn";

@@ -7,16 +7,16 @@ use qplug_qmp::{Agent, Client};
 use tokio::sync::OnceCell;
 
 use crate::activity::{Activity, AskActivity};
-use crate::agent::InUse;
+use crate::agent::{GuestView, InUse};
 use crate::attach::{Attach, Attached};
 use crate::detach::{Departures, Detach, Detached, Which};
 use crate::dialect::{Ability, Dialect, Features, Probe};
 use crate::disk::{Disk, DiskError};
-use crate::drive::{drive, view};
+use crate::drive::drive;
 use crate::error::Error;
-use crate::identity::Identify;
+use crate::identity::{Identify, Identities};
 use crate::image::ImageError;
-use crate::list::{List, ListedDisk};
+use crate::list::{DiskState, List, ListedDisk};
 use crate::media::{ChangeMedium, Changed};
 use crate::name::DiskName;
 use crate::native::AskNative;
@@ -25,6 +25,10 @@ use crate::ports::{ListPorts, Ports};
 use crate::preview::{Plans, Preview};
 use crate::recover::{Recover, Recovered};
 use crate::resize::{Resize, Resized};
+use crate::snapshot::{
+    DeleteSnapshot, ListSnapshots, ListedSnapshot, PlanSnapshot, Snapped, Snapshot, SnapshotPlan,
+    Tag, TakeSnapshot,
+};
 use crate::status::{AskStatus, Status};
 use crate::throttle::Limits;
 use crate::throttling::{Limited, SetLimits, Throttled};
@@ -175,6 +179,44 @@ impl Machine {
         self.run(SetLimits::new(what, limits)).await?
     }
 
+    /// Sees whether a snapshot can be taken within the images of these disks. Nothing is changed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn plan_snapshot(&self, tag: Tag, which: Snapped) -> Result<SnapshotPlan, Error> {
+        self.run(PlanSnapshot::new(tag, which)).await?
+    }
+
+    /// Takes a snapshot: at one moment, of all its disks or of none. The guest's file systems are in it
+    /// as after a power failure, unless they are frozen meanwhile: see
+    /// [`Freezer`](crate::Freezer).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn take_snapshot(&self, plan: SnapshotPlan) -> Result<Snapshot, Error> {
+        self.run(TakeSnapshot::new(plan)).await?
+    }
+
+    /// The snapshots within the images of these disks.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn snapshots(&self, which: Snapped) -> Result<Vec<ListedSnapshot>, Error> {
+        self.run(ListSnapshots::new(which)).await?
+    }
+
+    /// Deletes a snapshot from these disks. Each ends for itself.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing was changed then.
+    pub async fn delete_snapshot(
+        &self,
+        tag: &str,
+        which: Snapped,
+    ) -> Result<Vec<(String, Result<(), Error>)>, Error> {
+        self.run(DeleteSnapshot::new(tag, which)).await?
+    }
+
     /// What an attach of these disks would do. Nothing is changed.
     ///
     /// # Errors
@@ -214,7 +256,7 @@ impl Machine {
         disks: Vec<DiskName>,
     ) -> Result<Vec<Option<String>>, Error> {
         let disks = self.run(Identify::new(Which::Named(disks))).await??;
-        let view = view(agent).await?;
+        let view = GuestView::ask(agent).await?;
         Ok(disks.iter().map(|disk| view.device(disk).map(ToOwned::to_owned)).collect())
     }
 
@@ -229,7 +271,7 @@ impl Machine {
         which: Which,
     ) -> Result<Vec<(DiskName, Option<Error>)>, Error> {
         let disks = self.run(Identify::new(which)).await??;
-        let view = view(agent).await?;
+        let view = GuestView::ask(agent).await?;
         let used = disks.into_iter().map(|disk| {
             let used = disk.bus.and_then(|_| view.use_of(&disk));
             let error = used.map(|InUse { by, is_certain }| Error::InGuest {
@@ -257,6 +299,18 @@ impl Machine {
     /// See [`Error`].
     pub async fn list(&self) -> Result<Vec<ListedDisk>, Error> {
         self.run(List::new()).await?
+    }
+
+    /// What the guest can tell these disks by, to look for them in a [`GuestView`].
+    ///
+    /// # Errors
+    /// When the machine could not be asked.
+    pub async fn identify(&self, disks: &[ListedDisk]) -> Result<Identities, Error> {
+        // A disk that is half done is in no guest, and may have another's name.
+        let plugged = disks.iter().filter(|disk| disk.state != DiskState::HalfDone);
+        let names = plugged.filter_map(|disk| DiskName::new(&disk.name).ok()).collect();
+        let identities = self.run(Identify::new(Which::Named(names))).await??;
+        Ok(Identities::of(disks, identities))
     }
 
     /// What can be plugged where.

@@ -103,6 +103,20 @@ impl DiskName {
         Ok(Self(name.to_owned()))
     }
 
+    /// A name that no user can choose: `qplug.` and this. A disk of such a name is listed as somebody
+    /// else's, and what asks for disks by name does not find it.
+    ///
+    /// # Errors
+    /// [`NameError::Name`] when QEMU would refuse it.
+    pub fn reserved(rest: &str) -> Result<Self, NameError> {
+        let Self(rest) = Self::new(rest)?;
+        let name = format!("{SHARED}{rest}");
+        match name.len() {
+            ..=MAX_NAME_BYTES => Ok(Self(name)),
+            _ => Err(NameError::Name(name)),
+        }
+    }
+
     /// The name as text, which is also the device's id.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -221,6 +235,18 @@ mod tests {
         assert_eq!(name.limits_node().len(), MAX_NODE_NAME_BYTES);
         assert!(name.format_node().len().max(name.file_node().len()) <= MAX_NODE_NAME_BYTES);
         assert_eq!(DiskName::of_format_node(&name.format_node()), Some(name));
+    }
+
+    #[test]
+    fn a_reserved_name_is_nobodys() {
+        let name = DiskName::reserved("root").unwrap();
+        assert_eq!(
+            (name.as_str(), name.format_node().as_str()),
+            ("qplug.root", "qplug.root.format")
+        );
+        assert_eq!(DiskName::of_format_node("qplug.root.format"), None);
+        assert!(DiskName::reserved("").is_err());
+        assert!(DiskName::reserved(&"x".repeat(MAX_NAME_BYTES)).is_err());
     }
 
     #[test]

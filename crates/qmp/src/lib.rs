@@ -43,7 +43,7 @@ mod typed;
 mod waiters;
 
 pub use address::{Address, ParseAddressError};
-pub use agent::Agent;
+pub use agent::{Agent, AgentReach};
 pub use aside::Aside;
 pub use client::{Client, Submitted};
 pub use error::{Closed, ConnectError, Error};

@@ -6,7 +6,6 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `hotplug/images.rs` | images in memory, so that no disk of the host is measured |
 //! | `hotplug/stream.rs` | the bare script: what changes the machine, in as few writes as can be |
 //! | `hotplug/contest.rs` | who is timed, in turns |
 //! | `hotplug/growth.rs` | one disk more, where there are many |
@@ -15,7 +14,6 @@
 mod contest;
 mod growth;
 mod held;
-mod images;
 mod stream;
 
 use std::path::Path;
@@ -23,10 +21,10 @@ use std::thread;
 
 use qplug_testbed::{Board, Machine, Qemu, Result};
 
+use super::images::Images;
 use super::libvirt::Shape;
 use super::report::{self, Row, Target};
 use contest::{Contest, Field, Group};
-use images::Images;
 
 pub(super) use held::check;
 

@@ -1,7 +1,6 @@
 //! A libvirt of our own, and a machine in it like the testbed's: the same QEMU, kernel and guest.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use qplug_testbed::{Error, Qemu, Result};
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
+use super::emulator::{emulator, quoted};
 use super::port::Port;
 use super::rounds::DISK;
 
@@ -139,24 +139,6 @@ fn letters(begin: &str, number: usize) -> String {
     }
 }
 
-/// A script that runs an unpacked QEMU, as libvirt clears the environment.
-fn emulator(qemu: &Qemu, folder: &Path) -> Result<PathBuf> {
-    let mut script = "#!/bin/sh\n".to_owned();
-    for (name, value) in qemu.environment() {
-        script.push_str(&format!("export {name}={}\n", quoted(&value)));
-    }
-    script.push_str(&format!("exec {}", quoted(&qemu.path.to_string_lossy())));
-    for argument in qemu.firmware_arguments() {
-        script.push_str(&format!(" {}", quoted(&argument)));
-    }
-    script.push_str(" \"$@\"\n");
-    let path = folder.join("qemu");
-    fs::write(&path, script).map_err(Error::file("write", &path))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-        .map_err(Error::file("make executable", &path))?;
-    Ok(path)
-}
-
 fn description_of_machine(
     shape: Shape,
     files: &BootFiles,
@@ -201,11 +183,6 @@ fn description_of_machine(
     )
 }
 
-/// A text as one word of a shell command.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// A text within XML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;")
@@ -222,8 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_paths_stay_whole() {
-        assert_eq!(quoted("/it's"), r"'/it'\''s'");
+    fn odd_paths_stay_whole_in_xml() {
         assert_eq!(escaped("/a&b<c'd"), "/a&amp;b&lt;c&apos;d");
     }
 }

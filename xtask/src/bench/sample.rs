@@ -32,6 +32,11 @@ impl Sample {
         Ok(())
     }
 
+    /// Notes how long something took that was timed otherwise.
+    pub(super) fn push(&mut self, took: Duration) {
+        self.0.push(took);
+    }
+
     /// Forgets everything, as after a round that only warms up.
     pub(super) fn clear(&mut self) {
         self.0.clear();

@@ -95,17 +95,9 @@ impl PrivateApt {
         self.unpack_by(command, packages, root)
     }
 
-    fn unpack_by(&self, mut command: Command, packages: &[&str], root: &Path) -> Result<()> {
-        command.args(["-y", "--no-install-recommends", "--download-only"]);
+    fn unpack_by(&self, command: Command, packages: &[&str], root: &Path) -> Result<()> {
         let archives = self.folder.path().join("archives");
-        let partial = archives.join("partial");
-        fs::create_dir_all(&partial).map_err(Error::file("make the folder", &partial))?;
-        command
-            .arg("-o")
-            .arg(format!("Dir::Cache::archives={}", archives.display()))
-            .arg("install")
-            .args(packages);
-        tool::run(&mut command)?;
+        download(command, packages, &archives)?;
         unpack_all(&archives, root)?;
         fs::remove_dir_all(&archives).map_err(Error::file("remove", &archives))
     }
@@ -113,9 +105,18 @@ impl PrivateApt {
     /// [`PrivateApt::unpack_with_needs`] as if nothing at all were installed: for what is to run
     /// elsewhere than on this system.
     pub(super) fn unpack_with_all_needs(&self, packages: &[&str], root: &Path) -> Result<()> {
+        self.unpack_by(self.on_nothing(), packages, root)
+    }
+
+    /// Downloads packages and all that they need into a folder, as if nothing at all were installed.
+    pub(super) fn download_with_all_needs(&self, packages: &[&str], folder: &Path) -> Result<()> {
+        download(self.on_nothing(), packages, folder)
+    }
+
+    fn on_nothing(&self) -> Command {
         let mut command = self.command("apt-get");
         command.args(["-o", "Dir::State::status=/dev/null"]);
-        self.unpack_by(command, packages, root)
+        command
     }
 
     /// Downloads one package, without what it needs, and unpacks it below `root`.
@@ -183,6 +184,16 @@ Dir::Cache "{folder}/cache";
     fn write(&self, path: PathBuf, text: &str) -> Result<()> {
         fs::write(&path, text).map_err(Error::file("write", &path))
     }
+}
+
+/// Downloads packages and what they need into a folder.
+fn download(mut command: Command, packages: &[&str], archives: &Path) -> Result<()> {
+    let partial = archives.join("partial");
+    fs::create_dir_all(&partial).map_err(Error::file("make the folder", &partial))?;
+    command.args(["-y", "--no-install-recommends", "--download-only", "-o"]);
+    command.arg(format!("Dir::Cache::archives={}", archives.display()));
+    tool::run(command.arg("install").args(packages))?;
+    Ok(())
 }
 
 /// What is installed, but for QEMU's own packages: an installed qemu-utils refuses to live beside a

@@ -91,7 +91,7 @@ command!(ListUses, "list-uses", Vec<Use>);
 
 /// `release`: makes a disk ready to be taken out. What uses it is returned, and then nothing was done;
 /// an empty list says that all is written out. With `force`, file systems are taken from the tree
-/// whatever uses them, and the list says what still does.
+/// whatever uses them, the kernel swaps to it no more, and the list says what still uses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Release {
@@ -109,9 +109,9 @@ command!(Release, "release", Vec<Use>);
 pub struct Use {
     /// In which way.
     pub kind: UseKind,
-    /// The device that is used, as the kernel calls it, such as `vda1`.
-    pub kernel_name: String,
-    /// By what: a path of the tree, a device on top, or a program and its process.
+    /// The device that is used: the disk, a partition, or what lies on them, as a command takes it.
+    pub device: String,
+    /// By what: a path of the tree, what is swapped to, a device on top, or a program and its process.
     pub by: Name,
 }
 

@@ -2,12 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command;
+use super::{Done, command};
 use crate::Name;
+
+/// `use-root`: has programs come from the disk [`ROOT_LABEL`](super::ROOT_LABEL), which is waited for, once and for all. Its
+/// file system is never written to: what programs change is kept in memory, and gone with the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct UseRoot {
+    /// The partition that the file system is on, from 1; where it is absent, the whole disk, or its only
+    /// partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
+}
+command!(UseRoot, "use-root", Done);
 
 /// `run`: runs a program of the appliance's, and returns when it has ended.
 ///
-/// The program sees the appliance itself, with `/dev/disk/qplug`, and the tree at `/sysroot`.
+/// The program sees the appliance itself, or the root that [`UseRoot`] gave it, in both with
+/// `/dev/disk/qplug`, and the tree at `/sysroot`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Run {

@@ -66,11 +66,7 @@ async fn a_disk_is_partitioned_formatted_mounted_and_taken_out() {
         assert_eq!(room.ask(&mount("data:1", "/")).await, expected);
         assert_eq!(room.ask(&ListMounts {}).await, [expected]);
 
-        let used = Use {
-            kind: UseKind::Mount,
-            kernel_name: device.partitions[0].kernel_name.clone(),
-            by: "/".into(),
-        };
+        let used = Use { kind: UseKind::Mount, device: "data:1".to_owned(), by: "/".into() };
         let uses = room.ask(&ListUses { device: "data".to_owned() }).await;
         assert_eq!(uses, std::slice::from_ref(&used));
         let release = |force| Release { device: "data".to_owned(), force };

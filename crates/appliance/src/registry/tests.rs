@@ -43,7 +43,7 @@ fn an_appliance_changes_while_it_is_held_then_runs_then_is_dead() {
     assert_eq!(place.require_running().unwrap(), record(us));
     assert!(matches!(place.claim(), Err(Error::Exists { .. })));
     // Another process that has the number of one that ended.
-    let held = place.try_hold().unwrap().unwrap();
+    let Hold::Ours(held) = place.try_hold().unwrap() else { panic!("it was left") };
     held.write(&record(Identity { started: us.started + 1, ..us })).unwrap();
     fs::write(place.file(Place::LOG), "out of memory\n").unwrap();
     drop(held);

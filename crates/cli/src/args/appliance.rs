@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand};
-use qplug_appliance::ApplianceName;
+use clap::{Args as ClapArgs, Subcommand, ValueHint};
+use qplug_appliance::{ApplianceName, Format};
+
+use super::word::OneOf;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Appliance {
@@ -43,10 +45,11 @@ pub(crate) enum Verb {
     Find(OfFile),
     /// Print files.
     Cat(OfFiles),
-    /// Copy a file in or out: the appliance's is NAME:PATH, - is standard input or output.
+    /// Copy a file in or out. The appliance's is NAME:PATH, or :PATH in its shell; - is standard input or
+    /// output.
     Cp(Cp),
-    /// Unpack a tar archive from standard input into a folder.
-    TarIn(OfFile),
+    /// Unpack a tar archive into a folder.
+    TarIn(TarIn),
     /// Pack a folder's contents as a tar archive to standard output.
     TarOut(OfFile),
     /// Make a folder, and those above it.
@@ -55,6 +58,9 @@ pub(crate) enum Verb {
     Rm(OfFile),
     /// Run a program of the appliance's, with its output and its exit code.
     Sh(Sh),
+    /// Talk to an appliance: these commands without its name, completed from what is in it.
+    #[command(after_help = SHELL_EXAMPLES)]
+    Shell(Box<Shell>),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -72,7 +78,23 @@ pub(crate) struct Up {
 
     /// Images to plug in: PATH, or PATH:ro for one that is only read. They are called disk1, disk2
     /// and so on.
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     pub(crate) images: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) make: Make,
+
+    /// Print QEMU's command line, and start nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// What an appliance is made of.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Make {
+    /// The images' format, such as vmdk [default: what their headers say, where that is safe].
+    #[arg(long, value_parser = OneOf::<Format>::of(Format::WORDS), hide_possible_values = true)]
+    pub(crate) format: Option<Format>,
 
     /// Changes to the images are forgotten when they are unplugged.
     #[arg(long)]
@@ -81,6 +103,16 @@ pub(crate) struct Up {
     /// Programs of this host that are taken along, with their libraries: mkfs.ext4,sfdisk.
     #[arg(long, value_name = "PROGRAMS", value_delimiter = ',')]
     pub(crate) with: Vec<String>,
+
+    /// An image that programs come from, instead: the file system of a distribution, such as the image of
+    /// a cloud. It is only read, and any number of appliances may have it; what programs change in it is
+    /// forgotten. It is none of the disks.
+    #[arg(long, value_name = "IMAGE", conflicts_with = "with")]
+    pub(crate) root: Option<String>,
+
+    /// The partition that it is on [default: the whole image, or its only partition].
+    #[arg(long, value_name = "NUMBER", requires = "root")]
+    pub(crate) root_partition: Option<u32>,
 
     /// The kernel [default: the newest in /boot that can be read, else that of cargo xtask setup].
     #[arg(long, value_name = "FILE")]
@@ -109,10 +141,6 @@ pub(crate) struct Up {
     /// Boot, and neither restore a saved machine nor save one.
     #[arg(long)]
     pub(crate) cold: bool,
-
-    /// Print QEMU's command line, and start nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -121,12 +149,16 @@ pub(crate) struct Add {
     pub(crate) appliance: Named,
 
     /// Images to plug in: PATH, or PATH:ro for one that is only read.
-    #[arg(required = true)]
+    #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) images: Vec<String>,
 
     /// The label of an image, one for each, in their order [default: disk1, disk2 and so on].
     #[arg(long, short, value_name = "LABEL")]
     pub(crate) label: Vec<String>,
+
+    /// The images' format, such as vmdk [default: what their headers say, where that is safe].
+    #[arg(long, value_parser = OneOf::<Format>::of(Format::WORDS), hide_possible_values = true)]
+    pub(crate) format: Option<Format>,
 
     /// Changes to the images are forgotten when they are unplugged.
     #[arg(long)]
@@ -222,6 +254,19 @@ pub(crate) struct OfFiles {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct TarIn {
+    #[command(flatten)]
+    pub(crate) appliance: Named,
+
+    /// The folder, which is made if need be.
+    pub(crate) path: PathBuf,
+
+    /// The archive; - is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) archive: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Cp {
     /// What to copy.
     pub(crate) from: PathBuf,
@@ -240,6 +285,36 @@ pub(crate) struct Sh {
     pub(crate) line: Vec<String>,
 }
 
+#[derive(Debug, ClapArgs)]
+#[command(mut_group("Make", |group| group.requires("images")))]
+pub(crate) struct Shell {
+    /// The appliance [default: the one that runs].
+    #[arg(value_name = "NAME", value_parser = name, conflicts_with = "images")]
+    pub(crate) name: Option<ApplianceName>,
+
+    /// Start an appliance with this image, PATH or PATH:ro, and end it with the shell. It may be given
+    /// more than once.
+    #[arg(long = "add", short = 'a', value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub(crate) images: Vec<String>,
+
+    /// Run the lines of a file (- is standard input) and end; the first that fails ends it, unless it
+    /// begins with -.
+    #[arg(short = 'x', long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) make: Make,
+}
+
+const SHELL_EXAMPLES: &str = "\
+Examples:
+  qplug appliance shell work
+  qplug appliance shell -a disk.img:ro
+  qplug appliance shell -a disk.img --with mkfs.ext4 -x fill.qplug
+
+A line is one of the commands without the appliance's name, as in 'mount data:1 /' and 'cp notes.txt :/notes'.
+Type help there for the rest.";
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   qplug appliance up --name work --with mkfs.ext4 a.qcow2 b.img:ro
@@ -247,6 +322,7 @@ Examples:
   qplug appliance sh work mkfs.ext4 -q /dev/disk/qplug/data
   qplug appliance mount work data /
   qplug appliance cp notes.txt work:/notes.txt
+  qplug appliance shell work
   qplug appliance remove work data --force
   qplug appliance down work";
 

@@ -8,8 +8,8 @@
 //! | `appliance/files.rs` | bytes in and out, and programs |
 
 mod disks;
-mod files;
-mod machine;
+pub(crate) mod files;
+pub(crate) mod machine;
 mod tree;
 
 use std::path::Path;
@@ -17,12 +17,21 @@ use std::path::Path;
 use qplug_appliance::wire::Command as Ask;
 use qplug_appliance::{Appliance, ApplianceName, Error, Name, Registry};
 
-use crate::args::{Appliance as Args, ApplianceVerb as Verb};
+use crate::args::ApplianceVerb as Verb;
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, Reader};
 
-pub(super) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
-    match args.verb {
+/// Runs a command of an appliance.
+pub(crate) async fn run(verb: Verb, output: &Output) -> Result<Exit, Failure> {
+    let outcome = run_to_its_end(verb, output).await;
+    match output.reader() {
+        Reader::Left => Ok(Exit::Done),
+        Reader::Listens => outcome,
+    }
+}
+
+async fn run_to_its_end(verb: Verb, output: &Output) -> Result<Exit, Failure> {
+    match verb {
         Verb::Up(args) => machine::up(*args, output).await,
         Verb::Down(args) => machine::down(&args.name, output).await,
         Verb::List => machine::list(output).await,
@@ -44,17 +53,21 @@ pub(super) async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Verb::TarIn(args) => files::tar_in(args).await,
         Verb::TarOut(args) => files::tar_out(args, output).await,
         Verb::Sh(args) => files::sh(args, output).await,
+        // Served before, but for shells: one of them is enough.
+        Verb::Shell(_) => {
+            Err(Failure::usage("'qplug appliance shell' is for outside of this shell"))
+        }
     }
 }
 
 /// The appliance of this name.
-fn open(name: &ApplianceName) -> Result<Appliance, Failure> {
+pub(crate) fn open(name: &ApplianceName) -> Result<Appliance, Failure> {
     Ok(Appliance::open(&Registry::of_user()?, name)?)
 }
 
 /// Asks the agent of an appliance.
-async fn ask<C: Ask>(name: &ApplianceName, command: &C) -> Result<C::Return, Failure> {
-    Ok(open(name)?.agent().await?.run(command).await?)
+pub(crate) async fn ask<C: Ask>(name: &ApplianceName, command: &C) -> Result<C::Return, Failure> {
+    Ok(open(name)?.ask(command).await?)
 }
 
 /// A path of the appliance's.
@@ -75,10 +88,15 @@ impl From<Error> for Failure {
             | Error::Exists { .. }
             | Error::Absent { .. }
             | Error::Starting { .. } => Exit::Impossible,
-            Error::Dead { .. } | Error::Died { .. } | Error::Late { .. } => Exit::Connection,
+            Error::Dead { .. } | Error::Died { .. } | Error::Late { .. } | Error::Busy { .. } => {
+                Exit::Connection
+            }
             Error::InUse { .. } => Exit::Refused,
             Error::Kept { .. } => Exit::Pending,
-            Error::File { .. } | Error::Saved(_) | Error::Transfer(_) => Exit::Other,
+            Error::Stands { .. } => Exit::Unknown,
+            Error::Unwritten { .. } | Error::File { .. } | Error::Saved(_) | Error::Transfer(_) => {
+                Exit::Other
+            }
         };
         Self { exit, message: error.to_string() }
     }

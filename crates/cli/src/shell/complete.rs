@@ -40,7 +40,7 @@ pub(super) use typed::Typed;
 pub(super) use verb::VerbSpot;
 pub(super) use world::{Kind, Name, Names, World};
 
-use super::built_in::{self, BuiltIn};
+use super::built_in::BuiltIn;
 
 /// What may be put at the cursor, a byte of the line; `in_transaction` where the line is one of a
 /// block.
@@ -83,20 +83,20 @@ fn parts(path: &[String]) -> Vec<&str> {
 }
 
 /// The shell's own commands that have a use there.
-fn built_ins(in_transaction: bool) -> Vec<Offer> {
+fn built_ins(in_transaction: bool, world: &dyn World) -> Vec<Offer> {
     let is_of_use = |it: &&BuiltIn| match it.name {
         "commit" | "abort" => in_transaction,
         "transaction" => !in_transaction,
         _ => true,
     };
-    let all = built_in::ALL.iter().filter(is_of_use);
+    let all = world.vocabulary().built_ins.iter().filter(is_of_use);
     all.map(|it| Offer::new(it.name, it.about)).collect()
 }
 
 /// All that a line may begin with. What qplug and QMP call the same is qplug's.
 fn commands(in_transaction: bool, world: &dyn World) -> Vec<Offer> {
-    let mut offers = built_ins(in_transaction);
-    offers.extend(verb::verbs().map(|it| Offer::new(it.get_name(), verb::about(it))));
+    let mut offers = built_ins(in_transaction, world);
+    offers.extend(world.vocabulary().verbs().map(|it| Offer::new(it.get_name(), verb::about(it))));
     for offer in qmp_commands(world) {
         if offers.iter().all(|it| it.text != offer.text) {
             offers.push(offer);
@@ -117,7 +117,7 @@ fn qmp_commands(world: &dyn World) -> Vec<Offer> {
 }
 
 fn action_names(world: &dyn World) -> Vec<Offer> {
-    let mut offers = built_ins(true);
+    let mut offers = built_ins(true, world);
     if let Some(schema) = world.schema() {
         let actions = actions(&schema).into_iter().map(arguments::of_word);
         // `abort` is an action too, of no use but to test with.

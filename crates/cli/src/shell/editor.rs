@@ -2,7 +2,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `editor/prompt.rs` | the machine's name and state before the line |
+//! | `editor/prompt.rs` | whom one talks to, and how that is, before the line |
 //! | `editor/mode.rs` | the terminal between two lines |
 //! | `editor/above.rs` | what is said above the line while it is typed |
 //! | `editor/completer.rs`, `editor/hinter.rs` | completion and hints, as the editor takes them |
@@ -28,15 +28,14 @@ use reedline::{
 
 use super::history::Discreet;
 use super::line::{self, LineError};
-use super::link::Link;
-use super::live::Live;
+use super::live::{Live, Source};
 use crate::output::Screen;
 use above::{Above, Attentive, Watchful};
 use colours::Colours;
 use completer::FromMachine;
 use hinter::Telling;
 pub(super) use mode::Quiet;
-pub(super) use prompt::Face;
+pub(super) use prompt::Lead;
 
 /// How often the editor looks for something to show above the line.
 const LOOKS_EVERY: Duration = Duration::from_millis(50);
@@ -65,23 +64,28 @@ impl Block {
 }
 
 impl Editor {
-    pub(super) fn new(link: &Link, screen: &Screen, history: Discreet, colour: bool) -> Self {
+    pub(super) fn new<S: Source>(
+        live: &Live<S>,
+        screen: &Screen,
+        history: Discreet,
+        colour: bool,
+    ) -> Self {
         let printer = ExternalPrinter::new(PRINTER_BACKLOG);
         let above = Above::new(screen.clone(), printer.sender());
-        let (live, block) = (Live::new(link), Block::default());
-        let reedline = reedline(history, &above, colour, &live, &block);
+        let block = Block::default();
+        let reedline = reedline(history, &above, colour, live, &block);
         let mut reedline = reedline.with_external_printer(printer);
         let repaint = reedline.repaint_signal();
-        link.on_change(move || repaint.request_repaint());
+        live.source().on_change(move || repaint.request_repaint());
         Self { reedline, above, screen: screen.clone(), block }
     }
 
     /// Reads a line, or what else the user does. What is said meanwhile is shown above it.
-    pub(super) fn read(&mut self, face: &Face) -> io::Result<Signal> {
-        self.above.begin(face);
-        self.block.0.store(face.actions.is_some(), Ordering::Relaxed);
+    pub(super) fn read(&mut self, lead: &Lead) -> io::Result<Signal> {
+        self.above.begin(lead);
+        self.block.0.store(lead.actions.is_some(), Ordering::Relaxed);
         let _loan = self.screen.lend();
-        self.reedline.read_line(face)
+        self.reedline.read_line(lead)
     }
 
     pub(super) fn history(&self) -> &dyn History {
@@ -95,11 +99,11 @@ impl Editor {
     }
 }
 
-fn reedline(
+fn reedline<S: Source>(
     history: Discreet,
     above: &Above,
     colour: bool,
-    live: &Live,
+    live: &Live<S>,
     block: &Block,
 ) -> Reedline {
     let mut keys = default_emacs_keybindings();

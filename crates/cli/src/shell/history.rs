@@ -21,16 +21,16 @@ const MAX_LINES: usize = 10_000;
 /// What makes a line a secret that cannot be read otherwise.
 const SECRET_SIGNS: [&str; 4] = ["secret", "passw", "passphrase", "cookie"];
 
-/// The command whose argument is a line of the human monitor.
-const HUMAN_MONITOR: &str = "human-monitor-command";
+/// Commands whose arguments are lines that somebody else reads: the human monitor, or an appliance.
+const FOREIGN: [&str; 3] = ["hmp", "human-monitor-command", "sh"];
 
 /// The lines of this and of earlier sessions, without those that hold a secret.
 pub(super) struct Discreet(FileBackedHistory);
 
 impl Discreet {
-    /// Opens the user's; without a place to keep it, this session is all that is remembered.
-    pub(super) fn open() -> (Self, Option<io::Error>) {
-        let kept = path().map(|path| {
+    /// Opens the user's in a file of this name; without a place to keep it, this session is all that is remembered.
+    pub(super) fn open(name: &str) -> (Self, Option<io::Error>) {
+        let kept = path(name).map(|path| {
             make(&path)?;
             FileBackedHistory::with_file(MAX_LINES, path).map_err(io::Error::other)
         });
@@ -43,10 +43,11 @@ impl Discreet {
 }
 
 /// The file, in the user's state folder as the XDG base directory specification has it.
-fn path() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+fn path(name: &str) -> Option<PathBuf> {
+    let set =
+        |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
-    Some(state.join("qplug/history"))
+    Some(state.join("qplug").join(name))
 }
 
 /// Nobody else is to read it: it names machines and images.
@@ -165,8 +166,8 @@ fn is_secret_message(value: &Value) -> bool {
 }
 
 fn are_secret(words: &[String]) -> bool {
-    let is_human = |word: &String| word == "hmp" || word == HUMAN_MONITOR;
-    if words.iter().any(is_human) && looks_secret(&words.join(" ")) {
+    let is_foreign = |word: &String| FOREIGN.contains(&word.as_str());
+    if words.iter().any(is_foreign) && looks_secret(&words.join(" ")) {
         return true;
     }
     let mut arguments = Map::new();
@@ -254,6 +255,8 @@ mod tests {
             ("hmp block_passwd d hush", true),
             ("hmp drive_add 0 file=https://me:hush@host/x", true),
             ("hmp info block", false),
+            ("sh 'echo passw0rd | cryptsetup open /dev/disk/qplug/data x'", true),
+            ("sh mkfs.ext4 -q /dev/disk/qplug/data", false),
             ("object-add qom-type=secret id=s props.data=hush", true),
             ("qom-set path=/objects/s property=data value=hush", true),
             ("qom-set path=/machine property=type value=x", false),

@@ -6,43 +6,40 @@ use reedline::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinError;
 
-use super::editor::{Editor, Face, Quiet};
-use super::filter::Filter;
+use super::editor::{Editor, Lead, Quiet};
 use super::history::{self, Discreet};
 use super::line;
-use super::link::Link;
+use super::live::{Live, Source};
+use super::partner::Partner;
 use super::session::{Flow, Session};
-use super::transaction::Transaction;
 use crate::failure::{Exit, Failure};
-use crate::monitor::Monitor;
 use crate::output::{Output, printable};
 
-/// Reads lines until the user leaves.
-pub(super) async fn run(monitor: Monitor, output: &Output) -> Result<Exit, Failure> {
-    let (link, events) = Link::open(monitor, Filter::all()).await?;
-    link.look().await;
-    greet(&link, output);
-    let shown = tokio::spawn(link.clone().keep(events, output.clone()));
-    let (history, failure) = Discreet::open();
+/// Reads lines until the user leaves. `past` is the file of lines that are remembered.
+pub(super) async fn run<P: Partner, S: Source>(
+    partner: P,
+    live: &Live<S>,
+    past: &str,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let (history, failure) = Discreet::open(past);
     if let Some(error) = failure {
         output.remark(&format!("lines are remembered for this session alone: {error}"));
     }
-    let editor = Editor::new(&link, output.screen(), history, output.has_colour());
+    let editor = Editor::new(live, output.screen(), history, output.has_colour());
     // From here on, Ctrl-C and its like would leave a terminal that does not show what is typed.
     let _interrupts = signal(SignalKind::interrupt())?;
     let ends = terminated()?;
     let quiet = Quiet::begin()?;
-    let session = Session { quiet: Some(quiet), ..Session::new(link, output.clone()) };
-    let ended = tokio::select! {
+    let session = Session { quiet: Some(quiet), ..Session::new(partner, output.clone()) };
+    tokio::select! {
         ended = converse(session, editor, output) => ended,
         ended = ends => ended,
-    };
-    shown.abort();
-    ended
+    }
 }
 
 /// Waits for a signal that ends the shell, after which the terminal is as it was.
-fn terminated() -> io::Result<impl Future<Output = Result<Exit, Failure>>> {
+pub(super) fn terminated() -> io::Result<impl Future<Output = Result<Exit, Failure>>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut quit = signal(SignalKind::quit())?;
@@ -56,18 +53,15 @@ fn terminated() -> io::Result<impl Future<Output = Result<Exit, Failure>>> {
     })
 }
 
-async fn converse(
-    mut session: Session,
+async fn converse<P: Partner>(
+    mut session: Session<P>,
     mut editor: Editor,
     output: &Output,
 ) -> Result<Exit, Failure> {
     loop {
-        let face = Face {
-            link: session.link.clone(),
-            actions: session.transaction.as_ref().map(Transaction::len),
-        };
+        let lead = Lead { subject: session.partner.subject(), actions: session.partner.actions() };
         let signal;
-        (editor, signal) = read(editor, face, output.clone()).await?;
+        (editor, signal) = read(editor, lead, output.clone()).await?;
         match signal? {
             Signal::Success(text) => {
                 match lines(&mut session, &mut editor, &text).await {
@@ -75,39 +69,28 @@ async fn converse(
                     Ok(Flow::Leave) => break,
                     Err(failure) => drop(output.failure(&failure)),
                 }
-                session.link.look().await;
+                session.partner.look().await;
             }
             Signal::CtrlD => break,
             // What was typed is dropped, and nothing else.
             _ => {}
         }
     }
-    if session.transaction.is_some() {
+    if session.partner.actions().is_some() {
         output.announce("the transaction is dropped: nothing of it was sent");
     }
     Ok(Exit::Done)
 }
 
-fn greet(link: &Link, output: &Output) {
-    let face = link.face();
-    let version = link.client().map(|client| client.greeting().version.to_string());
-    output.announce(&format!(
-        "{} is {}; QEMU {}. Tab completes, help helps, Ctrl-D leaves",
-        printable(&face.name),
-        face.state.as_deref().unwrap_or("not connected"),
-        version.unwrap_or_default()
-    ));
-}
-
 /// Has the editor read a line, on a thread of its own. What was said before it comes first.
 async fn read(
     mut editor: Editor,
-    face: Face,
+    lead: Lead,
     output: Output,
 ) -> Result<(Editor, io::Result<Signal>), Failure> {
     let read = tokio::task::spawn_blocking(move || {
         output.finish();
-        let signal = editor.read(&face);
+        let signal = editor.read(&lead);
         (editor, signal)
     });
     read.await.map_err(|error: JoinError| io::Error::other(error).into())
@@ -115,7 +98,11 @@ async fn read(
 
 /// Does what was typed, which may be several lines when it was pasted: the first that fails ends them, as
 /// in a script.
-async fn lines(session: &mut Session, editor: &mut Editor, text: &str) -> Result<Flow, Failure> {
+async fn lines<P: Partner>(
+    session: &mut Session<P>,
+    editor: &mut Editor,
+    text: &str,
+) -> Result<Flow, Failure> {
     let expanded = history::expand(text, editor.history()).map_err(Failure::usage)?;
     if let Some(line) = &expanded {
         editor.remember(line);

@@ -7,6 +7,7 @@ use qplug_hotplug::Dialect;
 use qplug_qmp::{Address, Client, Event, Events, EventsError, Options};
 use tokio::time::{sleep, timeout};
 
+use super::face::{Face, Mood, Subject};
 use super::filter::Filter;
 use crate::commands::events;
 use crate::failure::{Exit, Failure};
@@ -19,6 +20,12 @@ const LOOK_WITHIN: Duration = Duration::from_millis(500);
 
 /// The state of a machine that has not said how it is since it is connected.
 const NOT_ANSWERING: &str = "not answering";
+
+/// The state of a machine that there is no connection to.
+const NOT_CONNECTED: &str = "not connected";
+
+/// QEMU's word for a machine that runs.
+const RUNNING: &str = "running";
 
 /// A connection to one machine. Clones are the same.
 #[derive(Debug, Clone)]
@@ -44,15 +51,6 @@ struct State {
     /// How many connections there were before this one.
     connections: u64,
     changed: Option<Box<dyn Fn() + Send>>,
-}
-
-/// The machine, as a prompt shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Face {
-    /// Its name, or where its monitor is.
-    pub(crate) name: String,
-    /// QEMU's word for its state, or that it is not answering; `None` when it is not connected.
-    pub(crate) state: Option<String>,
 }
 
 impl Link {
@@ -84,15 +82,6 @@ impl Link {
     /// Which events are shown.
     pub(super) fn filter(&self) -> MutexGuard<'_, Filter> {
         self.0.filter.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What a prompt shows.
-    pub(super) fn face(&self) -> Face {
-        let state = self.lock();
-        let name = state.name.clone().unwrap_or_else(|| short(&self.0.monitor.address));
-        let known = Some(&state.run_state).filter(|it| !it.is_empty());
-        let shown = known.map_or(NOT_ANSWERING, String::as_str);
-        Face { name, state: state.client.as_ref().map(|_| shown.to_owned()) }
     }
 
     /// A number that is another one whenever the machine may have changed.
@@ -211,6 +200,21 @@ impl Link {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subject for Link {
+    /// Its name, or where its monitor is; QEMU's word for its state, or why there is none.
+    fn face(&self) -> Face {
+        let state = self.lock();
+        let name = state.name.clone().unwrap_or_else(|| short(&self.0.monitor.address));
+        let (state, mood) = match (&state.client, state.run_state.as_str()) {
+            (None, _) => (NOT_CONNECTED, Mood::Away),
+            (Some(_), "") => (NOT_ANSWERING, Mood::Odd),
+            (Some(_), RUNNING) => (RUNNING, Mood::Well),
+            (Some(_), other) => (other, Mood::Odd),
+        };
+        Face { name, state: state.to_owned(), mood }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The names that completion asks the machine and the host for, at the moment they are wanted.
+//! The names that completion asks the other end and the host for, at the moment they are wanted.
 //!
 //! The line editor has a thread of its own, and the runtime another: what is asked is asked there, and
 //! waited for here, never longer than [`COMPLETION_WITHIN`]. So a machine that hangs costs a moment, and
@@ -6,10 +6,12 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `live/machine.rs` | what the machine is asked |
+//! | `live/machine.rs` | what a machine is asked |
 //! | `live/block.rs` | what it says of nodes, drives and bitmaps |
+//! | `live/appliance.rs` | what an appliance is asked |
 //! | `live/host.rs` | files and programs of the host's |
 
+mod appliance;
 mod block;
 mod host;
 mod machine;
@@ -26,8 +28,8 @@ use tokio::runtime::Handle;
 pub(super) use host::files;
 
 use super::complete::{Kind, Name, Names, World};
-use super::link::Link;
-use crate::commands::schema::source::{self, Freshness};
+use super::vocabulary::Vocabulary;
+use crate::failure::Failure;
 
 /// How long the editor waits for names.
 const COMPLETION_WITHIN: Duration = Duration::from_millis(400);
@@ -44,17 +46,48 @@ const MAX_NAMES: usize = 10_000;
 /// How many kinds of names are kept; with more of them all are asked for anew.
 const MAX_KINDS: usize = 64;
 
-/// What a machine and its host have, as it is asked. Clones are the same.
+/// Who is asked, and what tells that the answers may be others now. Clones are the same.
+pub(super) trait Source: Clone + Send + Sync + 'static {
+    /// What the shell understands.
+    fn vocabulary(&self) -> &'static Vocabulary;
+
+    /// A number that is another one whenever names may be others.
+    fn age(&self) -> u64;
+
+    /// A number that is another one whenever nothing of before holds.
+    fn connections(&self) -> u64 {
+        0
+    }
+
+    /// Whether there is somebody to ask for a schema.
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    /// The schema; none where there is none to be had.
+    fn schema(self) -> impl Future<Output = Result<Option<Schema>, Failure>> + Send;
+
+    /// The names of a kind, where it says.
+    fn names(self, kind: Kind) -> impl Future<Output = Option<Vec<Name>>> + Send;
+
+    /// What is to be done when the line is to be drawn anew.
+    fn on_change(&self, changed: impl Fn() + Send + 'static);
+
+    /// Has the line drawn anew: more is known of what stands in it.
+    fn redraw(&self);
+}
+
+/// What the other end and this host have, as they are asked. Clones are the same.
 #[derive(Debug, Clone)]
-pub(super) struct Live {
-    link: Link,
+pub(super) struct Live<S> {
+    source: S,
     runtime: Handle,
     shared: Arc<Shared>,
 }
 
 /// The same with nobody asked: what is known already.
 #[derive(Debug, Clone)]
-pub(super) struct Known(Live);
+pub(super) struct Known<S>(Live<S>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -91,22 +124,28 @@ struct Asked {
     names: Arc<Names>,
 }
 
-impl Live {
-    /// What is at the other end of a link. Called in the runtime.
-    pub(super) fn new(link: &Link) -> Self {
-        let live = Self { link: link.clone(), runtime: Handle::current(), shared: Arc::default() };
+impl<S: Source> Live<S> {
+    /// What this one says. Called in the runtime.
+    pub(super) fn new(source: &S) -> Self {
+        let (source, runtime) = (source.clone(), Handle::current());
+        let live = Self { source, runtime, shared: Arc::default() };
         live.read_schema();
         live
     }
 
     /// What is known without asking.
-    pub(super) fn known(&self) -> Known {
+    pub(super) fn known(&self) -> Known<S> {
         Known(self.clone())
+    }
+
+    /// Who is asked.
+    pub(super) fn source(&self) -> &S {
+        &self.source
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         let mut kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = self.link.connections();
+        let connection = self.source.connections();
         if kept.connection != connection {
             *kept = Kept { connection, ..Kept::default() };
         }
@@ -115,7 +154,9 @@ impl Live {
 
     /// Has the schema read, unless it was, or is being read.
     fn read_schema(&self) {
-        let Some(client) = self.link.client() else { return };
+        if !self.source.is_there() {
+            return;
+        }
         let mut kept = self.lock();
         match kept.schema {
             Reading::NotYet => {}
@@ -127,8 +168,8 @@ impl Live {
         drop(kept);
         let live = self.clone();
         self.runtime.spawn(async move {
-            let schema = match source::live(&client, Freshness::Cached).await {
-                Ok(known) => Reading::Read(known.map(|known| Arc::new(known.schema))),
+            let schema = match live.source.clone().schema().await {
+                Ok(schema) => Reading::Read(schema.map(Arc::new)),
                 Err(_) => Reading::Failed(Instant::now()),
             };
             let mut kept = live.lock();
@@ -138,7 +179,7 @@ impl Live {
             drop(kept);
             live.shared.read.notify_all();
             // The hint and the colours of what is typed already.
-            live.link.redraw();
+            live.source.redraw();
         });
     }
 
@@ -156,7 +197,7 @@ impl Live {
 
     /// Names that were asked for and are still good.
     fn kept(&self, kind: &Kind) -> Option<Arc<Names>> {
-        let age = self.link.age();
+        let age = self.source.age();
         let kept = self.lock();
         let asked = kept.names.get(kind)?;
         let is_fresh = asked.at.elapsed() < NAMES_FRESH && asked.age == age;
@@ -175,17 +216,9 @@ impl Live {
 
     fn ask(&self, kind: &Kind) -> Vec<Name> {
         match kind {
-            Kind::MachineFiles(_) if self.link.is_elsewhere() => Vec::new(),
-            Kind::Files(folder) | Kind::MachineFiles(folder) => {
-                let folder = folder.clone();
-                self.wait(blocking(move || host::files(&folder)))
-            }
+            Kind::Files(folder) => self.wait(files_in(folder.clone())),
             Kind::HostCommands => self.wait(blocking(host::programs)),
-            kind => {
-                let Some(client) = self.link.client() else { return Vec::new() };
-                let (kind, dialect) = (kind.clone(), self.link.dialect());
-                self.wait(async move { machine::names(&kind, &client, dialect).await })
-            }
+            kind => self.wait(self.source.clone().names(kind.clone())),
         }
     }
 
@@ -206,11 +239,20 @@ impl Live {
     }
 }
 
+/// The files in a folder of the host's.
+async fn files_in(folder: String) -> Option<Vec<Name>> {
+    blocking(move || host::files(&folder)).await
+}
+
 async fn blocking(names: impl FnOnce() -> Vec<Name> + Send + 'static) -> Option<Vec<Name>> {
     tokio::task::spawn_blocking(names).await.ok()
 }
 
-impl World for Live {
+impl<S: Source> World for Live<S> {
+    fn vocabulary(&self) -> &'static Vocabulary {
+        self.source.vocabulary()
+    }
+
     fn schema(&self) -> Option<Arc<Schema>> {
         self.schema_within(COMPLETION_WITHIN)
     }
@@ -219,7 +261,7 @@ impl World for Live {
         if let Some(names) = self.kept(kind) {
             return names;
         }
-        let age = self.link.age();
+        let age = self.source.age();
         let mut names = self.ask(kind);
         let left_out = names.len().saturating_sub(MAX_NAMES);
         names.truncate(MAX_NAMES);
@@ -229,7 +271,11 @@ impl World for Live {
     }
 }
 
-impl World for Known {
+impl<S: Source> World for Known<S> {
+    fn vocabulary(&self) -> &'static Vocabulary {
+        self.0.vocabulary()
+    }
+
     fn schema(&self) -> Option<Arc<Schema>> {
         self.0.schema_within(Duration::ZERO)
     }

@@ -9,6 +9,8 @@ use qplug_qapi::introspection::Schema;
 
 use super::complete::{Kind, Name, Names, Quoting, World, complete};
 use super::live::files;
+use super::verb::QPLUG;
+use super::vocabulary::Vocabulary;
 use crate::args::Args;
 
 /// The names that are known of a machine.
@@ -31,6 +33,10 @@ pub(crate) struct Offers {
 }
 
 impl World for Known {
+    fn vocabulary(&self) -> &'static Vocabulary {
+        &QPLUG
+    }
+
     fn schema(&self) -> Option<Arc<Schema>> {
         None
     }

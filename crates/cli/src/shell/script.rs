@@ -2,31 +2,28 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tokio::task::{AbortHandle, JoinError};
+use tokio::task::JoinError;
 
-use super::filter::Filter;
 use super::line::{self, Ending, MAX_LINE_BYTES, TOO_LONG};
-use super::link::Link;
+use super::partner::Partner;
 use super::session::{Flow, Session};
 use crate::failure::{Exit, Failure};
-use crate::monitor::Monitor;
 use crate::output::Output;
+
+/// What names standard input.
+pub(super) const STANDARD_INPUT: &str = "-";
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Runs the lines up to the first that fails, unless it begins with `-`. Events are shown once the
-/// script asks for them.
-pub(super) async fn run(path: PathBuf, monitor: Monitor, output: &Output) -> Result<Exit, Failure> {
-    let mut lines = Lines::open(&path)?;
-    let (link, mut events) = Link::open(monitor, Filter::none()).await?;
-    let shown = {
-        let (link, output) = (link.clone(), output.clone());
-        tokio::spawn(async move { link.follow(&mut events, &output).await })
-    };
-    let _ends = Ends(shown.abort_handle());
-    let mut session = Session::new(link, output.clone());
+/// Runs the lines up to the first that fails, unless it begins with `-`.
+pub(super) async fn run<P: Partner>(
+    mut lines: Lines,
+    partner: P,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let mut session = Session::new(partner, output.clone());
     loop {
         let (back, line) = lines.next().await?;
         lines = back;
@@ -53,20 +50,12 @@ pub(super) async fn run(path: PathBuf, monitor: Monitor, output: &Output) -> Res
             }
         }
     }
-    match session.transaction {
+    match session.partner.actions() {
         None => Ok(Exit::Done),
         Some(_) => Err(Failure::usage(format!(
             "{}: a transaction is not committed at the end: nothing of it was sent",
             lines.name
         ))),
-    }
-}
-
-struct Ends(AbortHandle);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -77,15 +66,16 @@ struct Line {
     text: String,
 }
 
-struct Lines {
+/// The lines of a file, or of standard input.
+pub(super) struct Lines {
     name: String,
     reader: Box<dyn BufRead + Send>,
     number: usize,
 }
 
 impl Lines {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        let (name, reader): (_, Box<dyn BufRead + Send>) = if path == Path::new("-") {
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let (name, reader): (_, Box<dyn BufRead + Send>) = if path == Path::new(STANDARD_INPUT) {
             ("standard input".to_owned(), Box::new(BufReader::new(io::stdin())))
         } else {
             let file = File::open(path);

@@ -2,25 +2,22 @@
 
 use std::time::Duration;
 
+use super::built_in;
 use super::editor::Quiet;
 use super::line::{self, Line, LineError, Request};
-use super::link::Link;
+use super::partner::Partner;
 use super::sink::Sink;
-use super::transaction::Transaction;
-use super::{built_in, message, verb};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 /// How long a command that was interrupted may take to say so itself.
 const INTERRUPTED_WITHIN: Duration = Duration::from_millis(500);
 
-/// A conversation with one machine, a line after the other.
+/// A conversation with one partner, a line after the other.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) link: Link,
+pub(super) struct Session<P> {
+    pub(super) partner: P,
     pub(super) output: Output,
-    /// The changes that are being put together, if any.
-    pub(super) transaction: Option<Transaction>,
     /// The lines before this one, where they are remembered.
     pub(super) past: Option<Vec<String>>,
     /// The terminal, where there is one.
@@ -36,9 +33,9 @@ pub(super) enum Flow {
     Leave,
 }
 
-impl Session {
-    pub(super) fn new(link: Link, output: Output) -> Self {
-        Self { link, output, transaction: None, past: None, quiet: None }
+impl<P: Partner> Session<P> {
+    pub(super) fn new(partner: P, output: Output) -> Self {
+        Self { partner, output, past: None, quiet: None }
     }
 
     /// Does what a line says.
@@ -67,7 +64,7 @@ impl Session {
 
     /// Ctrl-C ends the wait for a command. One that has something to say of that may.
     async fn interruptible(&mut self, request: Request, output: &Output) -> Result<Flow, Failure> {
-        let had_transaction = self.transaction.is_some();
+        let had_transaction = self.partner.actions().is_some();
         {
             let mut run = std::pin::pin!(self.request(request, output));
             tokio::select! {
@@ -79,7 +76,7 @@ impl Session {
                 return said;
             }
         }
-        let what = match had_transaction && self.transaction.is_none() {
+        let what = match had_transaction && self.partner.actions().is_none() {
             true => "the transaction was sent, and",
             false => "what was sent",
         };
@@ -90,34 +87,13 @@ impl Session {
     async fn request(&mut self, request: Request, output: &Output) -> Result<Flow, Failure> {
         let words = match request {
             Request::Nothing => return Ok(Flow::On(Exit::Done)),
-            Request::Message(text) if self.transaction.is_some() => return self.add_json(&text),
-            Request::Message(text) => {
-                let monitor = self.link.monitor()?;
-                return message::run(&text, &monitor, output).await.map(Flow::On);
-            }
+            Request::Message(text) => return self.partner.message(&text, output).await,
             Request::Words(words) => words,
         };
-        if let Some(flow) = built_in::run(self, &words, output).await {
-            return flow;
+        match built_in::run(self, &words, output).await {
+            Some(flow) => flow,
+            None => self.partner.run(&words, output).await,
         }
-        if self.transaction.is_some() {
-            return self.add(&words).await;
-        }
-        verb::run(&words, &self.link, output).await.map(Flow::On)
-    }
-
-    fn add_json(&mut self, text: &str) -> Result<Flow, Failure> {
-        let action = message::read_json(text)?;
-        self.transaction.as_mut().map_or(Ok(()), |transaction| transaction.add_json(action))?;
-        Ok(Flow::On(Exit::Done))
-    }
-
-    async fn add(&mut self, words: &[String]) -> Result<Flow, Failure> {
-        let monitor = self.link.monitor()?;
-        if let Some(transaction) = &mut self.transaction {
-            transaction.add(words, &monitor).await?;
-        }
-        Ok(Flow::On(Exit::Done))
     }
 }
 

@@ -1,12 +1,12 @@
 //! The commands of qplug, in the shell.
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use std::sync::LazyLock;
 
-use qplug_qapi::introspection::nearest;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
-use super::built_in;
 use super::link::Link;
+use super::machine;
+use super::vocabulary::{self, Vocabulary, Words};
 use crate::args::Args;
 use crate::commands;
 use crate::commands::schema::source;
@@ -22,29 +22,32 @@ pub(crate) const NOT_HERE: [&str; 5] = ["shell", "sim", "events", "completions",
 pub(super) const EXEC: &str = "exec";
 
 /// Options that say how the machine is reached, which is settled.
-pub(super) const SETTLED: [&str; 5] =
-    ["socket", "connect_timeout", "tls_creds", "trace", "verbose"];
+const SETTLED: [&str; 5] = ["socket", "connect_timeout", "tls_creds", "trace", "verbose"];
+
+/// What a shell at a monitor understands.
+pub(super) static QPLUG: Vocabulary = Vocabulary {
+    title: "Commands of qplug",
+    command,
+    built: LazyLock::new(|| vocabulary::built(command())),
+    not_here: &NOT_HERE,
+    settled: &SETTLED,
+    built_ins: machine::BUILT_INS,
+    notes: "
+Any other word is a command of QMP, with key=value or JSON for its arguments; a line that begins with {
+is a whole message. Tab completes, 'help COMMAND' says what a command takes, 'schema' lists all.
+Behind a line, | COMMAND, > FILE and >> FILE say where its output goes.
+",
+    speaks_qmp: true,
+};
 
 /// The commands of qplug as a shell has them: with no options for how to reach the machine.
-pub(super) fn command() -> clap::Command {
+fn command() -> clap::Command {
     Args::command().name("").no_binary_name(true).disable_version_flag(true)
-}
-
-/// Whether this is a command of qplug.
-pub(super) fn is_one(word: &str) -> bool {
-    !NOT_HERE.contains(&word) && Args::command().find_subcommand(word).is_some()
-}
-
-/// The names of all.
-pub(super) fn names() -> Vec<String> {
-    let command = Args::command();
-    let names = command.get_subcommands().map(|command| command.get_name().to_owned());
-    names.filter(|name| !NOT_HERE.contains(&name.as_str())).collect()
 }
 
 /// Runs one; the first word is its name. Any other word is a command of QMP, which `exec` runs.
 pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Result<Exit, Failure> {
-    let qmp = words.first().filter(|first| !is_one(first) && !first.starts_with('-'));
+    let qmp = words.first().filter(|first| QPLUG.verb(first).is_none() && !first.starts_with('-'));
     if let Some(name) = qmp {
         refuse_slip(name, &link.monitor()?).await?;
     }
@@ -52,10 +55,7 @@ pub(super) async fn run(words: &[String], link: &Link, output: &Output) -> Resul
     let words = is_qmp.then_some(EXEC).into_iter().chain(words.iter().map(String::as_str));
     let args = match read(words)? {
         Read::Args(args) => *args,
-        Read::Help(help) => {
-            output.result(&serde_json::json!({"help": help}), |out| write!(out, "{help}")).await?;
-            return Ok(Exit::Done);
-        }
+        Read::Help(help) => return super::help::print(&help, output).await,
     };
     let monitor = link.monitor()?;
     let monitor = Monitor { dialect: args.dialect.or(monitor.dialect), ..monitor };
@@ -75,14 +75,13 @@ pub(crate) enum Read {
 
 /// Reads the words of a command of qplug, where the machine is reached already.
 pub(crate) fn read<'a>(words: impl Iterator<Item = &'a str>) -> Result<Read, Failure> {
-    let matches = match command().try_get_matches_from(words) {
-        Ok(matches) => matches,
-        Err(error) if !error.use_stderr() => return Ok(Read::Help(error.render().to_string())),
-        Err(error) => return Err(usage(&error)),
-    };
-    refuse_settled(&matches)?;
-    let args = Args::from_arg_matches(&matches).map_err(|error| usage(&error))?;
-    Ok(Read::Args(Box::new(args)))
+    Ok(match QPLUG.read(words)? {
+        Words::Help(help) => Read::Help(help),
+        Words::Matches(matches) => {
+            let args = Args::from_arg_matches(&matches);
+            Read::Args(Box::new(args.map_err(|error| vocabulary::usage(&error))?))
+        }
+    })
 }
 
 /// A word that is almost a command of qplug's or the shell's, and none of the machine's.
@@ -90,9 +89,7 @@ async fn refuse_slip(name: &str, monitor: &Monitor) -> Result<(), Failure> {
     if NOT_HERE.contains(&name) {
         return Err(Failure::usage(format!("'qplug {name}' is for outside of this shell")));
     }
-    let names = names();
-    let ours = names.iter().map(String::as_str).chain(built_in::ALL.iter().map(|it| it.name));
-    let like = nearest(name, ours);
+    let like = QPLUG.like(name);
     if like.is_empty() {
         return Ok(());
     }
@@ -104,29 +101,13 @@ async fn refuse_slip(name: &str, monitor: &Monitor) -> Result<(), Failure> {
     Err(Failure::usage(format!("there is no command {name}; did you mean {like}?")))
 }
 
-fn refuse_settled(matches: &ArgMatches) -> Result<(), Failure> {
-    for option in SETTLED {
-        if matches.value_source(option) == Some(ValueSource::CommandLine) {
-            let option = option.replace('_', "-");
-            return Err(Failure::usage(format!(
-                "--{option} is for qplug's own command line: here the machine is reached already"
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn usage(error: &clap::Error) -> Failure {
-    let text = error.render().to_string();
-    Failure::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_shell_has_the_commands_of_a_machine() {
+        let is_one = |name| QPLUG.verb(name).is_some();
         assert!(is_one("attach") && is_one("watch") && is_one("schema"));
         assert!(!is_one("shell") && !is_one("sim") && !is_one("query-block"));
     }
@@ -139,8 +120,7 @@ mod tests {
             ("list --json", false),
             ("list --dialect drive", false),
         ] {
-            let matches = command().try_get_matches_from(line.split(' ')).unwrap();
-            assert_eq!(refuse_settled(&matches).is_err(), refused, "{line}");
+            assert_eq!(QPLUG.read(line.split(' ')).is_err(), refused, "{line}");
         }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qplug_qmp::{Client, Event, EventsError};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::draw::{self, Look};
@@ -13,6 +12,7 @@ use super::driver::{Driver, Happening, Next, Session};
 use super::log::Kind;
 use super::screen::{Keys, Screen};
 use super::work::Work;
+use crate::endings::Endings;
 use crate::failure::{Exit, Failure};
 use crate::monitor::Monitor;
 
@@ -22,32 +22,13 @@ const BACKLOG: usize = 256;
 /// The shortest time between two pictures.
 const DRAW_EVERY: Duration = Duration::from_millis(30);
 
-/// Signals that end programs; each leaves the terminal as it was.
-struct Endings([Signal; 3]);
-
-impl Endings {
-    fn new() -> std::io::Result<Self> {
-        let [interrupt, terminate, hangup] =
-            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-        Ok(Self([interrupt?, terminate?, hangup?]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
 /// Watches the machine behind this connection. What was left undone at the end, in words.
 pub(super) async fn run(
     monitor: &Monitor,
     client: Client,
     look: Look,
 ) -> Result<Vec<String>, Failure> {
+    // Each leaves the terminal as it was.
     let mut endings = Endings::new()?;
     let (happens, mut inbox) = mpsc::channel(BACKLOG);
     let (lines, mut said) = mpsc::channel(BACKLOG);

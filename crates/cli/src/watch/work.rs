@@ -35,6 +35,9 @@ impl Work {
             Command::Eject(args) => ("ejecting", Some(args.drive.clone())),
             Command::Resize(args) => ("resizing", Some(args.name.clone())),
             Command::Throttle(args) => ("throttling", Some(args.name.clone())),
+            Command::Snapshot(args) => ("snapping", first(&args.disks)),
+            Command::Freeze(_) => ("freezing", None),
+            Command::Thaw(_) => ("thawing", None),
             Command::Recover(_) => ("recovering", None),
             _ => ("running", None),
         };
@@ -51,6 +54,10 @@ impl Work {
             ),
             "attaching" | "inserting" | "swapping" | "ejecting" | "recovering" => {
                 format!("left during '{line}': it may be half done; the same command finishes it")
+            }
+            "snapping" => format!("left during '{line}': a guest that it froze is thawed again"),
+            "freezing" => {
+                format!("left during '{line}': the guest may be frozen: 'qplug thaw' thaws it")
             }
             _ => format!("left during '{line}': it may have been carried out or not"),
         }

@@ -15,6 +15,8 @@
 //! | `dry_run.rs` | plans, which change nothing and are what is done then |
 //! | `trace.rs` | conversations written down, with no secret in them |
 //! | `guest.rs` | waiting for the guest, and asking its agent |
+//! | `agent.rs` | lists with the guest's names |
+//! | `snapshot.rs`, `still.rs` | snapshots, and guests that hold still for them, whatever happens |
 //! | `media.rs`, `change.rs` | media, sizes and limits of what is there |
 //! | `dialect.rs` | the dialect of older QEMUs, spoken to newer ones |
 //! | `recover.rs` | what crashes and late guests leave, finished |
@@ -24,6 +26,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
+mod agent;
 mod change;
 mod completion;
 mod controller;
@@ -43,5 +46,7 @@ mod refusals;
 mod run;
 mod schema;
 mod shell;
+mod snapshot;
+mod still;
 mod trace;
 mod watch;

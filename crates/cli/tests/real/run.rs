@@ -199,8 +199,13 @@ impl Running {
 
     /// Sends it a signal, as a terminal would.
     pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    /// Sends it this signal, in a word of `kill`'s.
+    pub(crate) fn signal(&self, word: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([word, &pid]).status().unwrap().success());
     }
 }
 

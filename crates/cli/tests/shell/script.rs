@@ -57,6 +57,7 @@ fn the_first_line_that_fails_ends_it() {
     assert!(stdout.contains("QEMU"), "{stdout}");
     // Each ends it with the exit code that the command has.
     for (line, code) in [
+        ("appliance shell", 2),
         ("device_del id=x", 4),
         ("attach", 2),
         ("list --socket /x", 2),

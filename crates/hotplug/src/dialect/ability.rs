@@ -49,13 +49,15 @@ pub enum Ability {
     Marks,
     /// The size of a disk, told by the machine.
     Sizes,
+    /// Snapshots within images, of several disks at once.
+    InnerSnapshots,
     /// Introspection (`query-qmp-schema`).
     Schema,
 }
 
 impl Ability {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Announcing,
         Self::OtherBuses,
         Self::Network,
@@ -75,6 +77,7 @@ impl Ability {
         Self::Media,
         Self::Marks,
         Self::Sizes,
+        Self::InnerSnapshots,
         Self::Schema,
     ];
 
@@ -87,7 +90,7 @@ impl Ability {
             Self::Announcing | Self::Discard => "1.5",
             Self::Throttling => "1.1",
             Self::Sizes => "1.6",
-            Self::Bursts => "1.7",
+            Self::Bursts | Self::InnerSnapshots => "1.7",
             Self::DetectZeroes => "2.1",
             Self::Schema => "2.5",
             Self::OtherBuses
@@ -127,6 +130,7 @@ impl Ability {
             Self::Media => "media that are more than files",
             Self::Marks => "marks of pending detaches",
             Self::Sizes => "the sizes of disks",
+            Self::InnerSnapshots => "snapshots within images",
             Self::Schema => "introspection",
         }
     }
@@ -176,6 +180,7 @@ impl Features {
             Ability::Media => self.has("blockdev-insert-medium") && has_nodes,
             Ability::Marks => self.throttle_groups,
             Ability::Sizes => self.tells_sizes(),
+            Ability::InnerSnapshots => self.has("blockdev-snapshot-delete-internal-sync"),
             Ability::Schema => self.has("query-qmp-schema"),
         }
     }

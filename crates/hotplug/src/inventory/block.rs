@@ -64,6 +64,19 @@ pub(super) struct NodeImage {
     virtual_size: u64,
     #[serde(rename = "backing-image")]
     backing: Option<Box<BackingImage>>,
+    #[serde(default)]
+    snapshots: Vec<InnerSnapshot>,
+}
+
+/// A snapshot within an image (`SnapshotInfo`), which a filter over the image shows too.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct InnerSnapshot {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    #[serde(rename = "date-sec")]
+    pub(crate) seconds: u64,
+    #[serde(rename = "vm-state-size")]
+    pub(crate) vm_state_bytes: u64,
 }
 
 /// An image that another lies on, as that one's node tells.
@@ -113,6 +126,11 @@ impl Node {
     pub(crate) fn throttle_group(&self) -> Option<String> {
         let options: Value = serde_json::from_str(self.path.strip_prefix("json:")?).ok()?;
         Some(options["throttle-group"].as_str()?.to_owned())
+    }
+
+    /// The snapshots within the image.
+    pub(crate) fn snapshots(&self) -> &[InnerSnapshot] {
+        self.image.as_ref().map(|image| &image.snapshots[..]).unwrap_or_default()
     }
 
     /// The image that this one lies on.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use qplug_testbed::{Error, Machine, Result};
 
-use super::images::Images;
 use super::stream::Stream;
+use crate::bench::images::Images;
 use crate::bench::libvirt::{Disk, Libvirt};
 use crate::bench::rounds::Times;
 use crate::bench::script;

@@ -12,8 +12,8 @@ use qplug_testbed::proxy::{Said, Side};
 use qplug_testbed::{Board, Error, Machine, Qemu, Result};
 
 use super::FEWEST_ROUNDS;
-use super::images::Images;
 use crate::bench::bounded;
+use crate::bench::images::Images;
 use crate::bench::protocol::is_installed;
 use crate::bench::sample::{Milliseconds, Sample};
 use crate::bench::script::{self, Script};

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use qplug_testbed::{Board, Error, Machine, Qemu, Result};
 
-use super::images::Images;
 use super::stream::Stream;
+use crate::bench::images::Images;
 use crate::bench::script;
 
 /// Commands that change the machine when one disk is attached: open the image, plug the device.

@@ -6,6 +6,7 @@ use qplug_agent::wire::{
     AddEntropy, AgentInfo, Chmod, Command, Copy, Df, Done, Download, Find, ListDevices,
     ListFileSystems, ListMounts, ListUses, Ls, Mkdir, Mount, OpenFiles, PROTOCOL, QueryAgent,
     Release, Rename, Rm, Run, SetTime, Shutdown, Stat, Sync, TarIn, TarOut, Umount, Upload,
+    UseRoot,
 };
 use qplug_proto::ErrorReply;
 use serde_json::value::{RawValue, to_raw_value};
@@ -13,7 +14,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::disks::Disks;
 use crate::lanes::Lanes;
 use crate::refusal::{Result, cannot, refuse};
-use crate::{archive, boot, clock, content, files, find, mounts, power, program, transfer, uses};
+use crate::{
+    archive, boot, clock, content, files, find, mounts, power, program, root, transfer, uses,
+};
 
 /// What commands work with.
 #[derive(Debug, Clone)]
@@ -81,7 +84,12 @@ impl Agent {
             Copy::NAME => with(arguments, |it: Copy| transfer::copy(&it, disks)),
             TarIn::NAME => with(arguments, |it: TarIn| archive::unpack(&it, lanes)),
             TarOut::NAME => with(arguments, |it: TarOut| archive::pack(&it, lanes)),
-            Run::NAME => with(arguments, |it: Run| program::run(&it, lanes)),
+            UseRoot::NAME => with(arguments, |it: UseRoot| root::use_disk(&it, disks).map(done)),
+            Run::NAME => with(arguments, |it: Run| {
+                let ended = program::run(&it, lanes);
+                disks.settle();
+                ended
+            }),
             other => Err(ErrorReply::not_found(other)),
         }
     }

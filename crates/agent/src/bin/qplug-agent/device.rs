@@ -101,7 +101,8 @@ pub(crate) fn is_on_disks(kernel_name: &str) -> bool {
     kernel_name.starts_with("dm-") || kernel_name.starts_with("md")
 }
 
-fn not_found(name: &str) -> ErrorReply {
+/// What nobody has plugged in.
+pub(crate) fn not_found(name: &str) -> ErrorReply {
     let words = format!("no such device: {name}; list-devices shows the disks there are");
     ErrorReply::new(DEVICE_NOT_FOUND, words)
 }

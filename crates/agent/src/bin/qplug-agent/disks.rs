@@ -4,6 +4,7 @@
 //! disk itself.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,16 @@ use qplug_agent::wire::{DISK_APPEARED, DISK_CHANGED, DISK_GONE, Device, DiskGone
 use crate::links::Links;
 use crate::serve::Bells;
 use crate::sysfs::{self, Disk};
-use crate::uevent::{BlockEvent, Uevent, Uevents};
+use crate::uevent::{self, BlockEvent, Uevent, Uevents};
 use crate::unread::Unread;
+
+/// How long what the kernel has announced may take to be known; it takes a millisecond.
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The disks, for whoever asks.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Disks {
+    asked: Arc<AtomicU64>,
     present: Arc<Mutex<Present>>,
     changed: Arc<Condvar>,
 }
@@ -28,6 +33,8 @@ struct Present {
     users: Vec<Device>,
     /// The labels of the appliance's own by the kernel's names.
     own: BTreeMap<String, String>,
+    /// The last question of [`Disks::settle`] that the kernel has passed on.
+    settled: u64,
 }
 
 /// What happened to a disk.
@@ -56,6 +63,17 @@ impl Disks {
         find(&mut present)
     }
 
+    /// Waits until all is known that the kernel has announced so far: what a program did to a disk, the
+    /// next command finds done. The kernel is asked for an announcement of no meaning, which comes last.
+    pub(crate) fn settle(&self) {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        // A kernel before 4.13 does not know the question.
+        if uevent::ask(number).is_ok() {
+            let known = |present: &mut Present| present.settled < number;
+            let _ = self.changed.wait_timeout_while(self.lock(), SETTLES_WITHIN, known);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Present> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,6 +94,12 @@ impl Disks {
                     self.update(&event.disk, found, &mut links, bells);
                 }
                 Some(Uevent::Lost) => self.rescan(&mut links, &mut unread, bells),
+                Some(Uevent::Answer(number)) => {
+                    let mut present = self.lock();
+                    present.settled = present.settled.max(number);
+                    drop(present);
+                    self.changed.notify_all();
+                }
                 Some(Uevent::Other) | None => {}
             }
         }

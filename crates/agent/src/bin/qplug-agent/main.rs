@@ -11,6 +11,7 @@
 //! | `mounts.rs`, `tree.rs`, `files.rs`, `find.rs` | the tree of mounted file systems |
 //! | `lanes.rs`, `transfer.rs`, `archive.rs`, `program.rs` | streams, and what sends and takes them |
 //! | `draft.rs`, `direct.rs` | files that are made whole, and large ones |
+//! | `root.rs` | where programs come from, if the user has a root for them |
 //!
 //! Nothing in here may end the process: the kernel panics when PID 1 exits. Nothing that a disk or the
 //! host says may hang the conversation: whatever touches a disk has a thread of its own.
@@ -35,6 +36,7 @@ mod port;
 mod power;
 mod program;
 mod refusal;
+mod root;
 mod serve;
 mod sysfs;
 mod transfer;
@@ -47,13 +49,17 @@ use std::env;
 use std::process::ExitCode;
 use std::thread;
 
-/// What this program is besides PID 1: the kernel's helper that loads drivers (`-q -- fs-ext4`), and tar.
+/// What this program is besides PID 1: the kernel's helper that loads drivers (`-q -- fs-ext4`), what
+/// becomes a program of the root's, and tar.
 fn role() -> ExitCode {
     let mut rest = env::args_os().skip(1);
     let first = rest.next();
     if first.as_deref() == Some("-q".as_ref()) {
         let alias = rest.last().unwrap_or_default();
         return ExitCode::from(u8::from(!modules::load_alias(&alias.to_string_lossy())));
+    }
+    if first.as_deref() == Some(root::ROLE.as_ref()) {
+        return root::enter(rest);
     }
     archive::main(&mut first.into_iter().chain(rest))
 }

@@ -19,7 +19,7 @@ pub(crate) fn load_first() -> Vec<String> {
 /// Loads what a file system, or something else, needs, and returns what went wrong. A driver that is
 /// built into the kernel, or that nobody has, is no complaint: who needs it will say so.
 pub(crate) fn load_for(name: &str) -> Vec<String> {
-    complaints(&in_folder(needed(&list("later"), name).into_iter()))
+    complaints(&in_folder(needed(&list("later"), driver_of(name)).into_iter()))
 }
 
 /// What the kernel asks for when a program opens one of these, which are there before their drivers: the
@@ -67,8 +67,13 @@ fn module_of(alias: &str) -> String {
     let plain = ["fs-", "md-level-"].iter().find_map(|prefix| alias.strip_prefix(prefix));
     match plain.unwrap_or(alias).replace('-', "_").as_str() {
         "raid4" | "raid5" | "raid6" => "raid456".to_owned(),
-        other => other.to_owned(),
+        other => driver_of(other).to_owned(),
     }
+}
+
+/// The driver for ext4 mounts its ancestors, too.
+fn driver_of(kind: &str) -> &str {
+    if matches!(kind, "ext2" | "ext3") { "ext4" } else { kind }
 }
 
 fn list(name: &str) -> String {
@@ -110,6 +115,7 @@ mod tests {
     fn the_kernel_asks_by_aliases() {
         for (alias, module) in [
             ("fs-ext4", "ext4"),
+            ("fs-ext2", "ext4"),
             ("dm-crypt", "dm_crypt"),
             ("md-level-raid1", "raid1"),
             ("md-level-raid6", "raid456"),

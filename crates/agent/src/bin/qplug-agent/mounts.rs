@@ -100,7 +100,7 @@ fn parse(line: &[u8]) -> Option<Line> {
 }
 
 /// The kernel writes white space and backslashes as three octal digits behind a backslash.
-fn unescaped(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let [first, tail @ ..] = rest {

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
 
 use crate::lanes::{Lane, Lanes};
 use crate::refusal::{Result, cannot, refuse};
+use crate::root;
 use crate::transfer::pass_on;
 
 /// Where programs are looked for.
@@ -115,8 +116,7 @@ fn start(line: &Line, stdout: PipeWriter, stderr: PipeWriter, has_input: bool) -
     };
     let path = look_for(program)
         .ok_or_else(|| refuse(format!("the appliance has no program {}", program.display())))?;
-    Command::new(&path)
-        .arg0(program.as_path())
+    begin(&path, program)
         .args(arguments.iter().map(Name::as_path))
         .env_clear()
         .envs([("PATH", PATH.join(":")), ("HOME", "/root".to_owned())])
@@ -130,6 +130,15 @@ fn start(line: &Line, stdout: PipeWriter, stderr: PipeWriter, has_input: bool) -
         .stderr(stderr)
         .spawn()
         .map_err(cannot(format!("run {}", path.display())))
+}
+
+fn begin(path: &Path, name: &Name) -> Command {
+    if root::is_there() {
+        return root::command(path, name);
+    }
+    let mut command = Command::new(path);
+    command.arg0(name.as_path());
+    command
 }
 
 fn words(line: &Line) -> Result<Vec<Name>> {
@@ -151,6 +160,9 @@ fn look_for(program: &Name) -> Option<PathBuf> {
 }
 
 fn is_program(path: &Path) -> bool {
+    if root::is_there() {
+        return root::has_program(path);
+    }
     fs::metadata(path).is_ok_and(|found| found.is_file())
 }
 

@@ -92,6 +92,11 @@ pub(crate) fn bytes(kernel_name: &str) -> Option<u64> {
     Some(number::<u64>(&folder, "size")?.saturating_mul(SECTOR))
 }
 
+/// The partitions of a disk, by number.
+pub(crate) fn partitions_of(kernel_name: &str) -> Vec<Partition> {
+    partitions(&Path::new("/sys/block").join(kernel_name))
+}
+
 fn partitions(folder: &Path) -> Vec<Partition> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let partition = |entry: fs::DirEntry| {

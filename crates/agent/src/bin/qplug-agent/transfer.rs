@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
-use qplug_agent::wire::{Copy, Download, Moved, Place, Upload};
+use qplug_agent::wire::{Copy, Download, Moved, Place, ROOT_LABEL, Upload};
 use rustix::fs::{Mode, OFlags};
 
 use crate::device;
@@ -148,6 +148,7 @@ fn open(place: &Place, disks: &Disks, flags: OFlags, mode: Mode) -> Result<(File
                 .map_err(cannot(format!("open {name}")))?;
             Ok((File::from(file), name.clone()))
         }
+        Place::Own(label) if label == ROOT_LABEL => Err(device::not_found(label)),
         Place::Own(label) => {
             let kernel_name = disks.wait_own(label, OWN_WITHIN);
             let kernel_name =

@@ -24,8 +24,18 @@ pub(crate) fn open(path: &Name, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
 
 /// The same, with the kernel's own error.
 pub(crate) fn try_open(path: &Name, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    let root = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(CWD, SYSROOT, root, Mode::empty())?;
+    open_in(SYSROOT, path, flags, mode)
+}
+
+/// Opens a path below a folder, which no link leads out of.
+pub(crate) fn open_in(
+    root: &str,
+    path: &Name,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    let whole = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(CWD, root, whole, Mode::empty())?;
     let mut flags = flags | OFlags::CLOEXEC;
     // The kernel refuses flags that make no sense with a mere path.
     if !flags.contains(OFlags::PATH) {

@@ -25,6 +25,8 @@ pub(crate) enum Uevent {
     Block(BlockEvent),
     /// Another kind of device.
     Other,
+    /// The answer to [`ask`].
+    Answer(u64),
     /// Announcements were lost: everything may have changed.
     Lost,
 }
@@ -89,6 +91,17 @@ impl Uevents {
     }
 }
 
+/// A device that is always there.
+const ANY_DEVICE: &str = "/sys/devices/virtual/mem/null/uevent";
+
+/// How the kernel wants a question to look: a UUID.
+const QUESTION: &str = "71706c75-6700-4000-8000-";
+
+/// Has the kernel announce [`Uevent::Answer`] with this number, behind all that it has announced before.
+pub(crate) fn ask(number: u64) -> std::io::Result<()> {
+    std::fs::write(ANY_DEVICE, format!("change {QUESTION}{number:012x}"))
+}
+
 /// Reads `add@/devices/…\0ACTION=add\0SUBSYSTEM=block\0…`.
 fn parse(datagram: &[u8]) -> Uevent {
     let text = String::from_utf8_lossy(datagram);
@@ -106,6 +119,10 @@ fn parse(datagram: &[u8]) -> Uevent {
         let disk = variable("DEVPATH")?.rsplit('/').nth(1)?.to_owned();
         Some(BlockEvent { is_removal, disk, partition: Some(name) })
     };
+    let answer = || u64::from_str_radix(variable("SYNTH_UUID")?.strip_prefix(QUESTION)?, 16).ok();
+    if let Some(number) = answer() {
+        return Uevent::Answer(number);
+    }
     match variable("SUBSYSTEM") {
         Some("block") => block().map_or(Uevent::Other, Uevent::Block),
         _ => Uevent::Other,
@@ -127,6 +144,8 @@ mod tests {
         assert_eq!(parse(disk), event(false, None));
         assert_eq!(parse(partition), event(true, Some("vda1")));
         assert_eq!(parse(b"change@/x\0ACTION=change\0SUBSYSTEM=virtio-ports\0"), Uevent::Other);
+        let answer = b"change@/devices/virtual/mem/null\0SUBSYSTEM=mem\0SYNTH_UUID=71706c75-6700-4000-8000-00000000001f\0";
+        assert_eq!(parse(answer), Uevent::Answer(31));
         assert_eq!(parse(b"\xff\xfe"), Uevent::Other);
         assert_eq!(parse(b""), Uevent::Other);
     }

@@ -1,13 +1,16 @@
 //! What uses a disk.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::PathBuf;
 
 use qplug_agent::Name;
 use qplug_agent::wire::{Device, Use, UseKind};
 
-use crate::device;
+use crate::device::{self, Named};
 use crate::disks::Disks;
 use crate::mounts;
 use crate::refusal::{Result, cannot};
@@ -16,9 +19,9 @@ use crate::sysfs;
 /// Devices on devices, at most so deep.
 const MAX_DEPTH: usize = 16;
 
-/// A disk with its partitions and all that lies on them: their kernel names by their numbers.
+/// A disk with its partitions and all that lies on them, by their numbers.
 struct Stack {
-    devices: BTreeMap<(u32, u32), String>,
+    devices: BTreeMap<(u32, u32), Named>,
     holders: Vec<Use>,
 }
 
@@ -47,6 +50,10 @@ pub(crate) fn release(name: &str, force: bool, disks: &Disks) -> Result<Vec<Use>
         return Ok(uses);
     }
     let stack = stack(&disk);
+    for swap in swaps(&stack) {
+        sys_mount::swapoff(&swap.path)
+            .map_err(cannot(format!("have the kernel swap no more to {}", swap.path.display())))?;
+    }
     for line in mounts::in_tree()?.iter().rev() {
         if line.device().is_some_and(|numbers| stack.devices.contains_key(&numbers)) {
             mounts::take_out(line, true)?;
@@ -54,9 +61,8 @@ pub(crate) fn release(name: &str, force: bool, disks: &Disks) -> Result<Vec<Use>
     }
     if !disk.read_only {
         // Of this disk alone: another one may hang.
-        for kernel_name in stack.devices.values() {
-            let node = format!("/dev/{kernel_name}");
-            let synced = fs::File::open(&node).and_then(|device| device.sync_all());
+        for device in stack.devices.values() {
+            let synced = fs::File::open(device.node()).and_then(|device| device.sync_all());
             synced.map_err(cannot(format!("write out what waits for {name}")))?;
         }
     }
@@ -71,22 +77,30 @@ fn stack(disk: &Device) -> Stack {
         let mut above = Vec::new();
         for kernel_name in level {
             let Some(numbers) = sysfs::numbers(&kernel_name) else { continue };
-            if stack.devices.insert(numbers, kernel_name.clone()).is_some() {
+            let device = named(&kernel_name, disk);
+            let name = device.name.clone();
+            if stack.devices.insert(numbers, device).is_some() {
                 continue;
             }
             for holder in sysfs::holders(&kernel_name) {
                 let by = Name::from(sysfs::friendly_name(&holder).as_str());
-                stack.holders.push(Use {
-                    kind: kind_of(&holder),
-                    kernel_name: kernel_name.clone(),
-                    by,
-                });
+                stack.holders.push(Use { kind: kind_of(&holder), device: name.clone(), by });
                 above.push(holder);
             }
         }
         level = above;
     }
     stack
+}
+
+/// What a command calls a device of the stack.
+fn named(kernel_name: &str, disk: &Device) -> Named {
+    let users = device::name_of(kernel_name, std::slice::from_ref(disk));
+    Named {
+        name: users.unwrap_or_else(|| sysfs::friendly_name(kernel_name)),
+        kernel_name: kernel_name.to_owned(),
+        is_read_only: disk.read_only,
+    }
 }
 
 fn kind_of(holder: &str) -> UseKind {
@@ -100,20 +114,34 @@ fn kind_of(holder: &str) -> UseKind {
 fn mounted(stack: &Stack) -> Result<Vec<Use>> {
     let lines = mounts::in_tree()?;
     let used = |line: &mounts::Line| {
-        let kernel_name = stack.devices.get(&line.device()?)?.clone();
-        Some(Use { kind: UseKind::Mount, kernel_name, by: line.path() })
+        let device = stack.devices.get(&line.device()?)?.name.clone();
+        Some(Use { kind: UseKind::Mount, device, by: line.path() })
     };
     Ok(lines.iter().filter_map(used).collect())
 }
 
-fn swapped(stack: &Stack) -> Vec<Use> {
-    let table = fs::read_to_string("/proc/swaps").unwrap_or_default();
-    let used = |line: &str| {
-        let path = line.split_whitespace().next()?;
-        let kernel_name = stack.devices.get(&numbers_of(path)?)?.clone();
-        Some(Use { kind: UseKind::Swap, kernel_name, by: Name::from(path) })
+/// What the kernel swaps to: a device, or a file in a file system on one.
+struct Swap {
+    path: PathBuf,
+    device: String,
+}
+
+fn swaps(stack: &Stack) -> Vec<Swap> {
+    let table = fs::read("/proc/swaps").unwrap_or_default();
+    let swap = |line: &[u8]| {
+        let path = line.split(|byte| matches!(byte, b' ' | b'\t')).next()?;
+        let path = PathBuf::from(OsString::from_vec(mounts::unescaped(path)));
+        let found = fs::metadata(&path).ok()?;
+        let numbers = if found.file_type().is_block_device() { found.rdev() } else { found.dev() };
+        let numbers = (rustix::fs::major(numbers), rustix::fs::minor(numbers));
+        Some(Swap { path, device: stack.devices.get(&numbers)?.name.clone() })
     };
-    table.lines().skip(1).filter_map(used).collect()
+    table.split(|byte| *byte == b'\n').skip(1).filter_map(swap).collect()
+}
+
+fn swapped(stack: &Stack) -> Vec<Use> {
+    let used = |Swap { path, device }| Use { kind: UseKind::Swap, device, by: path.into() };
+    swaps(stack).into_iter().map(used).collect()
 }
 
 /// The processes that have one of the devices open.
@@ -126,19 +154,14 @@ fn opened(stack: &Stack) -> Vec<Use> {
                 fs::metadata(file.path()).ok().filter(|it| it.file_type().is_block_device());
             let numbers =
                 target.map(|it| (rustix::fs::major(it.rdev()), rustix::fs::minor(it.rdev())));
-            let Some(kernel_name) = numbers.and_then(|numbers| stack.devices.get(&numbers)) else {
+            let Some(device) = numbers.and_then(|numbers| stack.devices.get(&numbers)) else {
                 continue;
             };
             let program = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             let by = format!("{} (process {pid})", program.trim());
             let by = Name::from(by.as_str());
-            uses.push(Use { kind: UseKind::Open, kernel_name: kernel_name.clone(), by });
+            uses.push(Use { kind: UseKind::Open, device: device.name.clone(), by });
         }
     }
     uses
-}
-
-fn numbers_of(path: &str) -> Option<(u32, u32)> {
-    let found = fs::metadata(path).ok().filter(|it| it.file_type().is_block_device())?;
-    Some((rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev())))
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use qplug_appliance::wire::{Device, FileSystem};
-use qplug_appliance::{Appliance, ApplianceName, DiskName, NewDisk, Storage};
+use qplug_appliance::{Appliance, ApplianceName, DiskName, Format, NewDisk, Root, Storage};
 use qplug_hotplug::DiskError;
 
 use super::open;
@@ -15,28 +15,41 @@ use crate::output::{Output, size, table};
 pub(super) fn described(
     images: &[String],
     labels: &[String],
+    format: Option<&Format>,
     snapshot: bool,
 ) -> Result<Vec<NewDisk>, Failure> {
     if labels.len() > images.len() {
         return Err(Failure::usage("there are more labels than images"));
     }
     let labels = labels.iter().map(Some).chain(std::iter::repeat(None));
-    images.iter().zip(labels).map(|(image, label)| one(image, label, snapshot)).collect()
+    let images = images.iter().zip(labels);
+    images.map(|(image, label)| one(image, label, format, snapshot)).collect()
 }
 
-fn one(image: &str, label: Option<&String>, snapshot: bool) -> Result<NewDisk, Failure> {
+fn one(
+    image: &str,
+    label: Option<&String>,
+    format: Option<&Format>,
+    snapshot: bool,
+) -> Result<NewDisk, Failure> {
     let (place, read_only) = match image.strip_suffix(":ro") {
         Some(place) => (place, true),
         None => (image, false),
     };
     let storage = Storage::parse(place).map_err(DiskError::from)?;
-    let storage = storage.read_only(read_only).snapshot(snapshot).look();
+    let storage = storage.format(format.cloned()).read_only(read_only).snapshot(snapshot).look();
     let label = label.map(|label| DiskName::new(label)).transpose();
     Ok(NewDisk {
         label: label.map_err(DiskError::from)?,
         storage: storage.map_err(DiskError::from)?,
         read_only,
     })
+}
+
+/// The disk that programs come from.
+pub(super) fn root(image: &str) -> Result<Root, Failure> {
+    let storage = Storage::parse(image).map_err(DiskError::from)?;
+    Ok(Root::new(storage.read_only(true).look().map_err(DiskError::from)?))
 }
 
 /// Plugs disks in. Those that fail are complained of, and the rest stay.
@@ -75,7 +88,7 @@ fn label(device: &Device) -> String {
 }
 
 pub(super) async fn add(args: Add, output: &Output) -> Result<Exit, Failure> {
-    let disks = described(&args.images, &args.label, args.snapshot)?;
+    let disks = described(&args.images, &args.label, args.format.as_ref(), args.snapshot)?;
     let appliance = open(&args.appliance.name)?;
     let (devices, exit) = plug_in(&appliance, disks, output).await?;
     drop(appliance);
@@ -87,11 +100,17 @@ pub(super) async fn remove(args: Remove, output: &Output) -> Result<Exit, Failur
     let appliance = open(&args.appliance.name)?;
     let (mut removed, mut exit) = (Vec::new(), Exit::Done);
     for text in &args.labels {
-        let label = DiskName::new(text).map_err(DiskError::from)?;
-        match appliance.remove_disk(&label, args.force).await {
+        // What cannot be a label is none.
+        let outcome = match DiskName::new(text) {
+            Ok(label) => appliance.remove_disk(&label, args.force).await.map_err(Failure::from),
+            Err(_) => Err(Failure {
+                exit: Exit::Refused,
+                message: format!("no such device: {text}; list-devices shows the disks there are"),
+            }),
+        };
+        match outcome {
             Ok(()) => removed.push(text),
-            Err(error) => {
-                let failure = Failure::from(error);
+            Err(failure) => {
                 output.complain(text, &failure);
                 exit = exit.worse(failure.exit);
             }
@@ -168,12 +187,12 @@ mod tests {
             path.display().to_string()
         };
         let images = [image("a.img"), format!("{}:ro", image("b.img"))];
-        let disks = described(&images, &["data".to_owned()], false).unwrap();
+        let disks = described(&images, &["data".to_owned()], None, false).unwrap();
         assert_eq!(disks[0].label.as_ref().unwrap().as_str(), "data");
         assert!(disks[1].label.is_none());
         assert!(disks[1].read_only && !disks[0].read_only);
         let labels = ["a", "b", "c"].map(String::from);
-        assert!(described(&images, &labels, false).is_err());
-        assert!(described(&["/absent".to_owned()], &[], false).is_err());
+        assert!(described(&images, &labels, None, false).is_err());
+        assert!(described(&["/absent".to_owned()], &[], None, false).is_err());
     }
 }

@@ -10,12 +10,31 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
 use super::{named, open};
-use crate::args::appliance::{Cp, OfFile, OfFiles, Sh};
+use crate::args::ApplianceVerb as Verb;
+use crate::args::appliance::{Cp, OfFile, OfFiles, Sh, TarIn};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 /// Stands for standard input or output.
 const STANDARD: &str = "-";
+
+/// Whether a path stands for standard input or output.
+fn is_standard(path: &Path) -> bool {
+    path == Path::new(STANDARD)
+}
+
+/// Whether a command reads standard input.
+pub(crate) fn reads_input(verb: &Verb) -> bool {
+    match verb {
+        Verb::Cp(args) => is_standard(&args.from),
+        Verb::TarIn(args) => is_standard(&args.archive),
+        _ => false,
+    }
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("{}: {error}", path.display()))
+}
 
 pub(super) async fn cat(args: OfFiles, output: &Output) -> Result<Exit, Failure> {
     let appliance = open(&args.appliance.name)?;
@@ -38,7 +57,7 @@ enum Side {
 impl Side {
     /// `NAME:/PATH` is the appliance's, and `./NAME:…` this host's.
     fn of(text: &Path) -> Self {
-        if text.as_os_str() == STANDARD {
+        if is_standard(text) {
             return Self::Standard;
         }
         let bytes = text.as_os_str().as_bytes();
@@ -54,11 +73,10 @@ impl Side {
 
 pub(super) async fn cp(args: Cp, output: &Output) -> Result<Exit, Failure> {
     let (from, to) = (Side::of(&args.from), Side::of(&args.to));
-    let unusable = |path: &Path, error| Failure::usage(format!("{}: {error}", path.display()));
     match (from, to) {
         (Side::Appliance(name, path), Side::Host(to)) => {
             let to = if to.is_dir() { to.join(path.file_name().unwrap_or_default()) } else { to };
-            let mut file = File::create(&to).await.map_err(|error| unusable(&to, error))?;
+            let mut file = File::create(&to).await.map_err(|error| unusable(&to, &error))?;
             open(&name)?.download(Place::Path(named(&path)), &mut file).await?;
             file.flush().await?;
         }
@@ -68,7 +86,7 @@ pub(super) async fn cp(args: Cp, output: &Output) -> Result<Exit, Failure> {
             out.flush().await?;
         }
         (Side::Host(from), Side::Appliance(name, path)) => {
-            let mut file = File::open(&from).await.map_err(|error| unusable(&from, error))?;
+            let mut file = File::open(&from).await.map_err(|error| unusable(&from, &error))?;
             open(&name)?.upload(&mut file, Place::Path(named(&path)), None).await?;
         }
         (Side::Standard, Side::Appliance(name, path)) => {
@@ -99,9 +117,16 @@ pub(super) async fn find(args: OfFile, output: &Output) -> Result<Exit, Failure>
     Ok(if found.unreadable.is_empty() { Exit::Done } else { Exit::Other })
 }
 
-pub(super) async fn tar_in(args: OfFile) -> Result<Exit, Failure> {
-    let mut input = tokio::io::stdin();
-    open(&args.appliance.name)?.tar_in(&mut input, named(&args.path)).await?;
+pub(super) async fn tar_in(args: TarIn) -> Result<Exit, Failure> {
+    let appliance = open(&args.appliance.name)?;
+    let path = named(&args.path);
+    if is_standard(&args.archive) {
+        appliance.tar_in(&mut tokio::io::stdin(), path).await?;
+    } else {
+        let file = File::open(&args.archive).await;
+        let mut file = file.map_err(|error| unusable(&args.archive, &error))?;
+        appliance.tar_in(&mut file, path).await?;
+    }
     Ok(Exit::Done)
 }
 

@@ -1,65 +1,88 @@
 //! `qplug appliance up`, `down` and `list`
 
+use std::io::{self, Write};
 use std::time::Instant;
 
-use qplug_appliance::{Accel, ApplianceName, Cache, Launch, Qemu, Registry, State};
+use qplug_appliance::wire::Device;
+use qplug_appliance::{Accel, ApplianceName, Cache, Launch, Plan, Qemu, Registry, State};
 use serde::Serialize;
 
 use super::disks;
-use crate::args::appliance::Up;
+use crate::args::appliance::{Make, Up};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, dim, table};
 
+/// An appliance that was started.
 #[derive(Serialize)]
-struct Started<'a> {
-    name: &'a str,
+pub(crate) struct Started {
+    name: String,
     pid: u32,
     restored: bool,
     milliseconds: u128,
-    devices: Vec<qplug_appliance::wire::Device>,
+    devices: Vec<Device>,
+}
+
+impl Started {
+    /// Says what it is, and which disks it has.
+    pub(crate) fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
+        let how = if self.restored { "restored" } else { "booted" };
+        let took = dim(format_args!("({how}, {} ms)", self.milliseconds));
+        writeln!(out, "{} is up {took}", self.name)?;
+        disks::tell(out, &self.devices)
+    }
 }
 
 pub(super) async fn up(args: Up, output: &Output) -> Result<Exit, Failure> {
-    let start = Instant::now();
-    let disks = disks::described(&args.images, &[], args.snapshot)?;
-    let qemu = match &args.qemu {
-        Some(program) => Some(Qemu::find(Some(program), &Cache::of_user()?)?),
-        None => None,
-    };
-    let accel = args.accel.map(|name| if name == "kvm" { Accel::Kvm } else { Accel::Tcg });
-    let plan = Launch::named(args.name)
-        .qemu(qemu)
-        .kernel(args.kernel, args.modules)
-        .programs(args.with)
-        .memory_mib(args.memory)
-        .cpus(args.cpus)
-        .accel(accel)
-        .cold(args.cold)
-        .plan()?;
     if args.dry_run {
-        let line = plan.command_line();
+        disks::described(&args.images, &[], args.make.format.as_ref(), args.make.snapshot)?;
+        let line = plan(args.name, args.make)?.command_line();
         output.result(&line, |out| writeln!(out, "{}", as_a_line(&line))).await?;
         return Ok(Exit::Done);
     }
-    let appliance = plan.start().await?;
+    let (started, exit) = start(args.name, &args.images, args.make, output).await?;
+    output.result(&started, |out| started.tell(out)).await?;
+    Ok(exit)
+}
+
+/// Starts an appliance and plugs images in. Those that fail are complained of, and the rest stay.
+pub(crate) async fn start(
+    name: ApplianceName,
+    images: &[String],
+    make: Make,
+    output: &Output,
+) -> Result<(Started, Exit), Failure> {
+    let start = Instant::now();
+    let disks = disks::described(images, &[], make.format.as_ref(), make.snapshot)?;
+    let appliance = plan(name, make)?.start().await?;
     let (devices, exit) = disks::plug_in(&appliance, disks, output).await?;
     let record = appliance.record();
     let started = Started {
-        name: appliance.name().as_str(),
+        name: appliance.name().as_str().to_owned(),
         pid: record.identity.pid,
         restored: record.restored,
         milliseconds: start.elapsed().as_millis(),
         devices,
     };
-    output
-        .result(&started, |out| {
-            let how = if started.restored { "restored" } else { "booted" };
-            let took = dim(format_args!("({how}, {} ms)", started.milliseconds));
-            writeln!(out, "{} is up {took}", started.name)?;
-            disks::tell(out, &started.devices)
-        })
-        .await?;
-    Ok(exit)
+    Ok((started, exit))
+}
+
+fn plan(name: ApplianceName, make: Make) -> Result<Plan, Failure> {
+    let qemu = match &make.qemu {
+        Some(program) => Some(Qemu::find(Some(program), &Cache::of_user()?)?),
+        None => None,
+    };
+    let root = make.root.as_deref().map(disks::root).transpose()?;
+    let accel = make.accel.map(|name| if name == "kvm" { Accel::Kvm } else { Accel::Tcg });
+    let launch = Launch::named(name)
+        .qemu(qemu)
+        .kernel(make.kernel, make.modules)
+        .programs(make.with)
+        .root(root.map(|root| root.partition(make.root_partition)))
+        .memory_mib(make.memory)
+        .cpus(make.cpus)
+        .accel(accel)
+        .cold(make.cold);
+    Ok(launch.plan()?)
 }
 
 /// A command line as a shell takes it.

@@ -144,13 +144,20 @@ fn matches(pattern: &str, command: &str) -> bool {
 /// words before it that belong to no option.
 pub(super) fn of_word(verb: &str, argument: &str, before: &[String]) -> Option<Kind> {
     Some(match (verb, argument) {
-        ("detach", "names") | ("resize" | "throttle", "name") => Kind::Disks,
+        ("detach", "names") | ("resize" | "throttle", "name") | ("snapshot", "disks") => {
+            Kind::Disks
+        }
         ("insert" | "swap" | "eject", "drive") => Kind::Drives,
         ("hmp", "command_line") => match before {
             [] => Kind::HumanCommands,
             [info] if info == "info" => Kind::HumanInfo,
             _ => return None,
         },
+        ("remove", "labels") => Kind::Labels,
+        ("mount", "device") => Kind::Mountable,
+        ("umount", "path") => Kind::Mounts,
+        ("mount" | "ls" | "stat" | "find" | "mkdir" | "rm" | "tar-in" | "tar-out", "path")
+        | ("cat", "paths") => Kind::Tree(String::new()),
         (_, "port") => Kind::Ports,
         (_, "iothread" | "throttle_group") => Kind::Objects,
         _ => return None,

@@ -25,6 +25,8 @@ pub(super) fn of(kind: &Kind, text: &str, world: &dyn World) -> Values {
         Kind::Files(_) => files(Kind::Files, text, world),
         Kind::MachineFiles(_) => files(Kind::MachineFiles, text, world),
         Kind::QomChildren(_) => below(text, world),
+        Kind::Tree(_) if !text.contains('/') => root(),
+        Kind::Tree(_) => files(Kind::Tree, text, world),
         kind => {
             let names = world.names(kind);
             let offers = names.names.iter().map(offer).collect();
@@ -51,11 +53,14 @@ fn files(of_folder: fn(String) -> Kind, text: &str, world: &dyn World) -> Values
     Values { offers: shown.map(part).collect(), left_out: names.left_out, from }
 }
 
+/// Where every path begins.
+fn root() -> Values {
+    Values::from(vec![Offer::new("/", "").and_more()])
+}
+
 /// What is below a path in QOM, or the first part of one.
 fn below(text: &str, world: &dyn World) -> Values {
-    let Some(last) = text.rfind('/') else {
-        return Values::from(vec![Offer::new("/", "").and_more()]);
-    };
+    let Some(last) = text.rfind('/') else { return root() };
     let parent = if last == 0 { "/" } else { &text[..last] };
     let names = world.names(&Kind::QomChildren(parent.to_owned()));
     let offers = names.names.iter().map(part).collect();

@@ -5,9 +5,8 @@ use qplug_qapi::introspection::Given;
 use super::arguments::Arguments;
 use super::json::{self, At, Begun};
 use super::typed::{Part, Typed};
-use super::verb::{self, VerbSpot};
+use super::verb::VerbSpot;
 use super::world::World;
-use crate::shell::built_in;
 use crate::shell::verb::EXEC;
 
 /// What the word at the cursor is.
@@ -59,13 +58,15 @@ impl Spot {
                 return Self::Program;
             }
             Part::Host => return Self::File,
+            Part::Message if !world.vocabulary().speaks_qmp => return Self::Unknown,
             Part::Message => return Self::of_message(&typed.current.text, world),
             Part::Command => {}
         }
         let Some((name, rest)) = typed.before.split_first() else {
             return if in_transaction { Self::Action } else { Self::Command };
         };
-        if built_in::ALL.iter().any(|it| it.name == name) {
+        let vocabulary = world.vocabulary();
+        if vocabulary.built_in(name).is_some() {
             return Self::of_built_in(name, rest, typed, world);
         }
         if in_transaction {
@@ -73,7 +74,7 @@ impl Spot {
             let arguments = Arguments::of_action(name, words, world);
             return Self::of_argument(arguments, &typed.current.text);
         }
-        match verb::verb(name) {
+        match vocabulary.verb(name) {
             Some(_) if name == EXEC => Self::of_exec(rest, typed, world),
             Some(verb) => match VerbSpot::read(verb, rest, &typed.current.text) {
                 VerbSpot::Positional { argument: Some(_), .. }
@@ -84,6 +85,7 @@ impl Spot {
                 spot => Self::Verb(spot),
             },
             // A command of QMP's, as if 'exec' were before it.
+            None if !vocabulary.speaks_qmp => Self::Unknown,
             None => Self::of_exec(&typed.before, typed, world),
         }
     }
@@ -102,7 +104,7 @@ impl Spot {
 
     /// `exec [OPTIONS] COMMAND ARGUMENTS…`
     fn of_exec(rest: &[String], typed: &Typed<'_>, world: &dyn World) -> Self {
-        let Some(verb) = verb::verb(EXEC) else { return Self::Unknown };
+        let Some(verb) = world.vocabulary().verb(EXEC) else { return Self::Unknown };
         let current = &typed.current.text;
         match VerbSpot::read(verb, rest, current) {
             VerbSpot::Positional { words, .. } => {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use qplug_qapi::introspection::Schema;
 
 use super::*;
+use crate::shell::vocabulary::Vocabulary;
 
 /// The schema that a QEMU of this version gave.
 pub(in crate::shell) fn schema(version: &str) -> Schema {
@@ -61,6 +62,10 @@ impl Written {
 }
 
 impl World for Written {
+    fn vocabulary(&self) -> &'static Vocabulary {
+        &crate::shell::verb::QPLUG
+    }
+
     fn schema(&self) -> Option<Arc<Schema>> {
         self.schema.clone()
     }

@@ -1,7 +1,5 @@
 //! The words of qplug's own commands, as the command line has them.
 
-use std::sync::LazyLock;
-
 use clap::{Arg, Command, ValueHint};
 use qplug_hotplug::Throttle;
 
@@ -9,24 +7,9 @@ use super::candidate::{Offer, Rank};
 use super::kinds;
 use super::names::{self, Values};
 use super::world::{Kind, World};
-use crate::shell::verb;
 
-static QPLUG: LazyLock<Command> = LazyLock::new(|| {
-    let mut command = verb::command();
-    command.build();
-    command
-});
-
-/// The commands of qplug's that a shell has.
-pub(in crate::shell) fn verbs() -> impl Iterator<Item = &'static Command> {
-    let is_here = |name| name != "help" && !verb::NOT_HERE.contains(&name);
-    QPLUG.get_subcommands().filter(move |verb| is_here(verb.get_name()))
-}
-
-/// The command of this name.
-pub(in crate::shell) fn verb(name: &str) -> Option<&'static Command> {
-    verbs().find(|verb| verb.get_name() == name)
-}
+/// Where programs in an appliance find its disks.
+const LINKS: &str = "/dev/disk/qplug/";
 
 /// What a command is for, in a line.
 pub(in crate::shell) fn about(verb: &Command) -> String {
@@ -174,12 +157,12 @@ impl Words {
         command.get_positionals().skip(self.positionals).filter(|it| it.is_required_set())
     }
 
-    fn options(&self) -> Vec<Offer> {
+    fn options(&self, settled: &[&str]) -> Vec<Offer> {
         let command = self.command;
         let may_come = |argument: &&Arg| {
             let id = argument.get_id().as_str();
             !argument.is_hide_set()
-                && !verb::SETTLED.contains(&id)
+                && !settled.contains(&id)
                 && (!self.given.contains(&id) || is_several(argument))
         };
         let offer = |argument: &'static Arg| {
@@ -202,8 +185,9 @@ fn is_several(argument: &Arg) -> bool {
 
 /// What may stand there, of which `text` is typed.
 pub(super) fn values(spot: &VerbSpot, text: &str, world: &dyn World) -> Values {
+    let settled = world.vocabulary().settled;
     match spot {
-        VerbSpot::Option(words) => Values::from(words.options()),
+        VerbSpot::Option(words) => Values::from(words.options(settled)),
         VerbSpot::Value { words, argument, from } => {
             let values = of_argument(words, argument, &text[*from..], world);
             Values { from: from + values.from, ..values }
@@ -219,7 +203,7 @@ pub(super) fn values(spot: &VerbSpot, text: &str, world: &dyn World) -> Values {
             }
             // With nothing else to say, there are the options.
             if values.offers.is_empty() && text.is_empty() && !words.ended {
-                values.offers = words.options();
+                values.offers = words.options(settled);
             }
             values
         }
@@ -239,6 +223,11 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
         return limits(text);
     }
     let verb = words.command.get_name();
+    match verb {
+        "cp" => return side(text, world),
+        "sh" => return device(text, world),
+        _ => {}
+    }
     if let Some(kind) = kinds::of_word(verb, argument.get_id().as_str(), &words.texts) {
         let mut values = names::of(&kind, text, world);
         // What is named once is not named again.
@@ -253,6 +242,31 @@ fn of_argument(words: &Words, argument: &Arg, text: &str, world: &dyn World) -> 
     }
 }
 
+/// A side of a copy: `:` stands before a path of the appliance's.
+fn side(text: &str, world: &dyn World) -> Values {
+    if let Some(path) = text.strip_prefix(':') {
+        let values = names::of(&Kind::Tree(String::new()), path, world);
+        return Values { from: values.from + 1, ..values };
+    }
+    let mut values = names::of(&Kind::Files(String::new()), text, world);
+    // The command line has the appliance's name before the colon.
+    if text.is_empty() && !world.vocabulary().speaks_qmp {
+        values.offers.push(Offer::new(":/", "the appliance's").and_more());
+    }
+    values
+}
+
+/// A disk of an appliance's, as programs find it.
+fn device(text: &str, world: &dyn World) -> Values {
+    if text.starts_with(LINKS) {
+        let values = names::of(&Kind::Links, text, world);
+        return Values { from: LINKS.len(), ..values };
+    }
+    let is_begun = text.starts_with('/') && LINKS.starts_with(text);
+    let offers = is_begun.then(|| Offer::new(LINKS, "").and_more());
+    Values::from(offers.into_iter().collect::<Vec<_>>())
+}
+
 /// `KEY=NUMBER`, several with commas between them.
 fn limits(text: &str) -> Values {
     let from = text.rfind(',').map_or(0, |at| at + 1);
@@ -260,11 +274,4 @@ fn limits(text: &str) -> Values {
     let is_key = !text[from..].contains('=');
     let offers = if is_key { Throttle::limits().map(offer).collect() } else { Vec::new() };
     Values { offers, left_out: 0, from }
-}
-
-/// A command's help, as a shell has it: the options that every command takes are left out.
-pub(in crate::shell) fn help(name: &str) -> Option<String> {
-    let qplug = verb::command();
-    let verb = qplug.find_subcommand(verb(name)?.get_name())?;
-    Some(verb.clone().bin_name(name.to_owned()).render_long_help().to_string())
 }

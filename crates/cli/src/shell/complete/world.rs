@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use qplug_qapi::introspection::Schema;
 
+use crate::shell::vocabulary::Vocabulary;
+
 /// Whom completion asks for names.
 pub(in crate::shell) trait World {
+    /// What the shell understands.
+    fn vocabulary(&self) -> &'static Vocabulary;
+
     /// The machine's schema, where it has one and it was read.
     fn schema(&self) -> Option<Arc<Schema>>;
 
@@ -91,6 +96,16 @@ pub(in crate::shell) enum Kind {
     MachineFiles(String),
     /// A program of the host's.
     HostCommands,
+    /// A disk of an appliance's.
+    Labels,
+    /// A disk of an appliance's or a partition, which programs find under `/dev/disk/qplug`.
+    Links,
+    /// What can be mounted in an appliance: a disk, a partition, or what lies on one.
+    Mountable,
+    /// Where something is mounted in an appliance.
+    Mounts,
+    /// A file in a folder of an appliance's, `/`-ended where it is a folder.
+    Tree(String),
 }
 
 impl Kind {

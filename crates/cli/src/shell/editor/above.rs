@@ -13,7 +13,7 @@ use reedline::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::prompt::{Face, NEXT_ROW};
+use super::prompt::{Lead, NEXT_ROW};
 use crate::output::Screen;
 
 /// How many columns a terminal has that does not say.
@@ -36,7 +36,7 @@ struct Shared {
 /// The line as it was last drawn.
 #[derive(Debug, Default)]
 struct Drawn {
-    face: Option<Face>,
+    lead: Option<Lead>,
     line: String,
     /// In bytes.
     cursor: usize,
@@ -50,9 +50,9 @@ impl Above {
     }
 
     /// A line begins, behind this prompt.
-    pub(in crate::shell) fn begin(&self, face: &Face) {
+    pub(in crate::shell) fn begin(&self, lead: &Lead) {
         let mut drawn = self.lock();
-        drawn.face = Some(face.clone());
+        drawn.lead = Some(lead.clone());
         drawn.line.clear();
         drawn.cursor = 0;
     }
@@ -62,7 +62,7 @@ impl Above {
         let mut drawn = self.lock();
         let Some(text) = drawn.left.take().or_else(|| self.0.screen.take()) else { return };
         let columns = crossterm::terminal::size().map_or(USUAL_COLUMNS, |size| size.0.into());
-        let prompt = drawn.face.as_ref().map_or(0, Face::width);
+        let prompt = drawn.lead.as_ref().map_or(0, Lead::width);
         let moved = drawn.to_first_row(prompt, columns.max(1));
         match self.0.printer.try_send(format!("{moved}{text}")) {
             Err(TrySendError::Full(_)) => drawn.left = Some(text),

@@ -5,24 +5,23 @@ use std::ops::Range;
 use reedline::{Color, Highlighter, StyledText};
 
 use super::Block;
-use crate::shell::built_in;
-use crate::shell::complete::{Kind, World, actions, verb};
+use crate::shell::complete::{Kind, World, actions};
 use crate::shell::line::{Scan, Target, scan};
-use crate::shell::live::Known;
+use crate::shell::live::{Known, Source};
 
 /// Colours a line by what is known of the machine.
-pub(super) struct Colours {
-    known: Known,
+pub(super) struct Colours<S> {
+    known: Known<S>,
     block: Block,
 }
 
-impl Colours {
-    pub(super) fn new(known: Known, block: &Block) -> Self {
+impl<S: Source> Colours<S> {
+    pub(super) fn new(known: Known<S>, block: &Block) -> Self {
         Self { known, block: block.clone() }
     }
 }
 
-impl Highlighter for Colours {
+impl<S: Source> Highlighter for Colours<S> {
     fn highlight(&self, line: &str, _: usize) -> StyledText {
         let mut text = StyledText::new();
         for (span, colour) in pieces(line, self.block.is_open(), &self.known) {
@@ -90,10 +89,14 @@ fn of_command(name: &str, in_transaction: bool, world: &dyn World) -> Color {
 
 /// Whether a line may begin with a word that is such; `None` where not all is known that it may.
 fn exists(in_transaction: bool, world: &dyn World, is_it: impl Fn(&str) -> bool) -> Option<bool> {
-    let is_ours = built_in::ALL.iter().any(|built_in| is_it(built_in.name))
-        || (!in_transaction && verb::verbs().any(|verb| is_it(verb.get_name())));
+    let vocabulary = world.vocabulary();
+    let is_ours = vocabulary.built_ins.iter().any(|built_in| is_it(built_in.name))
+        || (!in_transaction && vocabulary.verbs().any(|verb| is_it(verb.get_name())));
     if is_ours {
         return Some(true);
+    }
+    if !vocabulary.speaks_qmp {
+        return Some(false);
     }
     let Some(schema) = world.schema() else {
         let names = world.names(&Kind::Commands);

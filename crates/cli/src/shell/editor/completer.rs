@@ -4,7 +4,7 @@ use reedline::{Completer, CompletionResult, Span, Suggestion};
 
 use super::Block;
 use crate::shell::complete::{Candidate, Completion, complete};
-use crate::shell::live::Live;
+use crate::shell::live::{Live, Source};
 
 /// With how many candidates each has its note beside it, on a row of its own.
 const MAX_NOTED: usize = 80;
@@ -22,18 +22,18 @@ enum Notes {
 }
 
 /// Completes from the machine as it is.
-pub(super) struct FromMachine {
-    live: Live,
+pub(super) struct FromMachine<S> {
+    live: Live<S>,
     block: Block,
 }
 
-impl FromMachine {
-    pub(super) fn new(live: &Live, block: &Block) -> Self {
+impl<S: Source> FromMachine<S> {
+    pub(super) fn new(live: &Live<S>, block: &Block) -> Self {
         Self { live: live.clone(), block: block.clone() }
     }
 }
 
-impl Completer for FromMachine {
+impl<S: Source> Completer for FromMachine<S> {
     fn complete(&mut self, line: &str, at: usize) -> CompletionResult {
         let found = complete(line, at, self.block.is_open(), &self.live);
         CompletionResult::fresh(suggestions(found, at))

@@ -4,25 +4,25 @@ use reedline::{Color, DefaultHinter, Hinter, History};
 
 use super::Block;
 use crate::shell::hint::hint;
-use crate::shell::live::Known;
+use crate::shell::live::{Known, Source};
 
 /// Says what is to come; where there is nothing to say, how a line like this went on before, which the
 /// right arrow takes.
-pub(super) struct Telling {
-    known: Known,
+pub(super) struct Telling<S> {
+    known: Known<S>,
     block: Block,
     before: DefaultHinter,
     is_told: bool,
 }
 
-impl Telling {
-    pub(super) fn new(known: Known, block: &Block) -> Self {
+impl<S: Source> Telling<S> {
+    pub(super) fn new(known: Known<S>, block: &Block) -> Self {
         let before = DefaultHinter::default().with_style(Color::DarkGray.normal());
         Self { known, block: block.clone(), before, is_told: false }
     }
 }
 
-impl Hinter for Telling {
+impl<S: Source> Hinter for Telling<S> {
     fn handle(
         &mut self,
         line: &str,

@@ -1,31 +1,38 @@
-//! The prompt: which machine, and how it is.
+//! The prompt: whom one talks to, and how that is.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 use reedline::{Color, Prompt, PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::super::link::Link;
 use crate::output::printable;
+use crate::shell::face::{Mood, Subject};
 
 /// What stands before the second row of a line, and those after.
 pub(super) const NEXT_ROW: &str = "... ";
 
 pub(super) const END: &str = "> ";
 
-/// A prompt that shows the machine as it is when it is drawn.
-#[derive(Debug, Clone)]
-pub(in crate::shell) struct Face {
-    pub(in crate::shell) link: Link,
+/// A prompt that shows whom one talks to as it is when it is drawn.
+#[derive(Clone)]
+pub(in crate::shell) struct Lead {
+    pub(in crate::shell) subject: Arc<dyn Subject>,
     /// How many actions are in the transaction, if there is one.
     pub(in crate::shell) actions: Option<usize>,
 }
 
-impl Face {
+impl fmt::Debug for Lead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lead").field("actions", &self.actions).finish_non_exhaustive()
+    }
+}
+
+impl Lead {
     fn text(&self) -> String {
-        let face = self.link.face();
-        let state = face.state.as_deref().unwrap_or("not connected");
-        let mut text = format!("{} {}", printable(&face.name), printable(state));
+        let face = self.subject.face();
+        let mut text = format!("{} {}", printable(&face.name), printable(&face.state));
         if let Some(actions) = self.actions {
             text += &format!(" transaction({actions})");
         }
@@ -38,7 +45,7 @@ impl Face {
     }
 }
 
-impl Prompt for Face {
+impl Prompt for Lead {
     fn render_prompt_left(&self) -> Cow<'_, str> {
         self.text().into()
     }
@@ -64,10 +71,10 @@ impl Prompt for Face {
     }
 
     fn get_prompt_color(&self) -> Color {
-        match self.link.face().state.as_deref() {
-            Some("running") => Color::Green,
-            Some(_) => Color::Yellow,
-            None => Color::Red,
+        match self.subject.face().mood {
+            Mood::Well => Color::Green,
+            Mood::Odd => Color::Yellow,
+            Mood::Away => Color::Red,
         }
     }
 

@@ -1,20 +1,61 @@
 //! What the machine is asked for names.
 
 use qplug_hotplug::{Dialect, DiskState, ListedDisk, ListedPort, Machine, PortKind, PortState};
-use qplug_qapi::introspection::Property;
+use qplug_qapi::introspection::{Property, Schema};
 use qplug_qmp::Client;
 use serde_json::{Value, json};
 
-use super::block;
+use super::{Source, block};
 use crate::commands::schema;
+use crate::commands::schema::source::{self, Freshness};
+use crate::failure::Failure;
 use crate::shell::complete::{Kind, Name};
+use crate::shell::link::Link;
+use crate::shell::verb::QPLUG;
+use crate::shell::vocabulary::Vocabulary;
+
+impl Source for Link {
+    fn vocabulary(&self) -> &'static Vocabulary {
+        &QPLUG
+    }
+
+    fn age(&self) -> u64 {
+        Self::age(self)
+    }
+
+    fn connections(&self) -> u64 {
+        Self::connections(self)
+    }
+
+    fn is_there(&self) -> bool {
+        self.client().is_some()
+    }
+
+    async fn schema(self) -> Result<Option<Schema>, Failure> {
+        let client = self.monitor()?.connect().await?;
+        let known = source::live(&client, Freshness::Cached).await?;
+        Ok(known.map(|known| known.schema))
+    }
+
+    async fn names(self, kind: Kind) -> Option<Vec<Name>> {
+        match kind {
+            Kind::MachineFiles(_) if self.is_elsewhere() => None,
+            Kind::MachineFiles(folder) => super::files_in(folder).await,
+            kind => names(&kind, &self.client()?, self.dialect()).await,
+        }
+    }
+
+    fn on_change(&self, changed: impl Fn() + Send + 'static) {
+        Self::on_change(self, changed);
+    }
+
+    fn redraw(&self) {
+        Self::redraw(self);
+    }
+}
 
 /// The names of a kind that a machine has; `None` where it does not say.
-pub(super) async fn names(
-    kind: &Kind,
-    client: &Client,
-    dialect: Option<Dialect>,
-) -> Option<Vec<Name>> {
+async fn names(kind: &Kind, client: &Client, dialect: Option<Dialect>) -> Option<Vec<Name>> {
     let machine = || Machine::new(client.clone()).dialect(dialect);
     Some(match kind {
         Kind::Commands => listed(&ask(client, "query-commands").await?, "name", &[]),
@@ -48,6 +89,7 @@ pub(super) async fn names(
         Kind::HumanCommands => human_commands(&human(client, "help").await?, ""),
         Kind::HumanInfo => human_commands(&human(client, "help info").await?, "info "),
         Kind::Files(_) | Kind::MachineFiles(_) | Kind::HostCommands => return None,
+        Kind::Labels | Kind::Links | Kind::Mountable | Kind::Mounts | Kind::Tree(_) => return None,
     })
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
+mod shell;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -33,33 +35,48 @@ impl Room {
         self.folder.path().join(name).display().to_string()
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
         command.arg("appliance").args(words).env("XDG_RUNTIME_DIR", self.folder.path());
-        if words[0] == "up" {
+        if words[0] == "up" || words.contains(&"-a") {
             command.arg("--kernel").arg(&self.kernel.image);
             command.arg("--modules").arg(&self.kernel.modules);
         }
-        command.output().unwrap()
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
     }
 
     /// Runs what has to end with this code; what it printed and complained of.
     fn ends(&self, code: i32, words: &[&str]) -> String {
-        let output = self.run(words);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let said = text(&output.stdout) + &text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
-        said
+        ended(self.run(words), code, words)
     }
 
     fn does(&self, words: &[&str]) -> String {
         self.ends(0, words)
     }
+
+    /// All that there are, as `list` tells programs.
+    fn listed(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.run(&["list", "--json"]).stdout).unwrap_or_default()
+    }
+}
+
+/// Checks a command's exit code; what it printed and complained of.
+fn ended(output: Output, code: i32, words: &[&str]) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+    said
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let _ = self.run(&["down", "work"]);
+        for name in self.listed().as_array().into_iter().flatten() {
+            let _ = self.run(&["down", name["name"].as_str().unwrap_or_default()]);
+        }
     }
 }
 

@@ -1,0 +1,92 @@
+//! A disk that is in use stays, and what uses it is told.
+
+use qplug_appliance::wire::{Mount, Umount};
+use qplug_appliance::{Appliance, Error};
+
+use super::room::{Room, disk, has, label, labels, run};
+
+/// Tries to take the disk out, in vain; why.
+async fn refused(appliance: &Appliance) -> String {
+    let error = appliance.remove_disk(&label("data"), false).await.unwrap_err();
+    assert!(matches!(error, Error::InUse { .. }), "{error}");
+    assert_eq!(labels(appliance).await, ["data"]);
+    error.to_string()
+}
+
+async fn forced(appliance: &Appliance) {
+    appliance.remove_disk(&label("data"), true).await.unwrap();
+    assert!(labels(appliance).await.is_empty());
+}
+
+#[tokio::test]
+async fn each_use_keeps_a_disk_in_and_force_takes_it_out() {
+    for room in Room::each("each_use_keeps_a_disk_in_and_force_takes_it_out") {
+        let appliance = room.launched().await;
+        let image = room.image("data.img", &[], 32 << 20);
+        let add = async || appliance.add_disk(disk(Some("data"), &image)).await.unwrap();
+        let swaps = async || run(&appliance, "cat /proc/swaps").await.lines().count() - 1;
+        let mount = |device: &str| {
+            let (device, path) = (device.to_owned(), "/".into());
+            Mount { device, path, kind: None, read_only: false, allow: Vec::new(), data: None }
+        };
+
+        // A file system, with a file in it that the kernel swaps to.
+        add().await;
+        run(&appliance, "mkfs.ext4 -q /dev/disk/qplug/data").await;
+        appliance.ask(&mount("data")).await.unwrap();
+        let why = refused(&appliance).await;
+        assert!(why.contains("data is mounted on /; unmount it"), "{why}");
+        let swap = "head -c 1048576 /dev/zero >/sysroot/swap && mkswap -q /sysroot/swap && \
+            swapon /sysroot/swap";
+        run(&appliance, swap).await;
+        let why = refused(&appliance).await;
+        assert!(why.contains("the kernel swaps to /sysroot/swap"), "{why}");
+        assert_eq!(swaps().await, 1);
+        forced(&appliance).await;
+        assert_eq!(swaps().await, 0);
+
+        // The disk itself.
+        add().await;
+        run(&appliance, "mkswap -q /dev/disk/qplug/data && swapon /dev/disk/qplug/data").await;
+        let why = refused(&appliance).await;
+        assert!(why.contains("the kernel swaps to /dev/"), "{why}");
+        forced(&appliance).await;
+        assert_eq!(swaps().await, 0);
+
+        // A device on top, and what is mounted from there.
+        add().await;
+        let table = "dmsetup create top --table '0 40960 linear /dev/disk/qplug/data 0'";
+        run(&appliance, &format!("{table} && mkfs.ext4 -q /dev/mapper/top")).await;
+        let why = refused(&appliance).await;
+        assert!(why.contains("/dev/mapper/top lies on data"), "{why}");
+        appliance.ask(&mount("/dev/mapper/top")).await.unwrap();
+        let why = refused(&appliance).await;
+        assert!(why.contains("/dev/mapper/top is mounted on /"), "{why}");
+        appliance.ask(&Umount { path: None, force: false }).await.unwrap();
+        run(&appliance, "dmsetup remove top").await;
+        appliance.remove_disk(&label("data"), false).await.unwrap();
+
+        // A process.
+        add().await;
+        let hold = "sleep 1000 </dev/disk/qplug/data >/dev/null 2>&1 & echo $!";
+        let holder = run(&appliance, hold).await;
+        let why = refused(&appliance).await;
+        let sleep = format!("sleep (process {}) has data open", holder.trim());
+        assert!(why.contains(&sleep), "{why}");
+        forced(&appliance).await;
+
+        if has("mdadm") {
+            add().await;
+            let create = "mdadm --create /dev/md0 --run --force --level=1 --raid-devices=1 \
+                /dev/disk/qplug/data";
+            run(&appliance, create).await;
+            let why = refused(&appliance).await;
+            assert!(why.contains("/dev/md0 lies on data"), "{why}");
+            run(&appliance, "mdadm --stop /dev/md0").await;
+            appliance.remove_disk(&label("data"), false).await.unwrap();
+        } else {
+            println!("RAID was not tried: this host has no mdadm");
+        }
+        appliance.down().await.unwrap();
+    }
+}
