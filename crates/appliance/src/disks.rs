@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::appliance::Appliance;
 use crate::error::{Error, Result};
+use crate::lane::Naming;
 
 /// How long the guest may take to find a disk, or to miss one; it takes a tenth of a second.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
@@ -52,6 +53,9 @@ impl Appliance {
         let machine = self.machine().await?;
         let agent = self.agent().await?;
         let mut events = agent.events();
+        // Two clients that look at once would choose the same label.
+        let is_unnamed = disks.iter().any(|disk| disk.label.is_none());
+        let naming = if is_unnamed { Some(Naming::begin(self.place()).await?) } else { None };
         let disks = match labelled(disks, &machine).await {
             Ok(disks) => disks,
             Err(error) => return Err(self.explained(error).await),
@@ -64,6 +68,7 @@ impl Appliance {
             let together = disks.by_ref().take(ADDED_TOGETHER).collect();
             attached.extend(machine.attach_all(together).await);
         }
+        drop(naming);
         for (label, attached) in labels.iter().zip(attached) {
             devices.push(match attached {
                 Ok(attached) if attached.already => self.find(label).await,

@@ -60,13 +60,8 @@ impl Lane {
     }
 
     fn try_take(place: &Place, number: usize) -> Result<Option<Self>> {
-        let path = place.file(&format!("lane.{number}"));
-        let lock = File::create(&path).map_err(Error::file("make", &path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { number, _lock: lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
-        }
+        let lock = try_lock(place, &format!("lane.{number}"))?;
+        Ok(lock.map(|lock| Self { number, _lock: lock }))
     }
 
     /// Which one it is, from 0.
@@ -77,6 +72,39 @@ impl Lane {
     /// The name of this lane's socket of a kind, in the machine's folder.
     pub(crate) fn socket(&self, kind: &str) -> String {
         socket(kind, self.number)
+    }
+}
+
+/// While it is held, nobody else chooses labels for disks that have none.
+#[derive(Debug)]
+pub(crate) struct Naming {
+    _lock: File,
+}
+
+impl Naming {
+    /// As soon as nobody else chooses.
+    pub(crate) async fn begin(place: &Place) -> Result<Self> {
+        let deadline = Instant::now() + TURN_WITHIN;
+        loop {
+            if let Some(lock) = try_lock(place, "naming")? {
+                return Ok(Self { _lock: lock });
+            }
+            if Instant::now() >= deadline {
+                return Err(busy());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Locks a file of the machine's folder, unless somebody else has.
+fn try_lock(place: &Place, name: &str) -> Result<Option<File>> {
+    let path = place.file(name);
+    let lock = File::create(&path).map_err(Error::file("make", &path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
     }
 }
 
