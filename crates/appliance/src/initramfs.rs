@@ -12,8 +12,7 @@
 //! /dev /proc /sys /run /tmp /sysroot   empty, for the agent to mount on
 //! ```
 //!
-//! The agent's two ports are called [`AGENT_PORT`](qplug_agent::wire::CONTROL_PORT) and
-//! [`FILES_PORT`](qplug_agent::wire::FILES_PORT).
+//! What the agent's ports are called: [`port_of_lane`](qplug_agent::wire::port_of_lane).
 
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};

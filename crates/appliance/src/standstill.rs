@@ -68,7 +68,7 @@ impl Appliance {
             // For this one question: others want it too.
             None => {
                 let options = Options { connect_timeout: TELL_WITHIN, ..Options::default() };
-                let address = Address::Unix(self.place().file(Place::CONTROL));
+                let address = Address::Unix(self.socket(Place::CONTROL).await.ok()?);
                 Client::connect_with(&address, options).await.ok()?
             }
         };

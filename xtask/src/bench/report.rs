@@ -75,16 +75,22 @@ pub(super) fn print(rows: &[Row<'_>]) {
             format!("{:<18} {verdict}", target.text())
         });
         let line = format!(
-            "{:<20} {ours:>7}  {:<13} {:<20} {other:>7}  {:<13} {:>6.2} {:>7}  {verdict}",
+            "{:<20} {ours:>7}  {:<13} {:<20} {other:>7}  {:<13} {:>6} {:>7}  {verdict}",
             row.what,
             spread(row.ours),
             row.other,
             spread(row.other_sample),
-            ours.0 / other.0,
+            ratio(ours.0 / other.0),
             Milliseconds(ours.0 - other.0),
         );
         println!("{}", line.trim_end());
     }
+}
+
+/// A small ratio tells as much as a large one.
+fn ratio(ratio: f64) -> String {
+    let places = if ratio < 0.1 { 3 } else { 2 };
+    format!("{ratio:.places$}")
 }
 
 fn spread(sample: &Sample) -> String {
@@ -95,6 +101,11 @@ fn spread(sample: &Sample) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_ratios_have_their_digits() {
+        assert_eq!([ratio(0.0028), ratio(0.68), ratio(12.6)], ["0.003", "0.68", "12.60"]);
+    }
 
     #[test]
     fn targets_are_met_or_missed() {

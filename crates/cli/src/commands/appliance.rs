@@ -92,7 +92,9 @@ impl From<Error> for Failure {
             | Error::Exists { .. }
             | Error::Absent { .. }
             | Error::Starting { .. } => Exit::Impossible,
-            Error::Dead { .. } | Error::Died { .. } | Error::Late { .. } => Exit::Connection,
+            Error::Dead { .. } | Error::Died { .. } | Error::Late { .. } | Error::Busy { .. } => {
+                Exit::Connection
+            }
             Error::InUse { .. } => Exit::Refused,
             Error::Kept { .. } => Exit::Pending,
             Error::Stands { .. } => Exit::Unknown,

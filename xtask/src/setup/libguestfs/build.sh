@@ -10,6 +10,6 @@ export TAR_OPTIONS=--no-same-owner PATH=/usr/sbin:/usr/bin TMPDIR=/tmp LC_ALL=C
 exec chroot "$1" /bin/sh -ec '
     ldconfig
     depmod "$1"
-    exec supermin --build --copy-kernel --format ext2 --output /appliance \
+    exec supermin --build --copy-kernel --format ext2 -o /appliance \
         /usr/lib/*/guestfs/supermin.d
 ' sh "$2"

@@ -10,6 +10,7 @@
 //! | `device.rs`, `content.rs`, `uses.rs` | what a command calls a device, what is on it, what uses it |
 //! | `mounts.rs`, `tree.rs`, `files.rs`, `find.rs` | the tree of mounted file systems |
 //! | `lanes.rs`, `transfer.rs`, `archive.rs`, `program.rs` | streams, and what sends and takes them |
+//! | `draft.rs`, `direct.rs` | files that are made whole, and large ones |
 //! | `root.rs` | where programs come from, if the user has a root for them |
 //!
 //! Nothing in here may end the process: the kernel panics when PID 1 exits. Nothing that a disk or the
@@ -21,7 +22,9 @@ mod clock;
 mod command;
 mod content;
 mod device;
+mod direct;
 mod disks;
+mod draft;
 mod files;
 mod find;
 mod jobs;
