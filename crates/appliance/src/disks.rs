@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::appliance::Appliance;
 use crate::error::{Error, Result};
+use crate::lane::choose_labels;
 
 /// How long the guest may take to find a disk, or to miss one; it takes a tenth of a second.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
@@ -52,6 +53,11 @@ impl Appliance {
         let machine = self.machine().await?;
         let agent = self.agent().await?;
         let mut events = agent.events();
+        let is_to_choose = disks.iter().any(|disk| disk.label.is_none());
+        let choosing = match is_to_choose {
+            true => Some(choose_labels(self.place()).await?),
+            false => None,
+        };
         let disks = match labelled(disks, &machine).await {
             Ok(disks) => disks,
             Err(error) => return Err(self.explained(error).await),
@@ -64,6 +70,7 @@ impl Appliance {
             let together = disks.by_ref().take(ADDED_TOGETHER).collect();
             attached.extend(machine.attach_all(together).await);
         }
+        drop(choosing);
         for (label, attached) in labels.iter().zip(attached) {
             devices.push(match attached {
                 Ok(attached) if attached.already => self.find(label).await,

@@ -5,6 +5,7 @@
 //! machine's folder, which goes with the process, however it ends.
 
 use std::fs::{File, TryLockError};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use qplug_agent::wire::LANES;
@@ -44,29 +45,17 @@ impl Lane {
         Self::try_take(place, 0)?.ok_or_else(busy)
     }
 
-    async fn take_of(place: &Place, numbers: std::ops::Range<usize>) -> Result<Self> {
-        let deadline = Instant::now() + TURN_WITHIN;
-        loop {
-            for number in numbers.clone() {
-                if let Some(lane) = Self::try_take(place, number)? {
-                    return Ok(lane);
-                }
-            }
-            if Instant::now() >= deadline {
-                return Err(busy());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+    async fn take_of(place: &Place, numbers: Range<usize>) -> Result<Self> {
+        let free = || {
+            let mut lanes = numbers.clone().map(|number| Self::try_take(place, number));
+            lanes.find_map(Result::transpose).transpose()
+        };
+        turn(free).await?.ok_or_else(busy)
     }
 
     fn try_take(place: &Place, number: usize) -> Result<Option<Self>> {
-        let path = place.file(&format!("lane.{number}"));
-        let lock = File::create(&path).map_err(Error::file("make", &path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { number, _lock: lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
-        }
+        let lock = try_lock(place, &format!("lane.{number}"))?;
+        Ok(lock.map(|lock| Self { number, _lock: lock }))
     }
 
     /// Which one it is, from 0.
@@ -77,6 +66,39 @@ impl Lane {
     /// The name of this lane's socket of a kind, in the machine's folder.
     pub(crate) fn socket(&self, kind: &str) -> String {
         socket(kind, self.number)
+    }
+}
+
+/// The right to choose labels, which one process has at a time until this is dropped: two of them would choose
+/// the same.
+pub(crate) async fn choose_labels(place: &Place) -> Result<File> {
+    let late = || Error::Late {
+        what: "another process that plugs disks in",
+        within: TURN_WITHIN,
+        words: String::new(),
+    };
+    turn(|| try_lock(place, "labels")).await?.ok_or_else(late)
+}
+
+/// Tries until there is something, for as long as a turn is waited for.
+async fn turn<T>(free: impl Fn() -> Result<Option<T>>) -> Result<Option<T>> {
+    let deadline = Instant::now() + TURN_WITHIN;
+    loop {
+        let taken = free()?;
+        if taken.is_some() || Instant::now() >= deadline {
+            return Ok(taken);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn try_lock(place: &Place, name: &str) -> Result<Option<File>> {
+    let path = place.file(name);
+    let lock = File::create(&path).map_err(Error::file("make", &path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
     }
 }
 

@@ -8,6 +8,7 @@
 //!     monitor                  the socket of a monitor, for everybody
 //!     control.N, agent.N, files.N   sockets of qplug's own, a lane each
 //!     lane.N        held by whoever uses lane N
+//!     labels        held by whoever chooses labels for disks
 //!     qemu.log, console.log   what QEMU and the kernel say
 //! ```
 

@@ -50,7 +50,7 @@ async fn run_to_its_end(verb: Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Find(args) => files::find(args, output).await,
         Verb::Cat(args) => files::cat(args, output).await,
         Verb::Cp(args) => files::cp(args, output).await,
-        Verb::TarIn(args) => files::tar_in(args).await,
+        Verb::TarIn(args) => files::tar_in(args, output).await,
         Verb::TarOut(args) => files::tar_out(args, output).await,
         Verb::Sh(args) => files::sh(args, output).await,
         // Served before, but for shells: one of them is enough.
