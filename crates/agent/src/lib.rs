@@ -1,7 +1,7 @@
 //! What the appliance's agent and its host say to each other, with no I/O.
 //!
-//! The agent is PID 1 of the appliance, and a QMP server on the virtio-serial port [`wire::CONTROL_PORT`].
-//! File contents travel on a second port, [`wire::FILES_PORT`], as numbered streams of bytes.
+//! The agent is PID 1 of the appliance, and a QMP server on virtio-serial ports, [`wire::CONTROL_PORT`]. File
+//! contents travel beside each on a second port, [`wire::FILES_PORT`], as numbered streams of bytes.
 //!
 //! | file | owns |
 //! |---|---|

@@ -30,11 +30,21 @@ pub use tree::{Df, ListMounts, Mount, MountOption, Mounted, Space, Umount};
 
 use crate::meeting::Token;
 
-/// The name of the virtio-serial port on which the agent is a QMP server.
+/// What the virtio-serial ports are called on which the agent is a QMP server; see [`port_of_lane`].
 pub const CONTROL_PORT: &str = "org.qplug.agent";
 
-/// The name of the port on which file contents travel. See [`crate::streams`].
+/// What the ports are called on which file contents travel. See [`crate::streams`].
 pub const FILES_PORT: &str = "org.qplug.files";
+
+/// How many hosts may talk to the agent at once. Each has a lane of its own: a control port and a files
+/// port, of which it sees no other's commands and streams. Events come on all lanes.
+pub const LANES: usize = 5;
+
+/// The name of a port of this kind in this lane, of which there are [`LANES`], from 0.
+#[must_use]
+pub fn port_of_lane(kind: &str, lane: usize) -> String {
+    format!("{kind}.{lane}")
+}
 
 /// The version of what is said here; another one is not understood.
 pub const PROTOCOL: u32 = 2;
@@ -103,7 +113,7 @@ pub struct AgentInfo {
     pub complaints: Vec<String>,
 }
 
-/// `open-files`: begins anew on the files port; all streams of before are over.
+/// `open-files`: begins anew on the lane's files port; all streams of before are over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct OpenFiles {

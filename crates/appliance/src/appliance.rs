@@ -1,5 +1,6 @@
 //! A running appliance.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use qplug_agent::wire::Shutdown;
@@ -8,13 +9,14 @@ use qplug_qmp::{Address, Client, Options};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::{Error, Result};
+use crate::lane::Lane;
 use crate::launch::Launch;
 use crate::link::Agent;
 use crate::process;
 use crate::registry::{ApplianceName, Hold, Place, Record, Registry, State};
 use crate::transfer::Port;
 
-/// How long a connection may take, while another client of ours has the monitor or the agent.
+/// How long a connection may take.
 const TURN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a QEMU that ends may be there after its sockets.
@@ -25,8 +27,8 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// An appliance that runs. It goes on when this is dropped: [`Appliance::down`] ends it.
 ///
-/// A monitor and an agent have one client at a time: other processes that use this appliance wait
-/// their turn while this has connections, which it makes as it needs them.
+/// [`MAX_CLIENTS`](crate::MAX_CLIENTS) of these can use one appliance at once, in as many processes: further
+/// ones wait for their turn, which comes when one of these is dropped. Connections are made as they are needed.
 #[derive(Debug)]
 pub struct Appliance {
     place: Place,
@@ -35,6 +37,10 @@ pub struct Appliance {
     agent: OnceCell<Agent>,
     /// The port that bytes travel on, once it was needed.
     port: Mutex<Option<Port>>,
+    /// Given back last: the next one that has it finds the connections closed.
+    lane: OnceCell<Lane>,
+    /// Whether the lane is to be the one that is kept for the end.
+    is_ending: bool,
 }
 
 impl Appliance {
@@ -53,14 +59,37 @@ impl Appliance {
     pub fn open(registry: &Registry, name: &ApplianceName) -> Result<Self> {
         let place = registry.place(name);
         let record = place.require_running()?;
-        let (monitor, agent) = (OnceCell::new(), OnceCell::new());
-        Ok(Self { place, record, monitor, agent, port: Mutex::default() })
+        let (monitor, agent, lane) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Ok(Self { place, record, monitor, agent, port: Mutex::default(), lane, is_ending: false })
     }
 
     /// One that was just launched.
-    pub(crate) fn of(place: Place, record: Record, monitor: Client, agent: Agent) -> Self {
+    pub(crate) fn of(
+        place: Place,
+        record: Record,
+        lane: Lane,
+        monitor: Client,
+        agent: Agent,
+    ) -> Self {
         let (monitor, agent) = (OnceCell::new_with(Some(monitor)), OnceCell::new_with(Some(agent)));
-        Self { place, record, monitor, agent, port: Mutex::default() }
+        let lane = OnceCell::new_with(Some(lane));
+        Self { place, record, monitor, agent, port: Mutex::default(), lane, is_ending: false }
+    }
+
+    /// The lane of this client.
+    pub(crate) async fn lane(&self) -> Result<&Lane> {
+        let take = || async {
+            match self.is_ending {
+                true => Lane::take_last(&self.place).await,
+                false => Lane::take(&self.place).await,
+            }
+        };
+        self.lane.get_or_try_init(take).await
+    }
+
+    /// Where a socket of this client is.
+    pub(crate) async fn socket(&self, kind: &str) -> Result<PathBuf> {
+        Ok(self.place.file(&self.lane().await?.socket(kind)))
     }
 
     /// Its name.
@@ -81,7 +110,7 @@ impl Appliance {
     /// When its monitor cannot be reached.
     pub async fn machine(&self) -> Result<Machine> {
         let connect = || async {
-            let address = Address::Unix(self.place.file(Place::CONTROL));
+            let address = Address::Unix(self.socket(Place::CONTROL).await?);
             let options = Options { connect_timeout: TURN_WITHIN, ..Options::default() };
             Client::connect_with(&address, options).await.map_err(Error::from)
         };
@@ -98,10 +127,10 @@ impl Appliance {
     /// When it does not answer.
     pub async fn agent(&self) -> Result<&Agent> {
         let meet = || async {
-            let socket = self.place.file(Place::AGENT);
+            let socket = self.socket(Place::AGENT).await?;
             let meeting = Agent::meet(&socket);
             let late = |_| Error::Late {
-                what: "the agent; it hangs, or another process talks to it",
+                what: "the agent, which hangs or is stopped",
                 within: TURN_WITHIN,
                 words: self.place.last_words(),
             };
@@ -186,7 +215,10 @@ pub async fn down(registry: &Registry, name: &ApplianceName) -> Result<Option<St
     match state {
         // Its folder may have been removed from under it.
         None => return Ok(process::end_strays(place.folder()).then_some(State::Running)),
-        Some(State::Running) => Appliance::open(registry, name)?.down().await?,
+        Some(State::Running) => {
+            let appliance = Appliance { is_ending: true, ..Appliance::open(registry, name)? };
+            appliance.down().await?;
+        }
         Some(State::Dead | State::Changing) => clear_away(&place).await?,
     }
     Ok(state)

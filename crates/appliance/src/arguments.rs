@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use qplug_agent::wire::{CONTROL_PORT, FILES_PORT};
+use qplug_agent::wire::{CONTROL_PORT, FILES_PORT, LANES, port_of_lane};
 
 use crate::accel::Accel;
 use crate::cache::Key;
 use crate::error::Result;
+use crate::lane::socket;
 use crate::qemu::Qemu;
 use crate::registry::Place;
 
@@ -19,7 +20,7 @@ pub(crate) const CONTROLLER: &str = "disks";
 pub(crate) const DEFAULT_MEMORY_MIB: u32 = 256;
 
 /// The socket of qplug's own monitor, which no other program is started with.
-pub(crate) const CONTROL: &str = "socket,id=control,fd=0,server=on,wait=on";
+pub(crate) const CONTROL: &str = "socket,id=control0,fd=0,server=on,wait=on";
 
 /// What the kernel is told. Under TCG every self-test and calibration takes its time, and nothing that
 /// these leave out is of use in a machine that is gone tomorrow. Making the kernel's text read-only splits
@@ -80,11 +81,14 @@ impl Shape {
         add("-cpu", self.accel.processor().to_owned());
         add("-smp", self.cpus.to_string());
         add("-m", self.memory_mib.to_string());
-        add("-device", "virtio-serial-pci,id=ports".to_owned());
-        for (chardev, name) in [("agent", CONTROL_PORT), ("files", FILES_PORT)] {
-            let port =
-                format!("virtserialport,bus=ports.0,id={chardev},chardev={chardev},name={name}");
-            add("-device", port);
+        // The first port is a console's, and stays empty; each more that could be costs time at boot.
+        add("-device", format!("virtio-serial-pci,id=ports,max_ports={}", 2 * LANES + 1));
+        for lane in 0..LANES {
+            for (kind, name) in [("agent", CONTROL_PORT), ("files", FILES_PORT)] {
+                let (id, name) = (format!("{kind}{lane}"), port_of_lane(name, lane));
+                let port = format!("virtserialport,bus=ports.0,id={id},chardev={id},name={name}");
+                add("-device", port);
+            }
         }
         add("-device", format!("virtio-scsi-pci,id={CONTROLLER}"));
         // Its number changes with each machine that is restored, at which Linux seeds its random
@@ -99,20 +103,28 @@ impl Shape {
 
 /// Sockets and logs, by their names in the folder of the machine: what a saved machine does not depend
 /// on. The listening socket of qplug's own monitor is QEMU's standard input, so that it is there before QEMU
-/// is, and the machine does not run before it is told to. A second monitor is for whoever else wants one.
+/// is, and the machine does not run before it is told to. One monitor more is for whoever else wants one.
 fn surroundings() -> Vec<String> {
     let mut words = Vec::new();
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
     add("-chardev", format!("file,id=console,path={}", Place::CONSOLE));
     add("-serial", "chardev:console".to_owned());
-    for (name, path) in [("agent", Place::AGENT), ("files", Place::FILES)] {
-        add("-chardev", format!("socket,id={name},path={path},server=on,wait=off"));
+    let mut listen = |id: String, path: &str| {
+        add("-chardev", format!("socket,id={id},path={path},server=on,wait=off"));
+    };
+    for lane in 0..LANES {
+        listen(format!("agent{lane}"), &socket(Place::AGENT, lane));
+        listen(format!("files{lane}"), &socket(Place::FILES, lane));
     }
-    add("-chardev", format!("socket,id=monitor,path={},server=on,wait=off", Place::MONITOR));
+    for lane in 1..LANES {
+        listen(format!("control{lane}"), &socket(Place::CONTROL, lane));
+    }
+    listen("monitor".to_owned(), Place::MONITOR);
     add("-chardev", CONTROL.to_owned());
-    for monitor in ["control", "monitor"] {
-        add("-mon", format!("chardev={monitor},mode=control"));
+    for lane in 0..LANES {
+        add("-mon", format!("chardev=control{lane},mode=control"));
     }
+    add("-mon", "chardev=monitor,mode=control".to_owned());
     add("-pidfile", Place::PID.to_owned());
     words.push("-S".to_owned());
     words
@@ -147,7 +159,7 @@ mod tests {
         assert_eq!(value(&words, "-m"), ["256"]);
         assert_eq!(value(&words, "-kernel"), ["/k/vmlinux"]);
         assert_eq!(value(&words, "-initrd"), ["/i/initramfs"]);
-        assert!(value(&words, "-device").iter().any(|it| it.ends_with("name=org.qplug.agent")));
+        assert!(value(&words, "-device").iter().any(|it| it.ends_with("name=org.qplug.agent.0")));
         assert!(value(&words, "-device").contains(&"virtio-scsi-pci,id=disks"));
         assert!(words.contains(&"-S".to_owned()));
         assert!(value(&words, "-incoming").is_empty());

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::appliance::Appliance;
 use crate::error::{Error, Result};
+use crate::lane::choose_labels;
 
 /// How long the guest may take to find a disk, or to miss one; it takes a tenth of a second.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
@@ -52,6 +53,11 @@ impl Appliance {
         let machine = self.machine().await?;
         let agent = self.agent().await?;
         let mut events = agent.events();
+        let is_to_choose = disks.iter().any(|disk| disk.label.is_none());
+        let choosing = match is_to_choose {
+            true => Some(choose_labels(self.place()).await?),
+            false => None,
+        };
         let disks = match labelled(disks, &machine).await {
             Ok(disks) => disks,
             Err(error) => return Err(self.explained(error).await),
@@ -64,6 +70,7 @@ impl Appliance {
             let together = disks.by_ref().take(ADDED_TOGETHER).collect();
             attached.extend(machine.attach_all(together).await);
         }
+        drop(choosing);
         for (label, attached) in labels.iter().zip(attached) {
             devices.push(match attached {
                 Ok(attached) if attached.already => self.find(label).await,
@@ -111,25 +118,33 @@ impl Appliance {
     /// # Errors
     /// When the agent or QEMU does not answer.
     pub async fn list_devices(&self) -> Result<Vec<Device>> {
-        let machine = self.machine().await?;
-        let (blocks, devices) =
-            tokio::join!(machine.client().query("query-block"), self.ask(&ListDevices {}));
-        let (blocks, mut devices): (Vec<Block>, Vec<Device>) = (blocks?, devices?);
-        let order: HashMap<_, _> = labels(&blocks).zip(0..).collect();
-        let last = order.len();
+        let (order, devices) = tokio::join!(self.order(), self.ask(&ListDevices {}));
+        let (order, mut devices) = (order?, devices?);
         devices.sort_by_key(|device| {
             let label = device.label.as_deref().unwrap_or_default();
-            (order.get(label).copied().unwrap_or(last), device.sequence)
+            (order.of(label), device.sequence)
         });
         Ok(devices)
     }
 
-    /// What is on the disks, their partitions, and what lies on those.
+    /// What is on the disks, in the order of [`Appliance::list_devices`], and their partitions; then what
+    /// lies on those.
     ///
     /// # Errors
-    /// When the agent does not answer.
+    /// When the agent or QEMU does not answer.
     pub async fn list_filesystems(&self) -> Result<Vec<FileSystem>> {
-        self.ask(&ListFileSystems::default()).await
+        let found = ListFileSystems::default();
+        let (order, found) = tokio::join!(self.order(), self.ask(&found));
+        let (order, mut found) = (order?, found?);
+        // The agent has a disk's partitions by number, and what lies on disks last.
+        found.sort_by_key(|found| order.of(found.device.split(':').next().unwrap_or_default()));
+        Ok(found)
+    }
+
+    async fn order(&self) -> Result<Order> {
+        let machine = self.machine().await?;
+        let blocks: Vec<Block> = machine.client().query("query-block").await?;
+        Ok(Order(labels(&blocks).zip(0..).collect()))
     }
 
     /// Unplugs a disk, whose label and image are free when this returns. One that is in use is left
@@ -192,6 +207,16 @@ struct Block {
 #[serde(rename_all = "kebab-case")]
 struct Inserted {
     node_name: Option<String>,
+}
+
+/// The places of the disks by their labels, in QEMU's order.
+struct Order(HashMap<String, usize>);
+
+impl Order {
+    /// What QEMU does not tell of comes last.
+    fn of(&self, label: &str) -> usize {
+        self.0.get(label).copied().unwrap_or(self.0.len())
+    }
 }
 
 /// The disks' labels, in QEMU's order.

@@ -104,6 +104,16 @@ pub enum Error {
         /// What QEMU and the kernel said last; empty when they said nothing.
         words: String,
     },
+    /// So many processes use the appliance that no other can.
+    #[error(
+        "waited {within:?} for one of the {clients} processes that use the appliance to be done; try again"
+    )]
+    Busy {
+        /// How many can use it at once.
+        clients: usize,
+        /// How long was waited.
+        within: Duration,
+    },
     /// Bytes did not get where they were to go.
     #[error("{0}")]
     Transfer(String),

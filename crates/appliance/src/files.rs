@@ -1,8 +1,10 @@
 //! Files in the file systems that an appliance has mounted, and programs that it runs.
 
+use std::path::PathBuf;
+
 use qplug_agent::Name;
 use qplug_agent::wire::{
-    Download, Ended, Find, Found, Line, Place as File, Run, TarIn, TarOut, Upload,
+    Download, Ended, Find, Found, Line, Moved, Place as File, Run, TarIn, TarOut, Upload,
 };
 use tokio::sync::MutexGuard;
 
@@ -10,12 +12,13 @@ use crate::appliance::Appliance;
 use crate::error::{Error, Result};
 use crate::link::{Agent, random_token};
 use crate::registry::Place;
-use crate::transfer::{Port, Sink, Source, Traffic};
+use crate::transfer::{Finished, Port, Sink, Source, Traffic};
 
 /// The port for bytes, while one command has it.
 struct Turn<'a> {
     agent: &'a Agent,
     port: MutexGuard<'a, Option<Port>>,
+    path: PathBuf,
     appliance: &'a Appliance,
 }
 
@@ -26,13 +29,12 @@ impl Turn<'_> {
         source: Option<Source<'a>>,
         sinks: Vec<Sink<'a>>,
         command: impl FnOnce(Option<u32>, &[u32]) -> C,
-    ) -> Result<C::Return> {
+    ) -> Result<Finished<C::Return>> {
         let mut port = match self.port.take() {
             Some(port) => port,
             None => {
-                let path = self.appliance.place().file(Place::FILES);
-                let token = random_token().map_err(Error::file("begin anew at", &path))?;
-                Port::open(&path, token, self.agent).await?
+                let token = random_token().map_err(Error::file("begin anew at", &self.path))?;
+                Port::open(&self.path, token, self.agent).await?
             }
         };
         let source = source.map(|source| (port.number(), source));
@@ -50,7 +52,8 @@ impl Turn<'_> {
 impl Appliance {
     async fn turn(&self) -> Result<Turn<'_>> {
         let agent = self.agent().await?;
-        Ok(Turn { agent, port: self.port().lock().await, appliance: self })
+        let path = self.socket(Place::FILES).await?;
+        Ok(Turn { agent, port: self.port().lock().await, path, appliance: self })
     }
 
     /// Copies a file, or all of a device, out of the appliance; how many bytes it had.
@@ -64,7 +67,9 @@ impl Appliance {
             offset: None,
             bytes: None,
         };
-        Ok(self.turn().await?.run(None, vec![to], command).await?.bytes)
+        let finished = self.turn().await?.run(None, vec![to], command).await?;
+        let Moved { bytes } = finished.returned;
+        whole(finished.came, bytes)
     }
 
     /// Copies bytes into a file, in the place of one that is there, or onto a device; how many.
@@ -78,7 +83,8 @@ impl Appliance {
             mode,
             offset: None,
         };
-        Ok(self.turn().await?.run(Some(from), Vec::new(), command).await?.bytes)
+        let finished = self.turn().await?.run(Some(from), Vec::new(), command).await?;
+        whole(finished.returned.bytes, finished.went)
     }
 
     /// Writes the paths of everything below a folder, each with a NUL behind it.
@@ -87,7 +93,7 @@ impl Appliance {
     /// When there is no such folder.
     pub async fn find_files(&self, path: Name, to: Sink<'_>) -> Result<Found> {
         let command = |_: Option<u32>, sinks: &[u32]| Find { path, stream: sinks[0] };
-        self.turn().await?.run(None, vec![to], command).await
+        Ok(self.turn().await?.run(None, vec![to], command).await?.returned)
     }
 
     /// Unpacks a tar archive into a folder.
@@ -128,6 +134,14 @@ impl Appliance {
             stderr: Some(sinks[1]),
             stdin: source,
         };
-        self.turn().await?.run(stdin, vec![stdout, stderr], command).await
+        Ok(self.turn().await?.run(stdin, vec![stdout, stderr], command).await?.returned)
     }
+}
+
+/// Nothing is taken for a whole file that is not as long as who sent it says.
+fn whole(came: u64, sent: u64) -> Result<u64> {
+    if came == sent {
+        return Ok(sent);
+    }
+    Err(Error::Transfer(format!("{sent} bytes were sent, and {came} came")))
 }

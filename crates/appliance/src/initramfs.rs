@@ -6,13 +6,13 @@
 //! /modules/boot    file names in /modules, one a line: load them in this order, first of all
 //! /modules/later   lines 'ext4: crc16.ko mbcache.ko jbd2.ko ext4.ko': to load, in this order,
 //!                  when ext4 is wanted for the first time
+//! /usr/sbin/modprobe   the agent, too, for programs that call it
 //! /usr/…           programs of the host and their libraries, at --with's wish
 //! /bin /sbin /lib /lib64   links into /usr
 //! /dev /proc /sys /run /tmp /sysroot   empty, for the agent to mount on
 //! ```
 //!
-//! The agent's two ports are called [`AGENT_PORT`](qplug_agent::wire::CONTROL_PORT) and
-//! [`FILES_PORT`](qplug_agent::wire::FILES_PORT).
+//! What the agent's ports are called: [`port_of_lane`](qplug_agent::wire::port_of_lane).
 
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
@@ -30,7 +30,7 @@ use crate::programs::{MERGED, Programs};
 const ARCHIVES: Shelf = Shelf { name: "initramfs", most: 8 };
 
 /// Changes when the layout of an archive does.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 
 /// Folders that the agent mounts something on.
 const EMPTY: [&str; 6] = ["dev", "proc", "sys", "run", "tmp", "sysroot"];
@@ -74,6 +74,7 @@ fn archive(init: &Init, modules: &Modules, programs: &Programs) -> Result<Archiv
         archive.link(name, &format!("usr/{name}"));
     }
     archive.program("init", init.program()?);
+    archive.link("usr/sbin/modprobe", "../../init");
     for (name, content) in &modules.content {
         archive.file(&format!("modules/{name}.ko"), content.clone());
     }
@@ -112,7 +113,9 @@ mod tests {
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.contains("virtio.ko\nvirtio_pci.ko\n"));
         assert!(text.contains("ext4: jbd2.ko ext4.ko\n"));
-        for path in ["init", "sysroot", "usr/lib64", "lib64", "modules/jbd2.ko"] {
+        for path in
+            ["init", "sysroot", "usr/lib64", "lib64", "modules/jbd2.ko", "usr/sbin/modprobe"]
+        {
             assert!(archive.has(path), "{path}");
         }
     }

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::initramfs::Initramfs;
 use crate::kernel::Kernel;
+use crate::lane::Lane;
 use crate::link::Agent;
 use crate::process::{self, Identity, Leashed};
 use crate::programs::Programs;
@@ -300,10 +301,11 @@ impl Plan {
     async fn run(&self, held: &Held, start: Start) -> Result<Running> {
         let child = process::start(&self.shape, start, held.place())?;
         let identity = child.identity();
-        let monitor = Address::Unix(held.place().file(Place::CONTROL));
+        let lane = Lane::first(held.place())?;
+        let monitor = Address::Unix(held.place().file(&lane.socket(Place::CONTROL)));
         let options = Options { connect_timeout: END_WITHIN, ..Options::default() };
         match Client::connect_with(&monitor, options).await {
-            Ok(monitor) => Ok(Running { child, monitor }),
+            Ok(monitor) => Ok(Running { child, monitor, lane }),
             Err(_) if identity.ended(LAST_BREATH).await => {
                 Err(Error::Died { words: held.place().last_words() })
             }
@@ -316,6 +318,7 @@ impl Plan {
 struct Running {
     child: Leashed,
     monitor: Client,
+    lane: Lane,
 }
 
 impl Running {
@@ -327,7 +330,7 @@ impl Running {
     /// Waits for the agent, as long as QEMU lives.
     async fn meet(&self, within: Duration, place: &Place) -> Result<Agent> {
         let words = || place.last_words();
-        let socket = place.file(Place::AGENT);
+        let socket = place.file(&self.lane.socket(Place::AGENT));
         tokio::select! {
             met = tokio::time::timeout(within, Agent::meet(&socket)) => match met {
                 Ok(Err(_)) if self.child.identity().ended(LAST_BREATH).await => {
@@ -354,7 +357,7 @@ impl Running {
         };
         held.write(&record)?;
         self.child.let_go();
-        Ok(Appliance::of(held.place().clone(), record, self.monitor, agent))
+        Ok(Appliance::of(held.place().clone(), record, self.lane, self.monitor, agent))
     }
 }
 

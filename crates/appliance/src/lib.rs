@@ -10,8 +10,9 @@
 //! | `appliance.rs` | a running appliance |
 //! | `registry.rs`, `process.rs` | where appliances are found again, and whether they live |
 //! | `disks.rs`, `root.rs` | its disks, and the one that programs come from |
-//! | `files.rs`, `transfer.rs` | files in what it has mounted, and bytes on their way |
-//! | `link.rs`, `standstill.rs` | conversations with the agent, and machines in which it cannot answer |
+//! | `files.rs`, `copy.rs` | files in what it has mounted, and programs |
+//! | `transfer.rs`, `carry.rs`, `count.rs` | bytes on their way: through a port, or on a disk |
+//! | `link.rs`, `lane.rs`, `standstill.rs` | conversations with the agent, several at once, and machines in which it cannot answer |
 //! | `saved.rs` | machines that booted once and are restored |
 //! | `arguments.rs`, `accel.rs`, `qemu.rs` | QEMU, and its command line as data |
 //! | `kernel.rs`, `modules.rs`, `programs.rs`, `init.rs` | what goes into a machine |
@@ -23,6 +24,9 @@ mod accel;
 mod appliance;
 mod arguments;
 mod cache;
+mod carry;
+mod copy;
+mod count;
 mod cpio;
 mod disks;
 mod error;
@@ -31,6 +35,7 @@ mod folder;
 mod init;
 mod initramfs;
 mod kernel;
+mod lane;
 mod launch;
 mod link;
 mod modules;
@@ -50,9 +55,11 @@ pub use qplug_hotplug::{DiskName, Format, Storage};
 pub use accel::Accel;
 pub use appliance::{Appliance, down};
 pub use cache::Cache;
+pub use count::{Counted, Watch};
 pub use disks::NewDisk;
 pub use error::{Error, Result};
 pub use kernel::Kernel;
+pub use lane::MAX_CLIENTS;
 pub use launch::{Launch, Plan};
 pub use link::Agent;
 pub use process::Identity;

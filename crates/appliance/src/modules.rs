@@ -16,7 +16,7 @@ const DRIVERS: [&str; 4] = ["virtio_pci", "virtio_console", "virtio_scsi", "sd_m
 
 /// What is loaded when it is wanted, by the names that mounts and programs use. A kernel without one
 /// mounts fewer kinds of file system.
-const LATER: [&str; 22] = [
+const LATER: [&str; 24] = [
     "ext4",
     "xfs",
     "btrfs",
@@ -33,8 +33,10 @@ const LATER: [&str; 22] = [
     "dm_crypt",
     "dm_thin_pool",
     "dm_snapshot",
+    "md_mod",
     "raid0",
     "raid1",
+    "raid10",
     "raid456",
     "loop",
     "nbd",

@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::arguments::{Shape, Start};
 use crate::error::{Error, Result};
+use crate::lane::socket;
 use crate::registry::Place;
 
 /// Time between two looks at a process that is to end and is not our child.
@@ -123,7 +124,7 @@ pub(crate) fn kill(pid: u32) {
 /// Starts QEMU in its place, with its monitor's socket already there. It is no part of our terminal's
 /// group, and outlives us.
 pub(crate) fn start(shape: &Shape, start: Start, place: &Place) -> Result<Leashed> {
-    let monitor = place.file(Place::CONTROL);
+    let monitor = place.file(&socket(Place::CONTROL, 0));
     let listener = UnixListener::bind(&monitor).map_err(Error::file("listen at", &monitor))?;
     let log = place.file(Place::LOG);
     let messages = fs::File::create(&log).map_err(Error::file("make", &log))?;

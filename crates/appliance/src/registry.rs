@@ -6,7 +6,9 @@
 //!     machine.json  who it is: written once its QEMU runs
 //!     qemu.pid      written by QEMU itself
 //!     monitor                  the socket of a monitor, for everybody
-//!     control, agent, files    sockets of qplug's own
+//!     control.N, agent.N, files.N   sockets of qplug's own, a lane each
+//!     lane.N        held by whoever uses lane N
+//!     labels        held by whoever chooses labels for disks
 //!     qemu.log, console.log   what QEMU and the kernel say
 //! ```
 
@@ -16,10 +18,12 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use qplug_agent::wire::LANES;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::folder;
+use crate::lane::socket;
 use crate::process::{self, Identity};
 
 /// Letters of an appliance's name, at most: a socket's path has room for 107 bytes.
@@ -175,11 +179,11 @@ pub(crate) struct Held {
 }
 
 impl Place {
-    /// The agent's socket.
+    /// The sockets of the agent; see [`socket`](crate::lane::socket).
     pub(crate) const AGENT: &str = "agent";
-    /// The socket that files travel through.
+    /// The sockets that files travel through.
     pub(crate) const FILES: &str = "files";
-    /// The socket of qplug's own monitor.
+    /// The sockets of qplug's own monitors.
     pub(crate) const CONTROL: &str = "control";
     /// The socket of everybody's monitor.
     pub(crate) const MONITOR: &str = "monitor";
@@ -259,7 +263,7 @@ impl Place {
 
     /// Takes the place for a new appliance. What a dead one left is cleared away.
     pub(crate) fn claim(&self) -> Result<Held> {
-        let longest = self.file(Self::MONITOR);
+        let longest = self.file(&socket(Self::CONTROL, LANES));
         if longest.as_os_str().len() > MAX_SOCKET_PATH {
             let what = format!(
                 "is longer than the {MAX_SOCKET_PATH} bytes of a socket's path; set XDG_RUNTIME_DIR to \

@@ -38,7 +38,7 @@ impl Appliance {
             .map_err(qplug_hotplug::DiskError::from)?;
         let disk = Disk::of(name).bus(Some(Bus::VirtioScsi)).storage(root.storage.clone())?;
         self.machine().await?.attach(disk.read_only(true)).await?;
-        self.agent().await?.run(&UseRoot { partition: root.partition }).await?;
+        self.ask(&UseRoot { partition: root.partition }).await?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::registry::Place;
 
 /// How long an answer is waited for before QEMU is asked whether the machine runs, and then again.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long QEMU may take to tell; it takes a millisecond, where no other client has its monitor.
 const TELL_WITHIN: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ impl Appliance {
             // For this one question: others want it too.
             None => {
                 let options = Options { connect_timeout: TELL_WITHIN, ..Options::default() };
-                let address = Address::Unix(self.place().file(Place::CONTROL));
+                let address = Address::Unix(self.socket(Place::CONTROL).await.ok()?);
                 Client::connect_with(&address, options).await.ok()?
             }
         };

@@ -16,10 +16,10 @@ use crate::error::{Error, Result};
 use crate::link::Agent;
 
 /// A command that moves bytes takes as long as they are many. One that takes longer has gone wrong.
-const MOVED_WITHIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(crate) const MOVED_WITHIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How long nothing may move before the agent is asked whether it is there.
-const SILENT_FOR: Duration = Duration::from_secs(30);
+pub(crate) const SILENT_FOR: Duration = Duration::from_secs(30);
 
 /// What is read from the port at a time, in bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -37,6 +37,17 @@ pub(crate) struct Traffic<'a> {
     pub(crate) source: Option<(u32, Source<'a>)>,
     /// What is received.
     pub(crate) sinks: Vec<(u32, Sink<'a>)>,
+}
+
+/// How a command went.
+#[derive(Debug)]
+pub(crate) struct Finished<T> {
+    /// What it returned.
+    pub(crate) returned: T,
+    /// How many bytes came.
+    pub(crate) came: u64,
+    /// How many were sent.
+    pub(crate) went: u64,
 }
 
 /// The port on which bytes travel.
@@ -70,13 +81,14 @@ impl Port {
         agent: &Agent,
         command: &C,
         traffic: Traffic<'_>,
-    ) -> Result<C::Return> {
+    ) -> Result<Finished<C::Return>> {
         let numbers = traffic.sinks.iter().map(|(number, _)| *number);
         for number in numbers.chain(traffic.source.iter().map(|(number, _)| *number)) {
             self.streams.open(number).map_err(|error| Error::Transfer(error.to_string()))?;
         }
         let client = agent.client().clone().with_command_timeout(MOVED_WITHIN);
-        let mut reply = pin!(client.submit(C::NAME, Some(command)));
+        // Out of band, so that other commands of this client go on.
+        let mut reply = pin!(client.execute_oob(C::NAME, Some(command)));
         let mut replied = None;
         let mut way = Way::new(traffic);
         let mut input = vec![0; READ_BYTES];
@@ -104,7 +116,7 @@ impl Port {
                         Err(error) => return Err(lost(error)),
                     }
                 }
-                read = way.read_on(), if way.wants_more() => way.came(read.map_err(unreadable)?),
+                read = way.read_on(), if way.wants_more() => way.took(read.map_err(unreadable)?),
                 // A program may be silent for long, and a file system slow; an agent is neither.
                 () = tokio::time::sleep(SILENT_FOR) => agent.check().await?,
             }
@@ -114,7 +126,9 @@ impl Port {
             return Err(Error::Transfer(reason));
         }
         let text = replied.map(|reply| reply.get().to_owned()).unwrap_or_default();
-        serde_json::from_str(&text).map_err(|error| Error::Transfer(error.to_string()))
+        let returned = serde_json::from_str(&text);
+        let returned = returned.map_err(|error| Error::Transfer(error.to_string()))?;
+        Ok(Finished { returned, came: way.came, went: way.went })
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
@@ -135,6 +149,10 @@ struct Way<'a> {
     traffic: Traffic<'a>,
     /// Sinks whose stream has ended.
     arrived: Vec<bool>,
+    /// How many bytes came in all of them.
+    came: u64,
+    /// How many the stream of the source took.
+    went: u64,
     /// Why the first of them broke off.
     aborted: Option<String>,
     /// What was read from the source, and the stream has not taken yet.
@@ -150,6 +168,8 @@ impl<'a> Way<'a> {
     fn new(traffic: Traffic<'a>) -> Self {
         Self {
             arrived: vec![false; traffic.sinks.len()],
+            came: 0,
+            went: 0,
             aborted: None,
             is_done: traffic.source.is_none(),
             traffic,
@@ -166,6 +186,7 @@ impl<'a> Way<'a> {
             while !self.arrived[at] {
                 match streams.read(*number, &mut buffer) {
                     Read::Bytes(count) => {
+                        self.came += count as u64;
                         let written = sink.write_all(&buffer[..count]).await;
                         written.map_err(|error| {
                             Error::Transfer(format!("what came cannot be written: {error}"))
@@ -196,7 +217,10 @@ impl<'a> Way<'a> {
         let Some((number, _)) = &self.traffic.source else { return };
         while !self.unsent.is_empty() {
             match streams.write(*number, &self.unsent) {
-                Write::Taken(count) => drop(self.unsent.drain(..count)),
+                Write::Taken(count) => {
+                    self.went += count as u64;
+                    drop(self.unsent.drain(..count));
+                }
                 Write::Wait => return,
                 Write::Aborted(_) => {
                     self.unsent.clear();
@@ -220,7 +244,7 @@ impl<'a> Way<'a> {
         }
     }
 
-    fn came(&mut self, count: usize) {
+    fn took(&mut self, count: usize) {
         self.is_done = count == 0;
         self.unsent.extend_from_slice(&self.chunk[..count]);
     }

@@ -9,24 +9,30 @@ use qplug_qmp::ConnectError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done, or already so.
-    Done = 0,
+    Done,
     /// Something that no other code names.
-    Other = 1,
+    Other,
     /// The command line is wrong; clap uses the same code.
-    Usage = 2,
+    Usage,
     /// No conversation with QEMU came about, or it ended before anything was changed.
-    Connection = 3,
+    Connection,
     /// QEMU or the guest refused.
-    Refused = 4,
+    Refused,
     /// The guest was asked to let go, and has not answered yet.
-    Pending = 5,
+    Pending,
     /// It cannot be done with this machine or image; nothing was changed.
-    Impossible = 6,
+    Impossible,
     /// A command was sent and not answered.
-    Unknown = 7,
+    Unknown,
     /// Interrupted by the user, as shells number it.
-    Interrupted = 130,
+    Interrupted,
+    /// As a program that was run for the user ended, with anything from 1 to 255.
+    Program(u8),
 }
+
+/// How a command ends that runs a program, where it is qplug that fails and not the program: docker's and
+/// GNU's number for it, as a program may end with any of ours.
+pub(crate) const NO_PROGRAM: u8 = 125;
 
 impl Exit {
     /// The worse of two ends, for a command that is about several disks: unknown before refused,
@@ -43,9 +49,25 @@ impl Exit {
             Self::Connection => 3,
             Self::Refused => 4,
             Self::Unknown => 5,
-            Self::Other => 6,
+            Self::Other | Self::Program(_) => 6,
             Self::Usage => 7,
             Self::Interrupted => 8,
+        }
+    }
+
+    /// The number.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Other => 1,
+            Self::Usage => 2,
+            Self::Connection => 3,
+            Self::Refused => 4,
+            Self::Pending => 5,
+            Self::Impossible => 6,
+            Self::Unknown => 7,
+            Self::Interrupted => 130,
+            Self::Program(code) => code,
         }
     }
 
@@ -61,13 +83,14 @@ impl Exit {
             Self::Impossible => "impossible",
             Self::Unknown => "unknown",
             Self::Interrupted => "interrupted",
+            Self::Program(_) => "program",
         }
     }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 
@@ -102,7 +125,7 @@ impl Failure {
     /// The failure as programs see it.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
-            "kind": self.exit.name(), "exit_code": self.exit as u8, "message": self.message,
+            "kind": self.exit.name(), "exit_code": self.exit.code(), "message": self.message,
         })
     }
 

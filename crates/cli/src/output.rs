@@ -276,18 +276,20 @@ impl Output {
         format.with_target(false).with_ansi(colour).with_max_level(tracing::Level::DEBUG).init();
     }
 
+    /// A line that shows how far a copy is, until it is dropped, on a terminal.
+    pub(crate) fn copying(&self, text: &str) -> Progress {
+        let Some(target) = self.moving_line() else { return Progress(None) };
+        let bar = ProgressBar::with_draw_target(None, target).with_message(text.to_owned());
+        Progress(Some(bar))
+    }
+
     /// A line that shows that something is waited for, until it is dropped: a moving one on a
     /// terminal, else one line. Nothing for programs.
     pub(crate) fn progress(&self, text: &str) -> Progress {
-        let is_elsewhere = matches!(self.results, Results::Page(_));
-        if self.json || is_elsewhere || !io::stderr().is_terminal() {
+        let Some(target) = self.moving_line() else {
             self.remark(text);
             return Progress(None);
-        }
-        let size = rustix::termios::tcgetwinsize(io::stderr());
-        let columns = size.map_or(USUAL_COLUMNS, |size| size.ws_col);
-        let line = Line { terminal: self.errors.clone(), columns };
-        let target = ProgressDrawTarget::term_like(Box::new(line));
+        };
         let bar = ProgressBar::with_draw_target(None, target).with_message(text.to_owned());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
             bar.set_style(style);
@@ -295,11 +297,41 @@ impl Output {
         bar.enable_steady_tick(PROGRESS_TICK);
         Progress(Some(bar))
     }
+
+    /// Where a line moves; nothing for programs, and where there is no terminal.
+    fn moving_line(&self) -> Option<ProgressDrawTarget> {
+        let is_elsewhere = matches!(self.results, Results::Page(_));
+        if self.json || is_elsewhere || !io::stderr().is_terminal() {
+            return None;
+        }
+        let size = rustix::termios::tcgetwinsize(io::stderr());
+        let columns = size.map_or(USUAL_COLUMNS, |size| size.ws_col);
+        let line = Line { terminal: self.errors.clone(), columns };
+        Some(ProgressDrawTarget::term_like(Box::new(line)))
+    }
 }
 
 /// A progress line; it goes away when dropped.
 #[derive(Debug)]
 pub(crate) struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// Shows how many bytes have been moved, and of how many where that is known.
+    pub(crate) fn moved(&self, moved: u64, total: Option<u64>) {
+        const WITH_TOTAL: &str =
+            "{msg} [{bar:30}] {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+        const WITHOUT: &str = "{spinner} {msg} {bytes} {binary_bytes_per_sec} {elapsed}";
+        let Some(bar) = &self.0 else { return };
+        if bar.position() == 0 && moved > 0 {
+            let template = if total.is_some() { WITH_TOTAL } else { WITHOUT };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_length(total.unwrap_or(0));
+        }
+        bar.set_position(moved);
+    }
+}
 
 impl Drop for Progress {
     fn drop(&mut self) {

@@ -102,8 +102,8 @@ pub use recover::{Recover, Recovered};
 pub use resize::{Resize, Resized, Size};
 pub use secret::Secret;
 pub use snapshot::{
-    DeleteSnapshot, ListSnapshots, ListedSnapshot, MAX_TAG_BYTES, PlanSnapshot, Snapped, Snapshot,
-    SnapshotPlan, Tag, TagError, TakeSnapshot,
+    DeleteSnapshot, Deletions, ListSnapshots, ListedSnapshot, MAX_TAG_BYTES, PlanSnapshot, Snapped,
+    Snapshot, SnapshotPlan, Tag, TagError, TakeSnapshot,
 };
 pub use status::{AskStatus, Lacking, Status};
 pub use storage::{LocationError, Storage, StorageBuilder};

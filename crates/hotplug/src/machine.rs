@@ -26,8 +26,8 @@ use crate::preview::{Plans, Preview};
 use crate::recover::{Recover, Recovered};
 use crate::resize::{Resize, Resized};
 use crate::snapshot::{
-    DeleteSnapshot, ListSnapshots, ListedSnapshot, PlanSnapshot, Snapped, Snapshot, SnapshotPlan,
-    Tag, TakeSnapshot,
+    DeleteSnapshot, Deletions, ListSnapshots, ListedSnapshot, PlanSnapshot, Snapped, Snapshot,
+    SnapshotPlan, Tag, TakeSnapshot,
 };
 use crate::status::{AskStatus, Status};
 use crate::throttle::Limits;
@@ -209,11 +209,7 @@ impl Machine {
     ///
     /// # Errors
     /// See [`Error`]; nothing was changed then.
-    pub async fn delete_snapshot(
-        &self,
-        tag: &str,
-        which: Snapped,
-    ) -> Result<Vec<(String, Result<(), Error>)>, Error> {
+    pub async fn delete_snapshot(&self, tag: &str, which: Snapped) -> Result<Deletions, Error> {
         self.run(DeleteSnapshot::new(tag, which)).await?
     }
 

@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::command::{self, Command};
 use crate::preview::PlannedStep;
 
-pub use delete::DeleteSnapshot;
+pub use delete::{DeleteSnapshot, Deletions};
 pub use plan::{ListSnapshots, PlanSnapshot};
 pub use take::TakeSnapshot;
 

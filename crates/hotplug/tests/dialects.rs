@@ -15,6 +15,8 @@ mod others;
 #[path = "model/seen.rs"]
 #[allow(dead_code, reason = "the model asks for more")]
 mod seen;
+#[path = "dialects/snapshots.rs"]
+mod snapshots;
 #[path = "dialects/telling.rs"]
 mod telling;
 #[path = "model/wire.rs"]
@@ -30,8 +32,14 @@ use qplug_sim::Version;
 type Scenario = (&'static str, fn(&mut Bench));
 
 /// Every scenario, each of which has a machine of its own.
-const SCENARIOS: &[&[Scenario]] =
-    &[coming::SCENARIOS, going::SCENARIOS, others::SCENARIOS, media::SCENARIOS, telling::SCENARIOS];
+const SCENARIOS: &[&[Scenario]] = &[
+    coming::SCENARIOS,
+    going::SCENARIOS,
+    others::SCENARIOS,
+    media::SCENARIOS,
+    snapshots::SCENARIOS,
+    telling::SCENARIOS,
+];
 
 #[test]
 fn every_scenario_comes_out_on_every_qemu() {

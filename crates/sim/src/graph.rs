@@ -19,6 +19,7 @@ use qplug_proto::ErrorReply;
 use crate::config::Version;
 use crate::files::Image;
 use crate::refusal::generic;
+use crate::snapshots::InnerSnapshot;
 
 pub(crate) use driver::{names as driver_names, takes_option};
 pub(crate) use open::{Blockdev, World};
@@ -53,6 +54,7 @@ pub(crate) struct Node {
     pub(crate) secret: Option<String>,
     detect_zeroes: String,
     cache: Cache,
+    pub(crate) snapshots: Vec<InnerSnapshot>,
     /// The filter on top of it, or the job that works on it, in QEMU's words.
     pub(crate) blocked_by: Option<String>,
 }
@@ -222,6 +224,11 @@ impl Graph {
     pub(crate) fn is_below(&self, id: NodeId) -> bool {
         let is_filter = |user: &User| user.node == id && user.kind == UserKind::Filter;
         self.has_parent(id) || self.users.values().any(is_filter)
+    }
+
+    /// What a node lies on.
+    pub(crate) fn file_of(&self, id: NodeId) -> Option<NodeId> {
+        self.node(id)?.children.iter().find(|edge| edge.role == "file").map(|edge| edge.child)
     }
 
     fn has_parent(&self, id: NodeId) -> bool {

@@ -21,6 +21,7 @@
 //! | `netdev.rs` | names of network backends |
 //! | `redhat.rs` | what RHEL 6 has of its own |
 //! | `life.rs` | how a machine runs, begins anew and ends |
+//! | `snapshots.rs` | snapshots within images |
 //! | `media.rs` | trays, sizes, speeds |
 //! | `objects.rs`, `qom.rs`, `fdset.rs` | objects, the paths of all, passed descriptors |
 //! | `job.rs`, `export.rs`, `migration.rs` | what else holds nodes, or keeps devices in place |
@@ -58,6 +59,7 @@ mod redhat;
 mod refusal;
 mod release;
 mod sim;
+mod snapshots;
 mod unplug;
 mod words;
 

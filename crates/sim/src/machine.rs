@@ -301,12 +301,17 @@ impl Machine {
         self.fdsets.lose_clients(|set| graph.uses_fdset(set), is_running);
     }
 
+    /// The host's time.
+    pub(crate) fn since_1970(&self, now: Instant) -> Duration {
+        self.epoch + now.saturating_duration_since(self.started)
+    }
+
     /// Tells of an event, where the version has it.
     pub(crate) fn emit(&mut self, name: &str, data: Option<Value>, now: Instant) {
         if !self.version.has_event(name) {
             return;
         }
-        let since = self.epoch + now.saturating_duration_since(self.started);
+        let since = self.since_1970(now);
         let timestamp = Timestamp {
             seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
             microseconds: i64::from(since.subsec_micros()),

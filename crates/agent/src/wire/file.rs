@@ -173,8 +173,9 @@ pub struct Download {
 }
 command!(Download, "download", Moved);
 
-/// `upload`: makes a file of a stream, in the place of one that is there. When the stream breaks off,
-/// what came of it stays.
+/// `upload`: makes a file of a stream, in the place of one that is there once all of it has come: the new
+/// one has its owner, mode and attributes, and other names of it keep the old one. Where the stream breaks
+/// off, nothing has changed; with an offset, and on a device, what came of it stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Upload {
@@ -191,7 +192,8 @@ pub struct Upload {
 }
 command!(Upload, "upload", Moved);
 
-/// `copy`: copies a file, or a device, within the appliance, in the place of a file that is there.
+/// `copy`: copies a file, or a device, within the appliance, in the place of a file that is there, as
+/// `upload` does.
 ///
 /// A disk that the host plugs in carries a file faster than a stream does: QEMU hands a port 4 KiB at a
 /// time.

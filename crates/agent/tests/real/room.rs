@@ -86,7 +86,7 @@ impl Room {
         static TOKENS: AtomicU8 = AtomicU8::new(0);
         let token = Token::new([TOKENS.fetch_add(1, Ordering::SeqCst); 16]);
         self.ask(&OpenFiles { token }).await;
-        Files::connect(&self.place().join("files"), &token)
+        Files::connect(&self.place().join("files.0"), &token)
     }
 
     /// An empty image.

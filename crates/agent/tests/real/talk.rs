@@ -32,7 +32,7 @@ async fn whoever_comes_is_greeted_whatever_was_said_before() {
         // The product's own connection is let go of.
         drop(room.appliance.take());
         for round in 0..5_u8 {
-            let mut stream = UnixStream::connect(room.place().join("agent")).unwrap();
+            let mut stream = UnixStream::connect(room.place().join("agent.0")).unwrap();
             stream.set_read_timeout(Some(ANSWER_WITHIN)).unwrap();
             stream.write_all(b"\xff}}]]{{ \"execute\": rubbish \xff{'execute': ").unwrap();
             let token = Token::new([round; 16]);

@@ -17,6 +17,8 @@ async fn listed_in_order(room: &Room, count: usize) {
     println!("{count} disks added and seen in {:?}", start.elapsed());
     let expected: Vec<_> = (1..=count).map(|index| format!("disk{index}")).collect();
     assert_eq!(labels(&appliance).await, expected);
+    let found = appliance.list_filesystems().await.unwrap();
+    assert_eq!(found.into_iter().map(|found| found.device).collect::<Vec<_>>(), expected);
     for (index, label) in (1..=count).zip(&expected) {
         let content = content(&appliance, label).await;
         assert_eq!(content.len(), 4096, "{label}");

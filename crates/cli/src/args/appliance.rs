@@ -56,7 +56,7 @@ pub(crate) enum Verb {
     Mkdir(OfFile),
     /// Remove a file, or an empty folder.
     Rm(OfFile),
-    /// Run a program of the appliance's, with its output and its exit code.
+    /// Run a program of the appliance's, with its output and its exit code; 125 where that failed.
     Sh(Sh),
     /// Talk to an appliance: these commands without its name, completed from what is in it.
     #[command(after_help = SHELL_EXAMPLES)]
@@ -269,9 +269,10 @@ pub(crate) struct TarIn {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Cp {
     /// What to copy.
-    pub(crate) from: PathBuf,
+    #[arg(required = true)]
+    pub(crate) from: Vec<PathBuf>,
 
-    /// Where to.
+    /// Where to; a folder gets files of the same names.
     pub(crate) to: PathBuf,
 }
 
@@ -279,6 +280,10 @@ pub(crate) struct Cp {
 pub(crate) struct Sh {
     #[command(flatten)]
     pub(crate) appliance: Named,
+
+    /// Pass standard input on to the program.
+    #[arg(long = "stdin", short = 'i')]
+    pub(crate) has_input: bool,
 
     /// The line for the appliance's shell; without one (--with), a program and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]

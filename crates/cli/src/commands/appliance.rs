@@ -50,7 +50,7 @@ async fn run_to_its_end(verb: Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Find(args) => files::find(args, output).await,
         Verb::Cat(args) => files::cat(args, output).await,
         Verb::Cp(args) => files::cp(args, output).await,
-        Verb::TarIn(args) => files::tar_in(args).await,
+        Verb::TarIn(args) => files::tar_in(args, output).await,
         Verb::TarOut(args) => files::tar_out(args, output).await,
         Verb::Sh(args) => files::sh(args, output).await,
         // Served before, but for shells: one of them is enough.
@@ -92,7 +92,9 @@ impl From<Error> for Failure {
             | Error::Exists { .. }
             | Error::Absent { .. }
             | Error::Starting { .. } => Exit::Impossible,
-            Error::Dead { .. } | Error::Died { .. } | Error::Late { .. } => Exit::Connection,
+            Error::Dead { .. } | Error::Died { .. } | Error::Late { .. } | Error::Busy { .. } => {
+                Exit::Connection
+            }
             Error::InUse { .. } => Exit::Refused,
             Error::Kept { .. } => Exit::Pending,
             Error::Stands { .. } => Exit::Unknown,

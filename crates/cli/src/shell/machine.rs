@@ -68,7 +68,12 @@ pub(super) async fn run_script(
         tokio::spawn(async move { link.follow(&mut events, &output).await })
     };
     let _ends = Ends(shown.abort_handle());
-    script::run(lines, Machine { link, transaction: None }, output).await
+    // A snapshot that thaws its guest first has taken them from the system.
+    let ends = interactive::terminated()?;
+    tokio::select! {
+        ended = script::run(lines, Machine { link, transaction: None }, output) => ended,
+        ended = ends => ended,
+    }
 }
 
 fn greet(link: &Link, output: &Output) {

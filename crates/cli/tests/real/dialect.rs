@@ -132,6 +132,9 @@ fn a_drive_is_resized_and_throttled() {
         let inserted = &ours.unwrap()["inserted"];
         assert_eq!((&inserted["iops"], &inserted["cache"]["direct"]), (&json!(500), &json!(true)));
         old(machine, &["throttle", "data", "iops-total=60"]).exits(0);
+        old(machine, &["snapshot", "t"]).exits(0).says("snapshot t of data");
+        old(machine, &["snapshot", "--list"]).exits(0).says("t    data");
+        old(machine, &["snapshot", "t", "--delete"]).exits(0).says("deleted from data");
         old(machine, &["resize", "data", "+16M"]).exits(0);
         let disk = machine.guest.wait_changed("data", GUEST_WITHIN).unwrap();
         assert_eq!(disk.bytes, 2 * DISK_BYTES);

@@ -115,7 +115,7 @@ fn a_guest_is_frozen_until_it_is_thawed() {
             machine.guest.mount("data", "ext4").unwrap();
             with_agent(&["freeze", "--status"]).exits(0).says("thawed");
             assert!(needs_recovery(&data));
-            with_agent(&["freeze"]).exits(0).says("1 file systems are frozen");
+            with_agent(&["freeze"]).exits(0).says("frozen: 1 file system\n");
             assert!(!needs_recovery(&data));
             with_agent(&["freeze", "--status"]).exits(0).says("frozen");
             with_agent(&["freeze"]).exits(0).says("frozen already");
@@ -124,8 +124,19 @@ fn a_guest_is_frozen_until_it_is_thawed() {
             let told = with_agent(&["snapshot", "t", "--json"]).exits(0).json();
             assert_eq!(told["frozen"]["already"], true);
             assert_eq!(status(machine), "frozen");
-            with_agent(&["thaw"]).exits(0).says("1 file systems are thawed");
+            // A job that begins now copies what is still.
+            let copy =
+                Image::create(machine.folder(), "copy.img", Format::Raw, data.bytes).unwrap();
+            let file = format!("file.filename={}", path(&copy));
+            let add =
+                ["exec", "blockdev-add", "driver=raw", "node-name=copy", "file.driver=file", &file];
+            qplug(&qmp, &add).exits(0);
+            let job = ["job-id=copy", "device=data.format", "target=copy", "sync=full"];
+            qplug(&qmp, &[&["exec", "blockdev-backup"], &job[..]].concat()).exits(0);
+            with_agent(&["thaw"]).exits(0).says("thawed: 1 file system\n");
             with_agent(&["thaw"]).exits(0).says("nothing was frozen");
+            machine.oracle.wait_event("BLOCK_JOB_COMPLETED", GUEST_WITHIN).unwrap();
+            assert!(!needs_recovery(&copy));
             assert!(needs_recovery(&data));
             machine.guest.unmount("data").unwrap();
         },

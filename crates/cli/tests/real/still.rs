@@ -94,8 +94,15 @@ fn a_guest_is_thawed_whatever_becomes_of_the_snapshot() {
             qplug(machine.qmp_path(), &["attach", path(&data), "--wait", "guest"]).exits(0);
             machine.guest.wait_added("data", GUEST_WITHIN).unwrap();
             machine.guest.mount("data", "ext4").unwrap();
-            let stories: [fn(&mut Scene<'_>); 6] =
-                [lost, late, ended_in_the_freeze, ended_in_the_snapshot, refused, left_frozen];
+            let stories: [fn(&mut Scene<'_>); 7] = [
+                lost,
+                late,
+                ended_in_the_freeze,
+                ended_in_the_snapshot,
+                ended_in_a_shell,
+                refused,
+                left_frozen,
+            ];
             for (number, story) in stories.into_iter().enumerate() {
                 let mut scene = Scene::new(machine, &data, number);
                 story(&mut scene);
@@ -152,6 +159,21 @@ fn ended_in_the_snapshot(scene: &mut Scene<'_>) {
     assert!(scene.is_taken("ended"));
 }
 
+/// The shell ends, and the command that it runs is left alone with the guest.
+fn ended_in_a_shell(scene: &mut Scene<'_>) {
+    let script = scene.machine.folder().join("script");
+    let line = format!("snapshot shell --agent {}\n", scene.link.display());
+    std::fs::write(&script, line).unwrap();
+    let (is_there, go) = held(&scene.agent, Moment::Forwarded(FREEZE), Then::GoOn);
+    let running = start(scene.qmp.path(), &["shell", "-x", script.to_str().unwrap()]);
+    is_there.recv_timeout(STANDS_FOR).unwrap();
+    running.signal("-TERM");
+    goes_on(&scene.agent, FREEZE);
+    go.send(()).unwrap();
+    running.finish().exits(130);
+    assert!(!scene.is_taken("shell"));
+}
+
 /// QEMU refuses: another client takes the name meanwhile.
 fn refused(scene: &mut Scene<'_>) {
     let (is_there, go) = held(&scene.agent, Moment::Executed(FREEZE), Then::GoOn);
@@ -175,5 +197,5 @@ fn left_frozen(scene: &mut Scene<'_>) {
     assert_eq!(scene.status(), "frozen");
     let agent = scene.machine.agent_path();
     let words = ["thaw", "--agent", agent.to_str().unwrap()];
-    qplug(scene.machine.qmp_path(), &words).exits(0).says("1 file systems are thawed");
+    qplug(scene.machine.qmp_path(), &words).exits(0).says("thawed: 1 file system\n");
 }

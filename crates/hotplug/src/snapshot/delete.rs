@@ -13,6 +13,9 @@ use crate::observe::{Look, Observer};
 use crate::operation::{Answer, Operation};
 use crate::texts::Meaning;
 
+/// What became of each disk.
+pub type Deletions = Vec<(String, Result<(), Error>)>;
+
 /// Deleting a snapshot. Each disk ends for itself.
 #[derive(Debug)]
 pub struct DeleteSnapshot {
@@ -24,8 +27,8 @@ pub struct DeleteSnapshot {
     disks: VecDeque<(String, String)>,
     /// The disk that it is being deleted from.
     under_way: Option<String>,
-    deleted: Vec<(String, Result<(), Error>)>,
-    outcome: Option<Result<Vec<(String, Result<(), Error>)>, Error>>,
+    deleted: Deletions,
+    outcome: Option<Result<Deletions, Error>>,
 }
 
 impl DeleteSnapshot {
@@ -96,7 +99,7 @@ impl DeleteSnapshot {
 }
 
 impl Operation for DeleteSnapshot {
-    type Outcome = Result<Vec<(String, Result<(), Error>)>, Error>;
+    type Outcome = Result<Deletions, Error>;
 
     fn speak(&mut self, features: &Features) {
         self.observer.speak(features);

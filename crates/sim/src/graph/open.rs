@@ -258,6 +258,7 @@ impl Graph {
             secret: blockdev.text("key-secret").map(ToOwned::to_owned),
             detect_zeroes: zeroes.to_owned(),
             cache,
+            snapshots: Vec::new(),
             blocked_by: None,
         };
         let lies_on = children.iter().find(|(role, _)| *role == "file").map(|(_, child)| *child);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Graph, Node, NodeId, UserKind};
 use crate::config::Version;
+use crate::snapshots::InnerSnapshot;
 
 impl Graph {
     /// `query-named-block-nodes`: backing images nest unless it is asked for a `flat` list.
@@ -60,6 +61,10 @@ impl Graph {
         }
         if version >= Version::V10_0 && node.driver == "file" {
             image["format-specific"] = json!({"type": "file", "data": {}});
+        }
+        let snapshots = self.snapshots_of(id).and_then(|id| self.node(id)).map(|it| &it.snapshots);
+        if let Some(snapshots) = snapshots.filter(|snapshots| !snapshots.is_empty()) {
+            image["snapshots"] = snapshots.iter().map(InnerSnapshot::show).collect();
         }
         if let Some(below) = self.backing_of(id)
             && let Some(backing) = self.node(below)

@@ -8,6 +8,7 @@ mod media;
 mod nodes;
 mod rest;
 mod slots;
+mod snapshots;
 
 use std::time::Duration;
 
@@ -86,6 +87,7 @@ pub(crate) fn groups() -> Vec<Group> {
         Group::q35("media").with_drives().pictures(PICTURES).play(media::media_scenarios()),
         Group::q35("bridge").with_bridge().play(slots::bridge_scenarios()),
         Group::q35("native").native().play(slots::native_scenarios()),
+        Group::q35("snapshots").pictures(PICTURES).play(snapshots::snapshot_scenarios()),
         Group::q35("rest").pictures(PICTURES).play(rest::rest_scenarios()),
         Group::pc("slots").play(slots::slot_scenarios()),
     ]

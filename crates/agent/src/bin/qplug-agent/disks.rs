@@ -11,7 +11,7 @@ use std::time::Duration;
 use qplug_agent::wire::{DISK_APPEARED, DISK_CHANGED, DISK_GONE, Device, DiskGone, OWN_PREFIX};
 
 use crate::links::Links;
-use crate::serve::Bell;
+use crate::serve::Bells;
 use crate::sysfs::{self, Disk};
 use crate::uevent::{self, BlockEvent, Uevent, Uevents};
 use crate::unread::Unread;
@@ -79,11 +79,11 @@ impl Disks {
     }
 
     /// Looks at what there is, then listens for ever.
-    pub(crate) fn follow(&self, uevents: &Uevents, bell: &Bell, ready: impl FnOnce()) {
+    pub(crate) fn follow(&self, uevents: &Uevents, bells: &Bells, ready: impl FnOnce()) {
         let mut links = Links::default();
         let mut unread = Unread::default();
         let mut ready = Some(ready);
-        self.rescan(&mut links, &mut unread, bell);
+        self.rescan(&mut links, &mut unread, bells);
         loop {
             if let Some(ready) = ready.take() {
                 ready();
@@ -91,9 +91,9 @@ impl Disks {
             match uevents.next(None) {
                 Some(Uevent::Block(event)) => {
                     let found = found_after(&event, || self.look_up(&event.disk, &mut unread));
-                    self.update(&event.disk, found, &mut links, bell);
+                    self.update(&event.disk, found, &mut links, bells);
                 }
-                Some(Uevent::Lost) => self.rescan(&mut links, &mut unread, bell),
+                Some(Uevent::Lost) => self.rescan(&mut links, &mut unread, bells),
                 Some(Uevent::Answer(number)) => {
                     let mut present = self.lock();
                     present.settled = present.settled.max(number);
@@ -105,7 +105,7 @@ impl Disks {
         }
     }
 
-    fn rescan(&self, links: &mut Links, unread: &mut Unread, bell: &Bell) {
+    fn rescan(&self, links: &mut Links, unread: &mut Unread, bells: &Bells) {
         let mut names = sysfs::block_devices();
         let present = self.lock();
         let known = present.users.iter().map(|disk| &disk.kernel_name).chain(present.own.keys());
@@ -113,7 +113,7 @@ impl Disks {
         drop(present);
         names.splice(0..0, gone);
         for name in names {
-            self.update(&name, self.look_up(&name, unread), links, bell);
+            self.update(&name, self.look_up(&name, unread), links, bells);
         }
     }
 
@@ -129,7 +129,7 @@ impl Disks {
         (!is_sent_back).then_some(found)
     }
 
-    fn update(&self, name: &str, found: Option<Disk>, links: &mut Links, bell: &Bell) {
+    fn update(&self, name: &str, found: Option<Disk>, links: &mut Links, bells: &Bells) {
         let mut present = self.lock();
         present.own.remove(name);
         let found = match found {
@@ -153,9 +153,9 @@ impl Disks {
         }
         for change in changes {
             match change {
-                Change::Appeared(device) => bell.tell(DISK_APPEARED, &device),
-                Change::Changed(device) => bell.tell(DISK_CHANGED, &device),
-                Change::Gone(gone) => bell.tell(DISK_GONE, &gone),
+                Change::Appeared(device) => bells.tell(DISK_APPEARED, &device),
+                Change::Changed(device) => bells.tell(DISK_CHANGED, &device),
+                Change::Gone(gone) => bells.tell(DISK_GONE, &gone),
             }
         }
     }

@@ -10,8 +10,8 @@ use qplug_proto::ErrorReply;
 
 use crate::refusal::{Result, refuse};
 
-/// How many commands may be under way. A conversation has no more than nine; these are those of hosts
-/// that left before, and whose disks hang.
+/// How many commands may be under way, in all lanes. A conversation has no more than nine; the others are
+/// those of hosts that left before, and whose disks hang.
 const MAX_JOBS: usize = 64;
 
 /// A command's code is shallow; the largest thing on its stack is a uevent's buffer.

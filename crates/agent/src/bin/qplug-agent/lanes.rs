@@ -1,9 +1,10 @@
-//! The files port: streams that threads read and write, and the two threads that move them.
+//! The files port of a lane: streams that threads read and write, and the two threads that move them.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use qplug_agent::meeting::Token;
 use qplug_agent::streams::{self, End, Streams};
@@ -14,6 +15,10 @@ use crate::refusal::{Result, cannot};
 /// How much is read from the port before it is handed on: the kernel gives a page at a time, and each
 /// handing on wakes a thread.
 const READ_BYTES: usize = 64 << 10;
+
+/// How long nobody may be at the port's other end before its streams are over, and the files that they
+/// are for are closed. Not at once: the kernel hands on what a host says before it knows of the host.
+const GONE_AFTER: Duration = Duration::from_secs(2);
 
 /// The port's streams, for everybody.
 #[derive(Debug, Clone)]
@@ -53,7 +58,7 @@ impl Lanes {
     pub(crate) fn start(port: Port) -> Result<Self, String> {
         let lanes = Self { shared: Arc::default() };
         let port = Arc::new(port);
-        let changes = Changes::of(&port, None)?;
+        let (arrivals, room) = (Changes::of(&port, None)?, Changes::of(&port, None)?);
         let begin = |name: &str, work: Box<dyn FnOnce() + Send>| {
             thread::Builder::new()
                 .name(name.to_owned())
@@ -61,9 +66,9 @@ impl Lanes {
                 .map_err(|error| format!("no thread can be begun for the files: {error}"))
         };
         let (receiving, incoming) = (lanes.clone(), port.clone());
-        begin("receive", Box::new(move || receiving.receive(&incoming, &changes)))?;
+        begin("receive", Box::new(move || receiving.receive(&incoming, &arrivals)))?;
         let sending = lanes.clone();
-        begin("send", Box::new(move || sending.send(&port)))?;
+        begin("send", Box::new(move || sending.send(&port, &room)))?;
         Ok(lanes)
     }
 
@@ -95,9 +100,11 @@ impl Lanes {
     fn receive(&self, port: &Port, changes: &Changes) {
         let mut buffer = vec![0; READ_BYTES];
         let mut filled = 0;
+        let mut left = None;
         loop {
             let said = port.read(&mut buffer[filled..]);
             if let Said::Bytes(count) = said {
+                left = None;
                 filled += count;
                 if filled < READ_BYTES {
                     continue;
@@ -107,13 +114,33 @@ impl Lanes {
                 self.take(&buffer[..filled]);
                 filled = 0;
             }
-            if !matches!(said, Said::Bytes(_))
-                && let Err(reason) = changes.wait(None)
-            {
+            let within = match said {
+                Said::Bytes(_) => continue,
+                Said::Nothing => {
+                    left = None;
+                    None
+                }
+                Said::HostIsGone => self.grace(left.get_or_insert_with(Instant::now)),
+            };
+            if let Err(reason) = changes.wait(within) {
                 println!("agent: {reason}");
                 return;
             }
         }
+    }
+
+    /// How much longer a host that has left may take to come back; `None` once it was too long.
+    fn grace(&self, since: &Instant) -> Option<Duration> {
+        let rest = GONE_AFTER.saturating_sub(since.elapsed());
+        if !rest.is_zero() {
+            return Some(rest);
+        }
+        let mut state = self.lock();
+        if let Some(streams) = state.streams.as_mut().filter(|streams| streams.has_met()) {
+            streams.abort_all("the host is gone");
+        }
+        self.shared.moved.notify_all();
+        None
     }
 
     fn take(&self, bytes: &[u8]) {
@@ -126,7 +153,7 @@ impl Lanes {
         self.shared.moved.notify_all();
     }
 
-    fn send(&self, port: &Port) {
+    fn send(&self, port: &Port, changes: &Changes) {
         loop {
             let mut state = self.lock();
             let bytes = loop {
@@ -138,8 +165,8 @@ impl Lanes {
             };
             self.shared.moved.notify_all();
             drop(state);
-            if let Err(errno) = port.write_all(&bytes) {
-                println!("agent: cannot write to the files port: {errno}");
+            if let Err(reason) = port.write_all(&bytes, changes) {
+                println!("agent: {reason}");
                 return;
             }
         }

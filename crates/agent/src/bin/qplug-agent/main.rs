@@ -10,6 +10,7 @@
 //! | `device.rs`, `content.rs`, `uses.rs` | what a command calls a device, what is on it, what uses it |
 //! | `mounts.rs`, `tree.rs`, `files.rs`, `find.rs` | the tree of mounted file systems |
 //! | `lanes.rs`, `transfer.rs`, `archive.rs`, `program.rs` | streams, and what sends and takes them |
+//! | `draft.rs`, `direct.rs` | files that are made whole, and large ones |
 //! | `root.rs` | where programs come from, if the user has a root for them |
 //!
 //! Nothing in here may end the process: the kernel panics when PID 1 exits. Nothing that a disk or the
@@ -21,7 +22,9 @@ mod clock;
 mod command;
 mod content;
 mod device;
+mod direct;
 mod disks;
+mod draft;
 mod files;
 mod find;
 mod jobs;
@@ -43,16 +46,18 @@ mod unread;
 mod uses;
 
 use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 
-/// What this program is besides PID 1: the kernel's helper that loads drivers (`-q -- fs-ext4`), what
+/// What this program is besides PID 1: what loads drivers, for the kernel (`-q -- fs-ext4`) and as `modprobe`, what
 /// becomes a program of the root's, and tar.
 fn role() -> ExitCode {
-    let mut rest = env::args_os().skip(1);
+    let mut rest = env::args_os();
+    let name = rest.next().map(PathBuf::from).unwrap_or_default();
     let first = rest.next();
-    if first.as_deref() == Some("-q".as_ref()) {
-        let alias = rest.last().unwrap_or_default();
+    if first.as_deref() == Some("-q".as_ref()) || name.ends_with("modprobe") {
+        let alias = rest.last().or(first).unwrap_or_default();
         return ExitCode::from(u8::from(!modules::load_alias(&alias.to_string_lossy())));
     }
     if first.as_deref() == Some(root::ROLE.as_ref()) {

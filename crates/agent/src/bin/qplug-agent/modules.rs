@@ -58,14 +58,16 @@ pub(crate) fn load_alias(alias: &str) -> bool {
     !paths.is_empty() && complaints(&paths).is_empty()
 }
 
-/// `fs-ext4`, `dm-crypt`, `md-level-raid1`, `char-major-10-236`, or a module's name.
+/// `fs-ext4`, `dm-crypt`, `md-level-1`, `char-major-10-236`, or a module's name.
 fn module_of(alias: &str) -> String {
     let minor = alias.strip_prefix("char-major-10-").and_then(|minor| minor.parse::<u32>().ok());
     if let Some((_, _, module)) = NODES.iter().find(|(_, number, _)| Some(*number) == minor) {
         return (*module).to_owned();
     }
-    let plain = ["fs-", "md-level-"].iter().find_map(|prefix| alias.strip_prefix(prefix));
-    match plain.unwrap_or(alias).replace('-', "_").as_str() {
+    // A level of RAID is asked for by its number, or by its name where it has none.
+    let raid = alias.strip_prefix("md-level-").map(|level| format!("raid{level}"));
+    let plain = ["fs-", "md-"].iter().find_map(|prefix| alias.strip_prefix(prefix));
+    match raid.as_deref().unwrap_or(plain.unwrap_or(alias)).replace('-', "_").as_str() {
         "raid4" | "raid5" | "raid6" => "raid456".to_owned(),
         other => driver_of(other).to_owned(),
     }
@@ -117,8 +119,9 @@ mod tests {
             ("fs-ext4", "ext4"),
             ("fs-ext2", "ext4"),
             ("dm-crypt", "dm_crypt"),
-            ("md-level-raid1", "raid1"),
-            ("md-level-raid6", "raid456"),
+            ("md-level-1", "raid1"),
+            ("md-level-6", "raid456"),
+            ("md-raid10", "raid10"),
             ("char-major-10-236", "dm_mod"),
             ("nls_cp437", "nls_cp437"),
         ] {

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::event::{Timespec, epoll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, read, write};
 
@@ -86,16 +86,36 @@ impl Port {
         }
     }
 
-    /// Writes all of it, however long the host takes to make room: until it goes away.
-    pub(crate) fn write_all(&self, mut bytes: &[u8]) -> Result<(), Errno> {
+    /// Writes all of it, however long the host takes to make room for it, or to come.
+    pub(crate) fn write_all(&self, bytes: &[u8], changes: &Changes) -> Result<(), String> {
+        self.write_until(bytes, changes, None)
+    }
+
+    /// The same, for no longer than this: what is left then is lost.
+    pub(crate) fn write_within(
+        &self,
+        bytes: &[u8],
+        changes: &Changes,
+        within: Duration,
+    ) -> Result<(), String> {
+        self.write_until(bytes, changes, Some(Instant::now() + within))
+    }
+
+    fn write_until(
+        &self,
+        mut bytes: &[u8],
+        changes: &Changes,
+        deadline: Option<Instant>,
+    ) -> Result<(), String> {
         while !bytes.is_empty() {
-            match self.write(bytes)? {
+            let written = self.write(bytes);
+            match written.map_err(|errno| format!("cannot write to a port: {errno}"))? {
                 0 => {
-                    let mut writable = [PollFd::new(&self.file, PollFlags::OUT)];
-                    match poll(&mut writable, None) {
-                        Ok(_) | Err(Errno::INTR) => {}
-                        Err(errno) => return Err(errno),
+                    let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+                    if left.is_some_and(|left| left.is_zero()) {
+                        return Ok(());
                     }
+                    changes.wait(left)?;
                 }
                 count => bytes = &bytes[count..],
             }

@@ -1,14 +1,17 @@
-//! The start, and the conversation with the host.
+//! The start, and the conversations with hosts, one in each lane.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use qplug_agent::meeting::{Door, Heard, Token};
-use qplug_agent::wire::{CONTROL_PORT, Command as _, FILES_PORT, PACKAGE, Shutdown};
+use qplug_agent::wire::{
+    CONTROL_PORT, Command as _, FILES_PORT, LANES, PACKAGE, Shutdown, port_of_lane,
+};
 use qplug_proto::{ErrorReply, Event, Greeting, QemuVersion, Request, RequestId, Server};
 use rustix::event::{EventfdFlags, eventfd};
 use serde::Serialize;
@@ -39,19 +42,19 @@ enum Message {
     Finished { conversation: u64, id: RequestId, result: Result<Box<RawValue>>, is_last: bool },
 }
 
-/// Tells the conversation something.
+/// Tells a conversation something.
 #[derive(Debug, Clone)]
-pub(crate) struct Bell {
+struct Bell {
     messages: SyncSender<Message>,
     wake: Arc<OwnedFd>,
 }
 
 impl Bell {
-    /// Tells the host of an event.
-    pub(crate) fn tell(&self, name: &str, data: &impl Serialize) {
-        let data = to_raw_value(data).ok();
-        let timestamp = Some(clock::timestamp());
-        self.ring(Message::Event(Event { name: name.to_owned(), data, timestamp }));
+    fn new() -> Result<(Self, Receiver<Message>), String> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|errno| format!("cannot make an event descriptor: {errno}"))?;
+        let (messages, receiver) = sync_channel(MAX_WAITING);
+        Ok((Self { messages, wake: Arc::new(wake) }, receiver))
     }
 
     fn ring(&self, message: Message) {
@@ -61,7 +64,62 @@ impl Bell {
     }
 }
 
-/// Brings the machine up and serves its host. Returns only why it cannot go on.
+/// Tells all conversations something.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bells {
+    bells: Vec<Bell>,
+}
+
+impl Bells {
+    /// Tells all hosts of an event.
+    pub(crate) fn tell(&self, name: &str, data: &impl Serialize) {
+        let data = to_raw_value(data).ok();
+        let timestamp = Some(clock::timestamp());
+        for bell in &self.bells {
+            let data = data.clone();
+            bell.ring(Message::Event(Event { name: name.to_owned(), data, timestamp }));
+        }
+    }
+}
+
+/// The ports of a lane, and what wakes its conversation.
+struct Talk {
+    control: Port,
+    lanes: Lanes,
+    bell: Bell,
+    messages: Receiver<Message>,
+}
+
+impl Talk {
+    fn open(lane: usize, uevents: &Uevents) -> Result<Self, String> {
+        let control = Port::open(&port_of_lane(CONTROL_PORT, lane), uevents)?;
+        let lanes = Lanes::start(Port::open(&port_of_lane(FILES_PORT, lane), uevents)?)?;
+        let (bell, messages) = Bell::new()?;
+        Ok(Self { control, lanes, bell, messages })
+    }
+
+    /// Talks for ever, in a thread of its own; why it cannot go on is told.
+    fn begin(self, agent: Agent, jobs: Jobs, ended: Sender<String>) -> Result<(), String> {
+        let work = move || {
+            let conversation = Conversation::new(self.control, agent, jobs, self.bell);
+            let held = || conversation.hold(&self.messages);
+            let reason = match catch_unwind(AssertUnwindSafe(held)) {
+                Ok(Err(reason)) => reason,
+                Ok(Ok(never)) => match never {},
+                Err(_) => "the agent panicked".to_owned(),
+            };
+            // Fails only when another one has ended the machine.
+            let _ = ended.send(reason);
+        };
+        thread::Builder::new()
+            .name("talk".to_owned())
+            .spawn(work)
+            .map(drop)
+            .map_err(|error| format!("no thread can be begun to talk: {error}"))
+    }
+}
+
+/// Brings the machine up and serves its hosts. Returns only why it cannot go on.
 pub(crate) fn run() -> Result<Infallible, String> {
     let mut complaints = boot::file_systems()?;
     boot::console()?;
@@ -72,25 +130,28 @@ pub(crate) fn run() -> Result<Infallible, String> {
     for complaint in &complaints {
         println!("agent: {complaint}");
     }
-    let control = Port::open(CONTROL_PORT, &uevents)?;
-    let lanes = Lanes::start(Port::open(FILES_PORT, &uevents)?)?;
-    let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-        .map_err(|errno| format!("cannot make an event descriptor: {errno}"))?;
-    let (sender, messages) = sync_channel(MAX_WAITING);
-    let bell = Bell { messages: sender, wake: Arc::new(wake) };
+    let talks: Result<Vec<_>, _> = (0..LANES).map(|lane| Talk::open(lane, &uevents)).collect();
+    let talks = talks?;
+    let bells = Bells { bells: talks.iter().map(|talk| talk.bell.clone()).collect() };
     let disks = Disks::default();
-    follow(&disks, uevents, &bell)?;
+    follow(&disks, uevents, bells)?;
     println!("AGENT-READY");
-    let agent = Agent { disks, lanes, complaints };
-    Conversation::new(control, agent, bell).hold(&messages)
+    let jobs = Jobs::default();
+    let (tell, ended) = channel();
+    for talk in talks {
+        let lanes = talk.lanes.clone();
+        let agent = Agent { disks: disks.clone(), lanes, complaints: complaints.clone() };
+        talk.begin(agent, jobs.clone(), tell.clone())?;
+    }
+    Err(ended.recv().unwrap_or_else(|_| "nobody talks any more".to_owned()))
 }
 
 /// Begins to follow the disks, and returns when those that are there already are known.
-fn follow(disks: &Disks, uevents: Uevents, bell: &Bell) -> Result<(), String> {
+fn follow(disks: &Disks, uevents: Uevents, bells: Bells) -> Result<(), String> {
     let (ready, wait) = channel();
-    let (disks, bell) = (disks.clone(), bell.clone());
+    let disks = disks.clone();
     let work = move || {
-        disks.follow(&uevents, &bell, move || {
+        disks.follow(&uevents, &bells, move || {
             let _ = ready.send(());
         })
     };
@@ -115,11 +176,11 @@ struct Conversation {
 }
 
 impl Conversation {
-    fn new(port: Port, agent: Agent, bell: Bell) -> Self {
+    fn new(port: Port, agent: Agent, jobs: Jobs, bell: Bell) -> Self {
         Self {
             port,
             agent,
-            jobs: Jobs::default(),
+            jobs,
             bell,
             door: Door::default(),
             server: None,
@@ -135,7 +196,7 @@ impl Conversation {
             self.listen();
             let was_full = !self.has_room();
             while let Ok(message) = messages.try_recv() {
-                self.hear(message);
+                self.hear(message, &changes);
             }
             if let Some(server) = &mut self.server {
                 server.handle_timeout(Instant::now());
@@ -200,7 +261,7 @@ impl Conversation {
         self.server = Some(new_server());
     }
 
-    fn hear(&mut self, message: Message) {
+    fn hear(&mut self, message: Message, changes: &Changes) {
         match message {
             Message::Event(event) => {
                 if let Some(server) = &mut self.server {
@@ -213,7 +274,7 @@ impl Conversation {
                 }
                 if is_last {
                     let _ = self.send();
-                    let _ = self.port.write_all(&std::mem::take(&mut self.unsent));
+                    let _ = self.port.write_within(&self.unsent, changes, LAST_WORDS);
                     thread::sleep(LAST_WORDS);
                     power::off();
                 }

@@ -8,16 +8,15 @@ use qplug_agent::wire::{Copy, Download, Moved, Place, ROOT_LABEL, Upload};
 use rustix::fs::{Mode, OFlags};
 
 use crate::device;
+use crate::direct;
 use crate::disks::Disks;
+use crate::draft::Draft;
 use crate::lanes::{Lane, Lanes};
 use crate::refusal::{Result, cannot, refuse};
 use crate::tree;
 
 /// How much is moved at a time.
 const BLOCK_BYTES: usize = 128 << 10;
-
-/// The same between disks, where each block is read before it is written.
-const COPY_BYTES: usize = 1 << 20;
 
 /// How long a disk of the appliance's own may take to appear; it takes a tenth of a second.
 const OWN_WITHIN: Duration = Duration::from_secs(30);
@@ -52,7 +51,9 @@ pub(crate) fn upload(wish: &Upload, lanes: &Lanes, disks: &Disks) -> Result<Move
 }
 
 fn receive(wish: &Upload, lane: &mut Lane, disks: &Disks) -> Result<Moved> {
-    let (mut file, name) = open_to_write(&wish.to, wish.offset.is_none(), wish.mode, disks)?;
+    let target = Target::open(&wish.to, wish.offset.is_none(), wish.mode, disks)?;
+    let name = target.name().to_owned();
+    let mut file = target.file();
     if let Some(offset) = wish.offset {
         file.seek(SeekFrom::Start(offset)).map_err(cannot(format!("write {name} from there")))?;
     }
@@ -60,45 +61,72 @@ fn receive(wish: &Upload, lane: &mut Lane, disks: &Disks) -> Result<Moved> {
         PassError::From(error) => cannot(format!("receive {name}"))(error),
         PassError::To(error) => cannot(format!("write {name}"))(error),
     })?;
-    write_out(&wish.to, &file, &name)?;
+    target.finish()?;
     Ok(Moved { bytes })
 }
 
 /// Copies within the appliance.
 pub(crate) fn copy(wish: &Copy, disks: &Disks) -> Result<Moved> {
     let (file, from) = open(&wish.from, disks, OFlags::RDONLY, Mode::empty())?;
-    let (mut to, name) = open_to_write(&wish.to, true, wish.mode, disks)?;
-    let mut file = file.take(wish.bytes.unwrap_or(u64::MAX));
-    let bytes = pass_on_by(COPY_BYTES, &mut file, &mut to).map_err(|error| match error {
+    let target = Target::open(&wish.to, true, wish.mode, disks)?;
+    let most = wish.bytes.unwrap_or(u64::MAX);
+    let bytes = direct::pass_on(&file, target.file(), most).map_err(|error| match error {
         PassError::From(error) => cannot(format!("read {from}"))(error),
-        PassError::To(error) => cannot(format!("write {name}"))(error),
+        PassError::To(error) => cannot(format!("write {}", target.name()))(error),
     })?;
-    write_out(&wish.to, &to, &name)?;
+    target.finish()?;
     Ok(Moved { bytes })
 }
 
-fn open_to_write(
-    place: &Place,
-    is_whole: bool,
-    mode: Option<u32>,
-    disks: &Disks,
-) -> Result<(File, String)> {
-    match place {
-        Place::Device(_) | Place::Own(_) => open(place, disks, OFlags::WRONLY, Mode::empty()),
-        Place::Path(_) => {
-            let mut flags = OFlags::WRONLY | OFlags::CREATE;
-            flags.set(OFlags::TRUNC, is_whole);
-            open(place, disks, flags, Mode::from_raw_mode(mode.unwrap_or(0o644) & 0o7777))
-        }
-    }
+/// Where bytes go.
+#[derive(Debug)]
+enum Target {
+    /// A file that is made anew.
+    Draft(Draft, String),
+    /// A file that keeps what is not written over.
+    File(File, String),
+    Device(File, String),
 }
 
-/// The kernel does not tell later of what could not be written to a device.
-fn write_out(place: &Place, file: &File, name: &str) -> Result<()> {
-    match place {
-        Place::Path(_) => Ok(()),
-        Place::Device(_) | Place::Own(_) => {
-            file.sync_all().map_err(cannot(format!("write {name} out")))
+impl Target {
+    fn open(place: &Place, is_whole: bool, mode: Option<u32>, disks: &Disks) -> Result<Self> {
+        let mode = Mode::from_raw_mode(mode.unwrap_or(0o644) & 0o7777);
+        Ok(match place {
+            Place::Path(path) if is_whole => Self::Draft(Draft::begin(path, mode)?, path.display()),
+            Place::Path(path) => {
+                tree::require_mounted(path)?;
+                let (file, name) = open(place, disks, OFlags::WRONLY | OFlags::CREATE, mode)?;
+                Self::File(file, name)
+            }
+            Place::Device(_) | Place::Own(_) => {
+                let (file, name) = open(place, disks, OFlags::WRONLY, Mode::empty())?;
+                Self::Device(file, name)
+            }
+        })
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Self::Draft(draft, _) => draft.file(),
+            Self::File(file, _) | Self::Device(file, _) => file,
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Draft(_, name) | Self::File(_, name) | Self::Device(_, name) => name,
+        }
+    }
+
+    /// Everything is written.
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Draft(draft, _) => draft.keep(),
+            Self::File(..) => Ok(()),
+            // The kernel does not tell later of what could not be written to a device.
+            Self::Device(file, name) => {
+                file.sync_all().map_err(cannot(format!("write {name} out")))
+            }
         }
     }
 }
@@ -143,11 +171,7 @@ pub(crate) enum PassError {
 
 /// Moves everything, and tells how much it was.
 pub(crate) fn pass_on(from: &mut impl Read, to: &mut impl Write) -> Result<u64, PassError> {
-    pass_on_by(BLOCK_BYTES, from, to)
-}
-
-fn pass_on_by(size: usize, from: &mut impl Read, to: &mut impl Write) -> Result<u64, PassError> {
-    let mut block = vec![0; size];
+    let mut block = vec![0; BLOCK_BYTES];
     let mut moved = 0;
     loop {
         let count = match from.read(&mut block) {

@@ -69,11 +69,10 @@ pub(super) async fn df(name: &ApplianceName, output: &Output) -> Result<Exit, Fa
 /// Entries as they come, a part of the folder at a time: a large one is not held whole.
 pub(super) async fn ls(args: Ls, output: &Output) -> Result<Exit, Failure> {
     let appliance = open(&args.appliance.name)?;
-    let agent = appliance.agent().await?;
     let mut from = None;
     loop {
         let part = wire::Ls { path: named(&args.path), from, limit: None, long: args.long };
-        let part = agent.run(&part).await?;
+        let part = appliance.ask(&part).await?;
         output
             .result(&part.entries, |out| {
                 part.entries.iter().try_for_each(|entry| writeln!(out, "{}", line(entry)))

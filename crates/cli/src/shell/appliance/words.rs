@@ -99,7 +99,10 @@ pub(super) fn read(words: &[String], name: &ApplianceName) -> Result<Read, Failu
     };
     let line = Line::from_arg_matches(&matches).map_err(|error| vocabulary::usage(&error))?;
     let verb = match line.verb {
-        Verb::Cp(args) => Verb::Cp(Cp { from: full(&args.from, name), to: full(&args.to, name) }),
+        Verb::Cp(args) => {
+            let from = args.from.iter().map(|from| full(from, name)).collect();
+            Verb::Cp(Cp { from, to: full(&args.to, name) })
+        }
         verb => verb,
     };
     Ok(Read::Verb(Box::new(verb), line.json))
