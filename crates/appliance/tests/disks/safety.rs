@@ -1,6 +1,6 @@
 //! A disk that is in use stays, and what uses it is told.
 
-use qplug_appliance::wire::{Mount, Umount};
+use qplug_appliance::wire::{Mkdir, Mount, Place, Umount};
 use qplug_appliance::{Appliance, Error};
 
 use super::room::{Room, disk, has, label, labels, run};
@@ -16,6 +16,50 @@ async fn refused(appliance: &Appliance) -> String {
 async fn forced(appliance: &Appliance) {
     appliance.remove_disk(&label("data"), true).await.unwrap();
     assert!(labels(appliance).await.is_empty());
+}
+
+fn mount_at(path: &str) -> Mount {
+    let (device, path) = ("data".to_owned(), path.into());
+    Mount { device, path, kind: None, read_only: false, allow: Vec::new(), data: None }
+}
+
+#[tokio::test]
+async fn nothing_is_written_where_no_disk_is_mounted() {
+    for room in Room::each("nothing_is_written_where_no_disk_is_mounted") {
+        let appliance = room.launched().await;
+        let image = room.image("data.img", &[], 32 << 20);
+        appliance.add_disk(disk(Some("data"), &image)).await.unwrap();
+        run(&appliance, "mkfs.ext4 -q /dev/disk/qplug/data").await;
+        let upload = async |path: &str| {
+            appliance.upload(&mut &b"it"[..], Place::Path(path.into()), None).await
+        };
+        let mkdir =
+            async |path: &str| appliance.ask(&Mkdir { path: path.into(), mode: None }).await;
+        let lost = |error: Error| {
+            assert!(error.to_string().contains("would be lost"), "{error}");
+        };
+        lost(upload("/file").await.unwrap_err());
+        lost(upload("/some/where/file").await.unwrap_err());
+        lost(mkdir("/folder/below").await.unwrap_err());
+        lost(appliance.tar_in(&mut &[0; 1024][..], "/".into()).await.unwrap_err());
+        // A mount makes its folder itself.
+        appliance.ask(&mount_at("/mnt/data")).await.unwrap();
+        mkdir("/mnt/data/folder").await.unwrap();
+        upload("/mnt/data/folder/file").await.unwrap();
+        lost(upload("/mnt/file").await.unwrap_err());
+        lost(mkdir("/mnt/other").await.unwrap_err());
+        appliance.ask(&Umount { path: None, force: false }).await.unwrap();
+        lost(upload("/mnt/data/file").await.unwrap_err());
+        appliance.ask(&mount_at("/")).await.unwrap();
+        for error in [
+            upload("/none/file").await.unwrap_err(),
+            appliance.ask(&mount_at("/none")).await.unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("there is no folder /none"), "{error}");
+        }
+        upload("/folder/file").await.unwrap();
+        appliance.down().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use tar::{Archive, Builder, Entry, EntryType};
 use crate::lanes::Lanes;
 use crate::refusal::{Result, cannot, refuse};
 use crate::transfer::{PassError, pass_on};
-use crate::tree::SYSROOT;
+use crate::tree::{self, SYSROOT};
 
 /// The longest complaint that is passed on, in bytes.
 const MAX_COMPLAINT: u64 = 4096;
@@ -29,9 +29,11 @@ const BUFFER: usize = 64 << 10;
 /// Unpacks an archive.
 pub(crate) fn unpack(wish: &TarIn, lanes: &Lanes) -> Result<Done> {
     let mut lane = lanes.open(wish.stream)?;
-    let outcome = with_child("tar-in", &wish.path, |child| {
-        let mut input = child.stdin.take().ok_or_else(|| refuse("tar has no input"))?;
-        passed(pass_on(&mut lane, &mut input), "receive the archive", "unpack the archive")
+    let outcome = tree::require_mounted(&wish.path).and_then(|()| {
+        with_child("tar-in", &wish.path, |child| {
+            let mut input = child.stdin.take().ok_or_else(|| refuse("tar has no input"))?;
+            passed(pass_on(&mut lane, &mut input), "receive the archive", "unpack the archive")
+        })
     });
     lane.end(&outcome);
     outcome

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use crate::tree::SYSROOT;
+use crate::tree::{self, SYSROOT};
 
 /// Mounts what the kernel offers to look at, and makes the folders that programs expect. What fails
 /// besides is returned.
@@ -31,6 +31,7 @@ pub(crate) fn file_systems() -> Result<Vec<String>, String> {
     if let Err(error) = mount_on("tmpfs", SYSROOT, flags, Some(c"size=1m,mode=0755")) {
         complaints.push(error);
     }
+    tree::note_memory()?;
     Ok(complaints)
 }
 

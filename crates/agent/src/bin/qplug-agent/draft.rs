@@ -41,6 +41,7 @@ impl Draft {
     /// Begins a file of this path, with this mode where none is there yet. One that is there hands on its
     /// owner, mode and attributes.
     pub(crate) fn begin(path: &Name, mode: Mode) -> Result<Self> {
+        tree::require_mounted(path)?;
         let shown = path.display();
         let old = match tree::try_open(path, OFlags::RDONLY, Mode::empty()) {
             Ok(old) => Some(old),
@@ -58,7 +59,7 @@ impl Draft {
                 (folder, name, Some((old, status)))
             }
             None => {
-                let (folder, name) = tree::split(path)?;
+                let (folder, name) = tree::split_new(path)?;
                 if statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
                     return Err(refuse(format!("{shown} is a link that leads nowhere")));
                 }

@@ -99,6 +99,7 @@ fn kind_of(kind: FileType) -> EntryKind {
 
 /// Makes a folder, and those above it.
 pub(crate) fn make_folder(wish: &Mkdir) -> Result<()> {
+    tree::require_mounted(&wish.path)?;
     let mode = Mode::from_raw_mode(wish.mode.unwrap_or(0o755) & 0o7777);
     make_folders(&wish.path, mode)
 }

@@ -208,6 +208,7 @@ fn target(path: &Name) -> Result<std::os::fd::OwnedFd> {
             crate::files::make_folders(path, Mode::from_raw_mode(0o755))?;
             tree::open(path, flags, Mode::empty())
         }
+        Err(Errno::NOENT) => Err(tree::no_folder(path)),
         other => other.map_err(cannot(format!("mount at {}", path.display()))),
     }
 }

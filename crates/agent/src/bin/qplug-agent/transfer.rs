@@ -93,7 +93,8 @@ impl Target {
         let mode = Mode::from_raw_mode(mode.unwrap_or(0o644) & 0o7777);
         Ok(match place {
             Place::Path(path) if is_whole => Self::Draft(Draft::begin(path, mode)?, path.display()),
-            Place::Path(_) => {
+            Place::Path(path) => {
+                tree::require_mounted(path)?;
                 let (file, name) = open(place, disks, OFlags::WRONLY | OFlags::CREATE, mode)?;
                 Self::File(file, name)
             }

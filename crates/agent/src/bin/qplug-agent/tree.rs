@@ -7,8 +7,10 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use qplug_agent::Name;
+use qplug_proto::ErrorReply;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
@@ -57,6 +59,47 @@ pub(crate) fn open_in(
 /// How often a path is looked up anew when the kernel says that it lost the race against a renaming.
 const MAX_RACES: usize = 100;
 
+/// The device number of the tree where nothing is mounted yet; set before the first host is heard.
+static MEMORY: OnceLock<u64> = OnceLock::new();
+
+/// Takes note of the tree as it is before anything is mounted in it.
+pub(crate) fn note_memory() -> Result<(), String> {
+    let found =
+        rustix::fs::stat(SYSROOT).map_err(|errno| format!("cannot look at {SYSROOT}: {errno}"))?;
+    let _ = MEMORY.set(found.st_dev);
+    Ok(())
+}
+
+/// Refuses what would be written into the appliance's own memory, where nothing is mounted, and be lost.
+/// Of what is not there yet, the folder above tells.
+pub(crate) fn require_mounted(path: &Name) -> Result<()> {
+    let mut bytes = path.as_bytes();
+    let found = loop {
+        match try_open(&Name::from(bytes), OFlags::PATH, Mode::empty()) {
+            Err(Errno::NOENT) if !bytes.is_empty() => bytes = above(bytes),
+            other => break other,
+        }
+    };
+    // What cannot be looked at cannot be written to, which says why.
+    let is_memory = found
+        .and_then(|found| rustix::fs::fstat(&found))
+        .is_ok_and(|found| Some(&found.st_dev) == MEMORY.get());
+    match is_memory {
+        true => Err(refuse(format!(
+            "nothing is mounted where {} is to be, and it would be lost with the appliance: mount a disk first",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// A path without its last name.
+fn above(path: &[u8]) -> &[u8] {
+    let trimmed = trim(path);
+    let end = trimmed.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    &trimmed[..end]
+}
+
 /// Names a file that is there.
 pub(crate) fn find(path: &Name) -> Result<OwnedFd> {
     open(path, OFlags::PATH, Mode::empty())
@@ -64,6 +107,26 @@ pub(crate) fn find(path: &Name) -> Result<OwnedFd> {
 
 /// The folder that a path's last name is in, and that name.
 pub(crate) fn split(path: &Name) -> Result<(OwnedFd, &OsStr)> {
+    split_or(path, |folder, errno| cannot(format!("open {}", folder.display()))(errno))
+}
+
+/// The same of a file that is to be made.
+pub(crate) fn split_new(path: &Name) -> Result<(OwnedFd, &OsStr)> {
+    split_or(path, |folder, errno| match errno {
+        Errno::NOENT => no_folder(folder),
+        errno => cannot(format!("open {}", folder.display()))(errno),
+    })
+}
+
+/// A folder is missing that nobody makes unasked.
+pub(crate) fn no_folder(path: &Name) -> ErrorReply {
+    refuse(format!("there is no folder {}; mkdir makes one", path.display()))
+}
+
+fn split_or(
+    path: &Name,
+    failed: impl FnOnce(&Name, Errno) -> ErrorReply,
+) -> Result<(OwnedFd, &OsStr)> {
     let trimmed = trim(path.as_bytes());
     let at = trimmed.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     let (folder, last) = trimmed.split_at(at);
@@ -71,7 +134,8 @@ pub(crate) fn split(path: &Name) -> Result<(OwnedFd, &OsStr)> {
         return Err(refuse(format!("{} does not end in a name", path.display())));
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY;
-    let folder = open(&Name::from(folder), flags, Mode::empty())?;
+    let name = Name::from(folder);
+    let folder = try_open(&name, flags, Mode::empty()).map_err(|errno| failed(&name, errno))?;
     Ok((folder, OsStr::from_bytes(last)))
 }
 
@@ -105,5 +169,13 @@ mod tests {
         assert_eq!(trim(b"/a/b//"), b"/a/b");
         assert_eq!(trim(b"///"), b"");
         assert_eq!(trim(b""), b"");
+    }
+
+    #[test]
+    fn the_way_up_ends_at_the_top() {
+        assert_eq!(above(b"/a/b//"), b"/a");
+        assert_eq!(above(b"/a"), b"");
+        assert_eq!(above(b"a"), b"");
+        assert_eq!(above(b"//"), b"");
     }
 }
