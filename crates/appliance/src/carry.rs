@@ -24,6 +24,9 @@ pub(crate) const CARRIED_FROM: u64 = 16 << 20;
 /// A disk has whole sectors.
 pub(crate) const SECTOR: u64 = 512;
 
+/// How long what a copy has plugged in may take to go when the copy is given up.
+const GIVE_UP_WITHIN: Duration = Duration::from_secs(5);
+
 /// Time between two looks at how far the copy is.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -84,11 +87,15 @@ impl Appliance {
     /// Unplugs the disk that carries a file, if there is one: for whoever gives a copy up.
     ///
     /// # Errors
-    /// When QEMU or the agent does not answer.
+    /// When QEMU or the agent does not answer in time.
     pub async fn give_up_copy(&self) -> Result<()> {
-        let name = format!("{CARRIER}{}", self.lane().await?.number());
-        clear(&self.machine().await?, self.agent().await?, &name).await?;
-        Ok(())
+        let cleared = async {
+            let name = format!("{CARRIER}{}", self.lane().await?.number());
+            clear(&self.machine().await?, self.agent().await?, &name).await
+        };
+        let what = "the disk to leave that carried a file";
+        let late = |_| Error::Late { what, within: GIVE_UP_WITHIN, words: String::new() };
+        tokio::time::timeout(GIVE_UP_WITHIN, cleared).await.map_err(late)?.map(drop)
     }
 }
 

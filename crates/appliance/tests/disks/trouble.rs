@@ -6,6 +6,7 @@ use std::time::Instant;
 use qplug_appliance::wire::{ListMounts, Mount, Place};
 use qplug_appliance::{Appliance, Error, State, down};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 use super::room::{Room, disk, ended, kill, label, labels, run, text, try_run};
 
@@ -158,8 +159,8 @@ async fn of_two_that_come_at_once_each_is_told_what_it_got() {
 }
 
 #[tokio::test]
-async fn what_was_not_written_at_the_end_is_told() {
-    for room in Room::each("what_was_not_written_at_the_end_is_told") {
+async fn what_waits_to_be_written_is_written_out_at_the_end() {
+    for room in Room::each("what_waits_to_be_written_is_written_out_at_the_end") {
         let appliance = room.launched().await;
         let image = room.image("data.img", &[], 16 << 20);
         appliance.add_disk(disk(Some("data"), &image)).await.unwrap();
@@ -172,5 +173,32 @@ async fn what_was_not_written_at_the_end_is_told() {
         appliance.down().await.unwrap();
         let bytes = fs::read(&image).unwrap();
         assert!(bytes.windows(5).any(|it| it == b"kept\n"), "it was not written out");
+    }
+}
+
+#[tokio::test]
+async fn an_appliance_goes_down_while_a_copy_runs_and_the_copy_is_told() {
+    for room in Room::each("an_appliance_goes_down_while_a_copy_runs_and_the_copy_is_told") {
+        let appliance = room.launched().await;
+        let image = room.image("data.img", &[], 16 << 20);
+        appliance.add_disk(disk(Some("data"), &image)).await.unwrap();
+        // A source that never ends.
+        let (mut source, mut feed) = tokio::io::duplex(4096);
+        let copy = async {
+            let to = Place::Device("data".to_owned());
+            appliance.upload(&mut source, to, None).await
+        };
+        let end = async {
+            feed.write_all(&[7; 64 << 10]).await.unwrap();
+            let found = Appliance::open(&room.registry, &Room::name()).unwrap();
+            found.down().await
+        };
+        let start = Instant::now();
+        let (copied, ended) = tokio::join!(copy, end);
+        ended.unwrap();
+        let died = copied.unwrap_err();
+        assert!(matches!(died, Error::Died { .. }), "{died}");
+        assert!(start.elapsed().as_secs() < 20, "it took {:?}", start.elapsed());
+        assert!(room.registry.list().unwrap().is_empty());
     }
 }

@@ -51,6 +51,14 @@ pub(crate) async fn all_thawed() {
     }
 }
 
+/// So many, in words.
+pub(super) fn file_systems(count: u64) -> String {
+    match count {
+        1 => "1 file system".to_owned(),
+        count => format!("{count} file systems"),
+    }
+}
+
 pub(super) async fn freeze(
     args: Freeze,
     connect_timeout: Duration,
@@ -88,7 +96,7 @@ pub(super) async fn freeze(
     output
         .result(&value, |out| match count {
             0 => writeln!(out, "the guest has no file system that can be frozen"),
-            count => writeln!(out, "{count} file systems are frozen"),
+            count => writeln!(out, "frozen: {}", file_systems(count)),
         })
         .await?;
     Ok(Exit::Done)
@@ -105,7 +113,7 @@ pub(super) async fn thaw(
     output
         .result(&value, |out| match count {
             0 => writeln!(out, "nothing was frozen"),
-            count => writeln!(out, "{count} file systems are thawed"),
+            count => writeln!(out, "thawed: {}", file_systems(count)),
         })
         .await?;
     Ok(Exit::Done)

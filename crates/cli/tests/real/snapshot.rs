@@ -115,7 +115,7 @@ fn a_guest_is_frozen_until_it_is_thawed() {
             machine.guest.mount("data", "ext4").unwrap();
             with_agent(&["freeze", "--status"]).exits(0).says("thawed");
             assert!(needs_recovery(&data));
-            with_agent(&["freeze"]).exits(0).says("1 file systems are frozen");
+            with_agent(&["freeze"]).exits(0).says("frozen: 1 file system\n");
             assert!(!needs_recovery(&data));
             with_agent(&["freeze", "--status"]).exits(0).says("frozen");
             with_agent(&["freeze"]).exits(0).says("frozen already");
@@ -133,7 +133,7 @@ fn a_guest_is_frozen_until_it_is_thawed() {
             qplug(&qmp, &add).exits(0);
             let job = ["job-id=copy", "device=data.format", "target=copy", "sync=full"];
             qplug(&qmp, &[&["exec", "blockdev-backup"], &job[..]].concat()).exits(0);
-            with_agent(&["thaw"]).exits(0).says("1 file systems are thawed");
+            with_agent(&["thaw"]).exits(0).says("thawed: 1 file system\n");
             with_agent(&["thaw"]).exits(0).says("nothing was frozen");
             machine.oracle.wait_event("BLOCK_JOB_COMPLETED", GUEST_WITHIN).unwrap();
             assert!(!needs_recovery(&copy));

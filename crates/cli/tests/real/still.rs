@@ -197,5 +197,5 @@ fn left_frozen(scene: &mut Scene<'_>) {
     assert_eq!(scene.status(), "frozen");
     let agent = scene.machine.agent_path();
     let words = ["thaw", "--agent", agent.to_str().unwrap()];
-    qplug(scene.machine.qmp_path(), &words).exits(0).says("1 file systems are thawed");
+    qplug(scene.machine.qmp_path(), &words).exits(0).says("thawed: 1 file system\n");
 }

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use qplug_appliance::wire::{Ended, EntryKind, Line, Place, Stat};
 use qplug_appliance::{Appliance, ApplianceName, Counted, Error, Name};
@@ -15,9 +14,6 @@ use crate::args::ApplianceVerb as Verb;
 use crate::args::appliance::{Cp, OfFile, OfFiles, Sh, TarIn};
 use crate::failure::{Exit, Failure, NO_PROGRAM};
 use crate::output::Output;
-
-/// How long what a copy has plugged in may take to go when the copy is given up.
-const GIVE_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Added to a signal's number.
 const BY_SIGNAL: u8 = 128;
@@ -160,7 +156,7 @@ async fn or_give_up(
         signal = tokio::signal::ctrl_c() => {
             signal?;
             // What is left then, the next copy takes away.
-            let _ = tokio::time::timeout(GIVE_UP_WITHIN, appliance.give_up_copy()).await;
+            let _ = appliance.give_up_copy().await;
             Err(Failure { exit: Exit::Interrupted, message: "interrupted".to_owned() })
         }
     }

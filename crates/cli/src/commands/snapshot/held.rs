@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use qplug_hotplug::{Error, Freezer, Machine, Snapshot, SnapshotPlan};
 use serde::Serialize;
 
-use crate::commands::freeze::{THAW_WITHIN, apart};
+use crate::commands::freeze::{THAW_WITHIN, apart, file_systems};
 use crate::endings::Endings;
 use crate::failure::{Exit, Failure};
 
@@ -26,7 +26,7 @@ impl fmt::Display for Frozen {
         match (self.file_systems, self.seconds) {
             (Some(0), _) => f.write_str("the guest has no file system that can be frozen"),
             (Some(count), Some(seconds)) => {
-                write!(f, "{count} file systems of the guest were frozen, for {seconds:.2} s")
+                write!(f, "the guest held still for {seconds:.2} s: {} frozen", file_systems(count))
             }
             _ => f.write_str(
                 "the guest's file systems were frozen before, and still are: 'qplug thaw' thaws them",
