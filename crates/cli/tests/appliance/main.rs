@@ -123,6 +123,11 @@ fn disks_are_made_mounted_filled_and_taken_out() {
     room.does(&["mkdir", "work", "/some/folder"]);
     assert_eq!(room.does(&["cat", "work", "/notes"]), "first\n");
     assert!(room.does(&["find", "work", "/"]).contains("/some/folder"));
+    let absent = room.run(&["tar-out", "work", "/absent"]);
+    assert!(absent.stdout.is_empty(), "an archive of nothing came");
+    assert!(ended(absent, 4, &["tar-out"]).contains("cannot open /absent"));
+    let none = room.ends(4, &["tar-in", "work", "/", &room.path("notes")]);
+    assert!(none.contains("cannot read the archive"), "{none}");
     room.does(&["cp", "work:/notes", &room.path("copy")]);
     assert_eq!(fs::read(room.path("copy")).unwrap(), b"first\n");
     files::copies_and_programs(&room);
