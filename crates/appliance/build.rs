@@ -50,8 +50,9 @@ fn built(crates: &Path, output: &Path) -> Result<Vec<u8>, String> {
         return fs::read(&ready).map_err(|error| format!("{}: {error}", ready.display()));
     }
     let agent = crates.join("agent");
-    for part in [&agent.join("src"), &agent.join("Cargo.toml"), &crates.join("proto/src")] {
-        println!("cargo::rerun-if-changed={}", part.display());
+    // From this crate's folder: of two checkouts with one build folder, each has its own agent.
+    for part in ["../agent/src", "../agent/Cargo.toml", "../proto/src"] {
+        println!("cargo::rerun-if-changed={part}");
     }
     if !agent.join("Cargo.toml").is_file() {
         return Err("there is no crates/agent".to_owned());

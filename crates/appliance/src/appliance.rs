@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use qplug_agent::wire::Shutdown;
-use qplug_hotplug::Machine;
-use qplug_qmp::{Address, Client, Options};
+use qplug_hotplug::{Kind, Machine};
+use qplug_qmp::{Address, Client, ConnectError, Options};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::{Error, Result};
@@ -112,7 +112,11 @@ impl Appliance {
         let connect = || async {
             let address = Address::Unix(self.socket(Place::CONTROL).await?);
             let options = Options { connect_timeout: TURN_WITHIN, ..Options::default() };
-            Client::connect_with(&address, options).await.map_err(Error::from)
+            Client::connect_with(&address, options).await.map_err(|error| match (error, address) {
+                // The lane is ours, so that no other client is in the way.
+                (ConnectError::Busy { .. }, Address::Unix(socket)) => Error::Hangs { socket },
+                (error, _) => error.into(),
+            })
         };
         let client = self.monitor.get_or_try_init(connect).await;
         match client {
@@ -163,7 +167,8 @@ impl Appliance {
     pub(crate) async fn explained(&self, error: Error) -> Error {
         let is_answer = match &error {
             Error::Command(error) => error.refusal().is_some(),
-            Error::Connect(_) | Error::Transfer(_) | Error::File { .. } | Error::Disk(_) => false,
+            Error::Disk(error) => !matches!(error.kind(), Kind::Connection | Kind::Unknown),
+            Error::Connect(_) | Error::Transfer(_) | Error::File { .. } => false,
             _ => true,
         };
         // Its sockets go first.

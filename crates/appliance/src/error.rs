@@ -104,6 +104,12 @@ pub enum Error {
         /// What QEMU and the kernel said last; empty when they said nothing.
         words: String,
     },
+    /// QEMU does not even greet.
+    #[error("the appliance's QEMU hangs or is stopped: it does not answer at {}", socket.display())]
+    Hangs {
+        /// Where it was asked.
+        socket: PathBuf,
+    },
     /// So many processes use the appliance that no other can.
     #[error(
         "waited {within:?} for one of the {clients} processes that use the appliance to be done; try again"
@@ -118,7 +124,7 @@ pub enum Error {
     #[error("{0}")]
     Transfer(String),
     /// A disk is in use inside the appliance.
-    #[error("{label} is in use: {uses}; unmount it, or use force")]
+    #[error("{label} is in use: {uses}; unmount it, or remove it by force")]
     InUse {
         /// The disk.
         label: String,

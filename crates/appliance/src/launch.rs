@@ -284,7 +284,9 @@ impl Plan {
 
     async fn boot(&self, held: &Held, within: Duration) -> Result<(Running, Agent)> {
         let running = self.run(held, Start::Cold).await?;
-        running.command("cont").await?;
+        if let Err(error) = running.command("cont").await {
+            return Err(running.explained(error, held.place()).await);
+        }
         let agent = running.meet(within, held.place()).await?;
         Ok((running, agent))
     }
@@ -327,15 +329,21 @@ impl Running {
         Ok(())
     }
 
+    /// What a failure means where QEMU has ended, such as for a wish that it cannot fulfil.
+    async fn explained(&self, error: Error, place: &Place) -> Error {
+        match self.child.identity().ended(LAST_BREATH).await {
+            true => Error::Died { words: place.last_words() },
+            false => error,
+        }
+    }
+
     /// Waits for the agent, as long as QEMU lives.
     async fn meet(&self, within: Duration, place: &Place) -> Result<Agent> {
         let words = || place.last_words();
         let socket = place.file(&self.lane.socket(Place::AGENT));
         tokio::select! {
             met = tokio::time::timeout(within, Agent::meet(&socket)) => match met {
-                Ok(Err(_)) if self.child.identity().ended(LAST_BREATH).await => {
-                    Err(Error::Died { words: words() })
-                }
+                Ok(Err(error)) => Err(self.explained(error, place).await),
                 Ok(met) => met,
                 Err(_) => Err(Error::Late { what: "the agent", within, words: words() }),
             },

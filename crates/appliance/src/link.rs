@@ -35,7 +35,11 @@ impl Agent {
     pub(crate) async fn meet(socket: &Path) -> Result<Self> {
         let failed =
             |source| Error::File { doing: "reach the agent at", path: socket.to_owned(), source };
-        let mut stream = UnixStream::connect(socket).await.map_err(failed)?;
+        let mut stream = UnixStream::connect(socket).await.map_err(|error| match error.kind() {
+            // So many wait at the socket that no other may.
+            io::ErrorKind::WouldBlock => Error::Hangs { socket: socket.to_owned() },
+            _ => failed(error),
+        })?;
         let token = random_token().map_err(failed)?;
         stream.write_all(&token.mark()).await.map_err(failed)?;
         pass_over(&stream, &token).await.map_err(failed)?;

@@ -1,7 +1,6 @@
 //! QEMU as a process: started, known again, ended.
 
 use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -141,7 +140,7 @@ pub(crate) fn start(shape: &Shape, start: Start, place: &Place) -> Result<Leashe
         .stderr(messages);
     let child = command.spawn().map_err(Error::file("run", &shape.qemu.program))?;
     let identity = child.id().and_then(Identity::of);
-    let gone = || Error::file("run", &shape.qemu.program)(io::ErrorKind::NotFound.into());
+    let gone = || Error::Died { words: place.last_words() };
     identity.map(|identity| Leashed { child: Some(child), identity }).ok_or_else(gone)
 }
 

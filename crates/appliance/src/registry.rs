@@ -41,6 +41,9 @@ const SHOWN_BYTES: usize = 2000;
 /// What a kernel says when it gives up, ahead of many lines for those who mend kernels.
 const PANIC: &str = "Kernel panic";
 
+/// Lines that tell of nothing wrong: QEMU's that waits for its monitor's client, and the agent's first.
+const USUAL: [&str; 2] = ["info: QEMU waiting for connection", "AGENT-READY"];
+
 /// What an appliance may be called.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApplianceName(String);
@@ -251,11 +254,13 @@ impl Place {
         let end = |name: &str| {
             let text = fs::read(self.file(name)).unwrap_or_default();
             let start = text.len().saturating_sub(SHOWN_BYTES);
-            let panic = String::from_utf8_lossy(&text);
-            match panic.lines().find(|line| line.contains(PANIC)) {
-                Some(panic) => panic.trim().to_owned(),
-                None => String::from_utf8_lossy(&text[start..]).trim().to_owned(),
+            let all = String::from_utf8_lossy(&text);
+            if let Some(panic) = all.lines().find(|line| line.contains(PANIC)) {
+                return panic.trim().to_owned();
             }
+            let end = String::from_utf8_lossy(&text[start..]);
+            let said = end.lines().filter(|line| !USUAL.iter().any(|usual| line.contains(usual)));
+            said.collect::<Vec<_>>().join("\n").trim().to_owned()
         };
         let words = [end(Self::CONSOLE), end(Self::LOG)];
         words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n")

@@ -7,7 +7,7 @@ use qplug_appliance::wire::{Mount, Place, Umount};
 use qplug_appliance::{Appliance, Format, NewDisk, Storage};
 use qplug_testbed::image::{run as run_tool, tool};
 
-use super::room::{Room, has, label, labels, run};
+use super::room::{Room, content, disk, has, label, labels, run};
 
 /// Formats, each with a label of its own.
 const DISKS: [(&str, &str); 3] = [("plain", "raw"), ("layered", "qcow2"), ("foreign", "vmdk")];
@@ -93,5 +93,26 @@ fn holds(room: &Room, name: &str, format: &str) {
         let mut debugfs = Command::new("/usr/sbin/debugfs");
         let read = debugfs.args(["-R", "cat /file"]).arg(room.path("partition")).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&read.stdout), text, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_go_onto_a_device_and_come_back() {
+    for room in Room::each("bytes_go_onto_a_device_and_come_back") {
+        let appliance = room.launched().await;
+        let image = room.image("data.img", &[], 16 * MIB as u64);
+        appliance.add_disk(disk(Some("data"), &image)).await.unwrap();
+        let sent: Vec<u8> = (0..16 * MIB).map(|at| (at / 7) as u8).collect();
+        let device = || Place::Device("data".to_owned());
+        let count = appliance.upload(&mut &sent[..], device(), None).await.unwrap();
+        assert_eq!(count, sent.len() as u64);
+        assert!(content(&appliance, "data").await == sent, "what came back is something else");
+        let absent = Place::Path("/absent".into());
+        assert!(appliance.download(absent, &mut Vec::new()).await.is_err());
+        // A failure does not spoil what comes next.
+        assert!(content(&appliance, "data").await == sent, "it was well before");
+        appliance.remove_disk(&label("data"), false).await.unwrap();
+        assert!(fs::read(&image).unwrap() == sent, "the image holds something else");
+        appliance.down().await.unwrap();
     }
 }

@@ -72,3 +72,26 @@ async fn disks_that_come_and_go_before_between_and_after_leave_the_others_alone(
         appliance.down().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_disk_without_a_label_gets_one_and_a_label_is_free_once_its_disk_is_gone() {
+    let test = "a_disk_without_a_label_gets_one_and_a_label_is_free_once_its_disk_is_gone";
+    for room in Room::each(test) {
+        let appliance = room.launched().await;
+        let image = |name: &str| room.image(name, name.as_bytes(), 4096);
+        let wish = |name: Option<&str>, file: &str| disk(name, &image(file));
+        let data = appliance.add_disk(wish(Some("data"), "a")).await.unwrap();
+        assert_eq!((data.label.as_deref(), data.bytes), (Some("data"), 4096));
+        let others = vec![wish(None, "b"), wish(Some("zero"), "c"), wish(None, "d")];
+        for added in appliance.add_disks(others).await.unwrap() {
+            added.unwrap();
+        }
+        assert_eq!(labels(&appliance).await, ["data", "disk1", "zero", "disk2"]);
+        appliance.remove_disk(&label("zero"), false).await.unwrap();
+        assert_eq!(labels(&appliance).await, ["data", "disk1", "disk2"]);
+        // The label and the image are free the moment it has gone.
+        appliance.add_disk(wish(Some("zero"), "c")).await.unwrap();
+        assert_eq!(labels(&appliance).await, ["data", "disk1", "disk2", "zero"]);
+        appliance.down().await.unwrap();
+    }
+}

@@ -159,8 +159,8 @@ async fn of_two_that_come_at_once_each_is_told_what_it_got() {
 }
 
 #[tokio::test]
-async fn what_was_not_written_at_the_end_is_told() {
-    for room in Room::each("what_was_not_written_at_the_end_is_told") {
+async fn what_waits_to_be_written_is_written_out_at_the_end() {
+    for room in Room::each("what_waits_to_be_written_is_written_out_at_the_end") {
         let appliance = room.launched().await;
         let image = room.image("data.img", &[], 16 << 20);
         appliance.add_disk(disk(Some("data"), &image)).await.unwrap();

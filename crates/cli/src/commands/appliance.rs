@@ -85,6 +85,13 @@ impl From<Error> for Failure {
                 return Self { exit: Exit::Refused, message: reply.desc };
             }
             Error::Command(error) => return error.into(),
+            // Where a name is a label, and not what --name gives.
+            Error::Disk(qplug_hotplug::Error::NameTaken { name, .. }) => {
+                let message = format!(
+                    "the label {name} is taken; remove that disk first, or take another with --label"
+                );
+                return Self { exit: Exit::Impossible, message };
+            }
             Error::Disk(error) => return error.into(),
             Error::Description(error) => return error.into(),
             Error::Missing { .. }
@@ -92,9 +99,11 @@ impl From<Error> for Failure {
             | Error::Exists { .. }
             | Error::Absent { .. }
             | Error::Starting { .. } => Exit::Impossible,
-            Error::Dead { .. } | Error::Died { .. } | Error::Late { .. } | Error::Busy { .. } => {
-                Exit::Connection
-            }
+            Error::Dead { .. }
+            | Error::Died { .. }
+            | Error::Late { .. }
+            | Error::Hangs { .. }
+            | Error::Busy { .. } => Exit::Connection,
             Error::InUse { .. } => Exit::Refused,
             Error::Kept { .. } => Exit::Pending,
             Error::Stands { .. } => Exit::Unknown,

@@ -8,9 +8,26 @@ mod shell;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
+use qplug_appliance::Identity;
 use qplug_testbed::qemu::skip;
 use qplug_testbed::{Qemu, boot_files::Kernel};
+
+/// How long a fact may take to become true.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// Waits for a fact.
+fn eventually<T>(what: &str, fact: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + WITHIN;
+    loop {
+        if let Some(found) = fact() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// A runtime folder of its own. The appliances in it end with it, however a test ends.
 struct Room {
@@ -106,6 +123,11 @@ fn disks_are_made_mounted_filled_and_taken_out() {
     room.does(&["mkdir", "work", "/some/folder"]);
     assert_eq!(room.does(&["cat", "work", "/notes"]), "first\n");
     assert!(room.does(&["find", "work", "/"]).contains("/some/folder"));
+    let absent = room.run(&["tar-out", "work", "/absent"]);
+    assert!(absent.stdout.is_empty(), "an archive of nothing came");
+    assert!(ended(absent, 4, &["tar-out"]).contains("cannot open /absent"));
+    let none = room.ends(4, &["tar-in", "work", "/", &room.path("notes")]);
+    assert!(none.contains("cannot read the archive"), "{none}");
     room.does(&["cp", "work:/notes", &room.path("copy")]);
     assert_eq!(fs::read(room.path("copy")).unwrap(), b"first\n");
     files::copies_and_programs(&room);
@@ -119,4 +141,46 @@ fn disks_are_made_mounted_filled_and_taken_out() {
     // The bytes are in the image.
     let image = fs::read(room.path("b.img")).unwrap();
     assert!(image.windows(6).any(|window| window == b"first\n"));
+}
+
+#[test]
+fn who_interrupts_up_has_no_machine() {
+    let Some(room) = Room::new("who_interrupts_up_has_no_machine") else { return };
+    let mut up = room.command(&["up", "--name", "work", "--cold"]).spawn().unwrap();
+    let pid_file = room.folder.path().join("qplug/work/qemu.pid");
+    let pid = eventually("QEMU starts", || fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
+    let interrupt = Command::new("kill").args(["-INT", &up.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    assert_eq!(up.wait().unwrap().code(), Some(130));
+    assert!(room.does(&["list"]).contains("no appliances"));
+    eventually("QEMU ends", || Identity::of(pid).is_none().then_some(()));
+}
+
+#[test]
+fn what_fails_of_several_disks_stands_with_its_disk() {
+    let Some(room) = Room::new("what_fails_of_several_disks_stands_with_its_disk") else { return };
+    for name in ["a.img", "b.img"] {
+        fs::File::create(room.path(name)).unwrap().set_len(1 << 20).unwrap();
+    }
+    let (a, b) = (room.path("a.img"), room.path("b.img"));
+    room.does(&["up", "--name", "work", &a]);
+    let json = |words: &[&str]| -> serde_json::Value {
+        serde_json::from_slice(&room.run(words).stdout).unwrap()
+    };
+    let added = json(&["add", "work", "--json", "--format", "raw", &b, &a, "--label", "b"]);
+    assert_eq!(added[0]["error"]["kind"], "impossible", "{added}");
+    assert_eq!(
+        (&added[1]["image"], &added[1]["error"]["exit_code"]),
+        (&a.as_str().into(), &6.into())
+    );
+    let taken = room.ends(6, &["add", "work", &b, "--label", "disk1"]);
+    assert!(taken.contains("the label disk1 is taken") && taken.contains("--label"), "{taken}");
+    room.does(&["add", "work", &b, "--label", "b"]);
+    let removed = json(&["remove", "work", "--json", "b", "nosuch"]);
+    assert_eq!(removed["removed"], serde_json::json!(["b"]));
+    assert_eq!(removed["failed"][0]["label"], "nosuch");
+    assert_eq!(removed["failed"][0]["error"]["kind"], "refused");
+    let absent = room.ends(4, &["remove", "work", "nosuch"]);
+    assert_eq!(absent, "error: nosuch: no such device; list-devices shows the disks there are\n");
+    room.does(&["down", "work"]);
 }

@@ -13,7 +13,7 @@ use std::thread;
 
 use qplug_agent::Name;
 use qplug_agent::wire::{Done, TarIn, TarOut};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use tar::{Archive, Builder, Entry, EntryType};
 
 use crate::lanes::Lanes;
@@ -42,9 +42,13 @@ pub(crate) fn unpack(wish: &TarIn, lanes: &Lanes) -> Result<Done> {
 /// Makes an archive.
 pub(crate) fn pack(wish: &TarOut, lanes: &Lanes) -> Result<Done> {
     let mut lane = lanes.open(wish.stream)?;
-    let outcome = with_child("tar-out", &wish.path, |child| {
-        let mut output = child.stdout.take().ok_or_else(|| refuse("tar has no output"))?;
-        passed(pass_on(&mut output, &mut lane), "make the archive", "send the archive")
+    // Before the first byte goes: tar itself does not say which folder is missing.
+    let folder = tree::open(&wish.path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty());
+    let outcome = folder.and_then(|_| {
+        with_child("tar-out", &wish.path, |child| {
+            let mut output = child.stdout.take().ok_or_else(|| refuse("tar has no output"))?;
+            passed(pass_on(&mut output, &mut lane), "make the archive", "send the archive")
+        })
     });
     lane.end(&outcome);
     outcome
@@ -165,8 +169,9 @@ fn read_archive(input: impl Read, folder: &Path) -> io::Result<()> {
     archive.set_preserve_mtime(true);
     // Last, and the deepest first: what is made in a folder changes its time.
     let mut folders = Vec::new();
+    let unread = |error| io::Error::other(format!("cannot read the archive: {error}"));
     for entry in archive.entries()? {
-        let mut entry = entry?;
+        let mut entry = entry.map_err(unread)?;
         match entry.header().entry_type() {
             EntryType::Directory => {
                 let made = folder.join(relative(&entry)?);

@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
-use qplug_appliance::wire::{Device, FileSystem};
-use qplug_appliance::{Appliance, ApplianceName, DiskName, Format, NewDisk, Root, Storage};
+use qplug_appliance::wire::{DEVICE_NOT_FOUND, Device, FileSystem};
+use qplug_appliance::{Appliance, ApplianceName, DiskName, Error, Format, NewDisk, Root, Storage};
 use qplug_hotplug::DiskError;
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::open;
 use crate::args::appliance::{Add, Remove};
@@ -52,35 +54,57 @@ pub(super) fn root(image: &str) -> Result<Root, Failure> {
     Ok(Root::new(storage.read_only(true).look().map_err(DiskError::from)?))
 }
 
-/// Plugs disks in. Those that fail are complained of, and the rest stay.
-pub(super) async fn plug_in(
-    appliance: &Appliance,
-    disks: Vec<NewDisk>,
-    output: &Output,
-) -> Result<(Vec<Device>, Exit), Failure> {
-    if disks.is_empty() {
-        return Ok((Vec::new(), Exit::Done));
-    }
-    let (mut devices, mut exit) = (Vec::new(), Exit::Done);
-    for (number, added) in appliance.add_disks(disks).await?.into_iter().enumerate() {
-        match added {
-            Ok(device) => devices.push(device),
-            Err(error) => {
-                let failure = Failure::from(error);
-                output.complain(&format!("image {}", number + 1), &failure);
-                exit = exit.worse(failure.exit);
+/// An image, and the disk that it became.
+pub(super) struct Added {
+    image: String,
+    outcome: Result<Device, Failure>,
+}
+
+impl Serialize for Added {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.outcome {
+            Ok(device) => device.serialize(serializer),
+            Err(failure) => {
+                json!({"image": self.image, "error": failure.to_json()}).serialize(serializer)
             }
         }
     }
-    Ok((devices, exit))
+}
+
+/// Plugs disks in. Those that fail stand for themselves, and the rest stay.
+pub(super) async fn plug_in(
+    appliance: &Appliance,
+    images: &[String],
+    disks: Vec<NewDisk>,
+) -> Result<Vec<Added>, Failure> {
+    if disks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let outcomes = appliance.add_disks(disks).await?.into_iter();
+    let added = images.iter().zip(outcomes).map(|(image, outcome)| Added {
+        image: image.clone(),
+        outcome: outcome.map_err(Failure::from),
+    });
+    Ok(added.collect())
 }
 
 /// Says which disks came.
-pub(super) fn tell(out: &mut dyn Write, devices: &[Device]) -> io::Result<()> {
+pub(super) fn tell(out: &mut dyn Write, added: &[Added]) -> io::Result<()> {
+    let devices = added.iter().filter_map(|added| added.outcome.as_ref().ok());
     for device in devices {
         writeln!(out, "{}: {}", label(device), size(device.bytes))?;
     }
     Ok(())
+}
+
+/// Complains of those that did not come.
+pub(super) fn complain(added: &[Added], output: &Output) -> Exit {
+    let failed =
+        added.iter().filter_map(|added| Some((&added.image, added.outcome.as_ref().err()?)));
+    failed.fold(Exit::Done, |exit, (image, failure)| {
+        output.complain(image, failure);
+        exit.worse(failure.exit)
+    })
 }
 
 fn label(device: &Device) -> String {
@@ -90,39 +114,69 @@ fn label(device: &Device) -> String {
 pub(super) async fn add(args: Add, output: &Output) -> Result<Exit, Failure> {
     let disks = described(&args.images, &args.label, args.format.as_ref(), args.snapshot)?;
     let appliance = open(&args.appliance.name)?;
-    let (devices, exit) = plug_in(&appliance, disks, output).await?;
+    let added = plug_in(&appliance, &args.images, disks).await?;
     drop(appliance);
-    output.result(&devices, |out| tell(out, &devices)).await?;
-    Ok(exit)
+    if let [Added { outcome: Err(_), .. }] = &added[..] {
+        let failure = added.into_iter().find_map(|added| added.outcome.err());
+        return failure.map_or(Ok(Exit::Done), Err);
+    }
+    output.result(&added, |out| tell(out, &added)).await?;
+    Ok(complain(&added, output))
 }
 
 pub(super) async fn remove(args: Remove, output: &Output) -> Result<Exit, Failure> {
     let appliance = open(&args.appliance.name)?;
-    let (mut removed, mut exit) = (Vec::new(), Exit::Done);
+    let (mut removed, mut failed) = (Vec::new(), Vec::new());
     for text in &args.labels {
         // What cannot be a label is none.
         let outcome = match DiskName::new(text) {
-            Ok(label) => appliance.remove_disk(&label, args.force).await.map_err(Failure::from),
-            Err(_) => Err(Failure {
-                exit: Exit::Refused,
-                message: format!("no such device: {text}; list-devices shows the disks there are"),
-            }),
+            Ok(label) => appliance.remove_disk(&label, args.force).await.map_err(left_in),
+            Err(_) => Err(no_such_device()),
         };
         match outcome {
             Ok(()) => removed.push(text),
-            Err(failure) => {
-                output.complain(text, &failure);
-                exit = exit.worse(failure.exit);
-            }
+            Err(failure) => failed.push((text, failure)),
         }
     }
     drop(appliance);
+    if let (1, Some((label, Failure { exit, message }))) = (args.labels.len(), failed.first()) {
+        return Err(Failure { exit: *exit, message: format!("{label}: {message}") });
+    }
+    let told: Vec<_> = failed
+        .iter()
+        .map(|(label, failure)| json!({"label": label, "error": failure.to_json()}))
+        .collect();
     output
-        .result(&serde_json::json!({"removed": removed}), |out| {
+        .result(&json!({"removed": removed, "failed": told}), |out| {
             removed.iter().try_for_each(|label| writeln!(out, "{label} is removed"))
         })
         .await?;
-    Ok(exit)
+    let complain = |exit: Exit, (label, failure): &(&String, Failure)| {
+        output.complain(label, failure);
+        exit.worse(failure.exit)
+    };
+    Ok(failed.iter().fold(Exit::Done, complain))
+}
+
+/// Why a disk stays, without its label: that is said before.
+fn left_in(error: Error) -> Failure {
+    let message = match &error {
+        Error::InUse { uses, .. } => {
+            format!("in use: {uses}; unmount it, or remove it with --force")
+        }
+        Error::Command(error)
+            if error.refusal().is_some_and(|reply| reply.class == DEVICE_NOT_FOUND) =>
+        {
+            return no_such_device();
+        }
+        _ => return error.into(),
+    };
+    Failure { message, ..error.into() }
+}
+
+fn no_such_device() -> Failure {
+    let message = "no such device; list-devices shows the disks there are".to_owned();
+    Failure { exit: Exit::Refused, message }
 }
 
 pub(super) async fn list_devices(name: &ApplianceName, output: &Output) -> Result<Exit, Failure> {

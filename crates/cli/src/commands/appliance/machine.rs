@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use qplug_appliance::wire::Device;
 use qplug_appliance::{Accel, ApplianceName, Cache, Launch, Plan, Qemu, Registry, State};
 use serde::Serialize;
 
-use super::disks;
+use super::disks::{self, Added};
 use crate::args::appliance::{Make, Up};
+use crate::endings::Endings;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, dim, table};
 
@@ -19,7 +19,7 @@ pub(crate) struct Started {
     pid: u32,
     restored: bool,
     milliseconds: u128,
-    devices: Vec<Device>,
+    devices: Vec<Added>,
 }
 
 impl Started {
@@ -39,7 +39,17 @@ pub(super) async fn up(args: Up, output: &Output) -> Result<Exit, Failure> {
         output.result(&line, |out| writeln!(out, "{}", as_a_line(&line))).await?;
         return Ok(Exit::Done);
     }
-    let (started, exit) = start(args.name, &args.images, args.make, output).await?;
+    let name = args.name.clone();
+    let mut endings = Endings::new()?;
+    let (started, exit) = tokio::select! {
+        // First: where there is such an appliance already, it is not ours to end.
+        biased;
+        started = start(args.name, &args.images, args.make, output) => started?,
+        () = endings.next() => {
+            qplug_appliance::down(&Registry::of_user()?, &name).await?;
+            return Err(Failure { exit: Exit::Interrupted, message: "interrupted".to_owned() });
+        }
+    };
     output.result(&started, |out| started.tell(out)).await?;
     Ok(exit)
 }
@@ -54,7 +64,8 @@ pub(crate) async fn start(
     let start = Instant::now();
     let disks = disks::described(images, &[], make.format.as_ref(), make.snapshot)?;
     let appliance = plan(name, make)?.start().await?;
-    let (devices, exit) = disks::plug_in(&appliance, disks, output).await?;
+    let devices = disks::plug_in(&appliance, images, disks).await?;
+    let exit = disks::complain(&devices, output);
     let record = appliance.record();
     let started = Started {
         name: appliance.name().as_str().to_owned(),

@@ -8,6 +8,8 @@ use crate::args::appliance::{Ls, Mount, OfFile, Umount};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, printable, size, table};
 
+const NOTHING_MOUNTED: &str = "nothing is mounted";
+
 pub(super) async fn mount(args: Mount, output: &Output) -> Result<Exit, Failure> {
     let allow = args.allow.iter().map(|word| match word.as_str() {
         "dev" => wire::MountOption::Dev,
@@ -42,6 +44,9 @@ pub(super) async fn mounts(name: &ApplianceName, output: &Output) -> Result<Exit
     let mounts = ask(name, &wire::ListMounts {}).await?;
     output
         .result(&mounts, |out| {
+            if mounts.is_empty() {
+                return writeln!(out, "{NOTHING_MOUNTED}");
+            }
             let rows = mounts.iter().map(|it| {
                 [it.path.display(), it.device.clone(), it.kind.clone(), it.options.clone()]
             });
@@ -55,6 +60,9 @@ pub(super) async fn df(name: &ApplianceName, output: &Output) -> Result<Exit, Fa
     let spaces = ask(name, &wire::Df {}).await?;
     output
         .result(&spaces, |out| {
+            if spaces.is_empty() {
+                return writeln!(out, "{NOTHING_MOUNTED}");
+            }
             let rows = spaces.iter().map(|it| {
                 let sizes = [it.bytes, it.bytes - it.free_bytes.min(it.bytes), it.available_bytes];
                 let [all, used, free] = sizes.map(size);
