@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::error::{Error, Result};
 use crate::lane::Lane;
 use crate::launch::Launch;
-use crate::link::Agent;
+use crate::link::{AGENT_HANGS, Agent};
 use crate::process;
 use crate::registry::{ApplianceName, Hold, Place, Record, Registry, State};
 use crate::transfer::Port;
@@ -134,7 +134,7 @@ impl Appliance {
             let socket = self.socket(Place::AGENT).await?;
             let meeting = Agent::meet(&socket);
             let late = |_| Error::Late {
-                what: "the agent, which hangs or is stopped",
+                what: AGENT_HANGS,
                 within: TURN_WITHIN,
                 words: self.place.last_words(),
             };

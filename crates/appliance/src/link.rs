@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 /// of band, and are waited for as long as the caller likes.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
+/// What is waited for in vain when the agent, or all of QEMU, does not go on.
+pub(crate) const AGENT_HANGS: &str = "the agent, which hangs or is stopped";
+
 /// Random bytes that a restored machine gets.
 const ENTROPY_BYTES: usize = 64;
 
@@ -65,8 +68,14 @@ impl Agent {
 
     /// Checks that the agent answers, whatever else it does.
     pub(crate) async fn check(&self) -> Result<()> {
-        self.client.execute_oob(QueryAgent::NAME, None::<&()>).await?;
-        Ok(())
+        match self.client.execute_oob(QueryAgent::NAME, None::<&()>).await {
+            Ok(_) => Ok(()),
+            // Nobody gave this command: that it is unanswered is not what is to be told.
+            Err(qplug_qmp::Error::Overdue { .. }) => {
+                Err(Error::Late { what: AGENT_HANGS, within: ANSWER_WITHIN, words: String::new() })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What the agent tells from this moment on.
