@@ -86,6 +86,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let What::Protocol = args.what {
         return if args.check { protocol::check() } else { protocol::run(args.rounds) };
     }
+    if args.check && !matches!(args.what, What::Hotplug) {
+        return Err(Error::failed("--check is for protocol and hotplug: nothing else has counts"));
+    }
     setup::run()?;
     let chosen: Vec<Qemu> = Qemu::installed()?
         .into_iter()

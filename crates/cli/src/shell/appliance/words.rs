@@ -141,12 +141,9 @@ mod tests {
                 "ls -l /etc",
                 r#"Ls { appliance: Named { name: ApplianceName("work") }, path: "/etc", long: true }"#,
             ),
-            (
-                "sh ls -l",
-                r#"Sh { appliance: Named { name: ApplianceName("work") }, line: ["ls", "-l"]"#,
-            ),
-            ("cp a :/b", r#"Cp { from: "a", to: "work:/b" }"#),
-            ("cp other:/a ./:b", r#"Cp { from: "other:/a", to: "./:b" }"#),
+            ("sh ls -l", r#"has_input: false, line: ["ls", "-l"] }"#),
+            ("cp a :/b", r#"Cp { from: ["a"], to: "work:/b" }"#),
+            ("cp other:/a ./:b", r#"Cp { from: ["other:/a"], to: "./:b" }"#),
             ("--json df", r#"Df(Named { name: ApplianceName("work") })"#),
         ] {
             let Ok(Read::Verb(verb, is_json)) = words(line) else { panic!("{line}") };
