@@ -95,7 +95,7 @@ pub enum Error {
         why: Box<Self>,
     },
     /// Something did not come in time.
-    #[error("waited {within:?} for {what}{}", last_words(words))]
+    #[error("waited {within:?} for {what}{}", said(words))]
     Late {
         /// What was waited for.
         what: &'static str,
@@ -172,9 +172,17 @@ impl Error {
     }
 }
 
+/// What QEMU and the kernel said last, of a machine that is dead.
 fn last_words(words: &str) -> String {
+    match said(words) {
+        none if none.is_empty() => ", without a word".to_owned(),
+        words => words,
+    }
+}
+
+fn said(words: &str) -> String {
     match words.trim_end() {
-        "" => ", without a word".to_owned(),
+        "" => String::new(),
         words => format!("; the last that was said:\n{words}"),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum Verb {
     Mounts(Named),
     /// Say how much room mounted file systems have.
     Df(Named),
-    /// List folders' entries.
+    /// List a folder's entries, by name; of a large folder, 4096 at a time.
     Ls(Ls),
     /// Say what is known of a file.
     Stat(OfFile),

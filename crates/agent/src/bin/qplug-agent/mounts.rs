@@ -204,7 +204,7 @@ fn explain(wish: &Mount, kind: &str, errno: Errno, complaints: &[String]) -> Str
 fn target(path: &Name) -> Result<std::os::fd::OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     match tree::try_open(path, flags, Mode::empty()) {
-        Err(Errno::NOENT) if !in_tree()?.iter().any(|line| line.place == Path::new(SYSROOT)) => {
+        Err(Errno::NOENT) if tree::is_in_memory(path) => {
             crate::files::make_folders(path, Mode::from_raw_mode(0o755))?;
             tree::open(path, flags, Mode::empty())
         }

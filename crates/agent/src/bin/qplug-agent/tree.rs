@@ -73,6 +73,17 @@ pub(crate) fn note_memory() -> Result<(), String> {
 /// Refuses what would be written into the appliance's own memory, where nothing is mounted, and be lost.
 /// Of what is not there yet, the folder above tells.
 pub(crate) fn require_mounted(path: &Name) -> Result<()> {
+    match is_in_memory(path) {
+        true => Err(refuse(format!(
+            "nothing is mounted where {} is to be, and it would be lost with the appliance: mount a disk first",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Whether a path is in no file system that was mounted, or would be, were it there.
+pub(crate) fn is_in_memory(path: &Name) -> bool {
     let mut bytes = path.as_bytes();
     let found = loop {
         match try_open(&Name::from(bytes), OFlags::PATH, Mode::empty()) {
@@ -81,16 +92,9 @@ pub(crate) fn require_mounted(path: &Name) -> Result<()> {
         }
     };
     // What cannot be looked at cannot be written to, which says why.
-    let is_memory = found
+    found
         .and_then(|found| rustix::fs::fstat(&found))
-        .is_ok_and(|found| Some(&found.st_dev) == MEMORY.get());
-    match is_memory {
-        true => Err(refuse(format!(
-            "nothing is mounted where {} is to be, and it would be lost with the appliance: mount a disk first",
-            path.display()
-        ))),
-        false => Ok(()),
-    }
+        .is_ok_and(|found| Some(&found.st_dev) == MEMORY.get())
 }
 
 /// A path without its last name.

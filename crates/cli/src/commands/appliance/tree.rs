@@ -74,13 +74,14 @@ pub(super) async fn df(name: &ApplianceName, output: &Output) -> Result<Exit, Fa
     Ok(Exit::Done)
 }
 
-/// Entries as they come, a part of the folder at a time: a large one is not held whole.
+/// Entries by their names, a part of the folder at a time: a large one is not held whole.
 pub(super) async fn ls(args: Ls, output: &Output) -> Result<Exit, Failure> {
     let appliance = open(&args.appliance.name)?;
     let mut from = None;
     loop {
         let part = wire::Ls { path: named(&args.path), from, limit: None, long: args.long };
-        let part = appliance.ask(&part).await?;
+        let mut part = appliance.ask(&part).await?;
+        part.entries.sort_by(|one, other| one.name.as_bytes().cmp(other.name.as_bytes()));
         output
             .result(&part.entries, |out| {
                 part.entries.iter().try_for_each(|entry| writeln!(out, "{}", line(entry)))
