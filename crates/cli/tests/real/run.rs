@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -116,8 +117,14 @@ impl Ran {
 /// A qplug that runs.
 pub(crate) struct Running {
     child: Child,
-    stdout: JoinHandle<String>,
-    stderr: JoinHandle<String>,
+    stdout: Drained,
+    stderr: Drained,
+}
+
+/// What comes out of a pipe, as it comes.
+struct Drained {
+    so_far: Arc<Mutex<Vec<u8>>>,
+    thread: JoinHandle<()>,
 }
 
 /// Starts qplug on the monitor at this address.
@@ -184,7 +191,16 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(2));
         };
-        Ran { code, stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() }
+        Ran { code, stdout: self.stdout.finish(), stderr: self.stderr.finish() }
+    }
+
+    /// Waits until it has printed this.
+    pub(crate) fn wait_to_say(&self, part: &str) {
+        let deadline = Instant::now() + HANGS_AFTER;
+        while !self.stdout.text().contains(part) {
+            assert!(Instant::now() < deadline, "no {part:?} in {}", self.stdout.text());
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Ends it as no program can prevent.
@@ -209,12 +225,30 @@ impl Running {
     }
 }
 
-fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        pipe.read_to_string(&mut text).unwrap();
-        text
-    })
+fn drain(mut pipe: impl Read + Send + 'static) -> Drained {
+    let so_far: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let all = Arc::clone(&so_far);
+    let thread = std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        loop {
+            match pipe.read(&mut part).unwrap() {
+                0 => return,
+                count => all.lock().unwrap().extend_from_slice(&part[..count]),
+            }
+        }
+    });
+    Drained { so_far, thread }
+}
+
+impl Drained {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.so_far.lock().unwrap()).into_owned()
+    }
+
+    fn finish(self) -> String {
+        self.thread.join().unwrap();
+        String::from_utf8(std::mem::take(&mut *self.so_far.lock().unwrap())).unwrap()
+    }
 }
 
 /// All that a hotplug could leave behind: devices, nodes, objects and descriptors.
