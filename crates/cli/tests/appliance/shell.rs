@@ -13,8 +13,8 @@ use crate::{Room, ended};
 /// What is taken along, by each of these appliances: they are all restored from one file.
 const PROGRAMS: &str = "mkfs.ext4";
 
-/// A line that does not end by itself.
-const STOPS: &str = "sh 'kill -STOP $$'\n";
+/// A line that does not end by itself, of a program that says when it runs.
+const STOPS: &str = "sh 'echo begun; kill -STOP $$'\n";
 
 /// How often a completion is asked for: names that a busy host did not give in a moment are not there.
 const TABS: u32 = 5;
@@ -114,8 +114,7 @@ fn an_appliance_of_a_shells_own_ends_however_the_shell_does() {
     assert!(listed[0]["name"].as_str().unwrap().starts_with("shell-"), "{listed}");
     assert!(room.ends(2, &["shell", "-x", "/dev/null"]).contains("These run: shell-"));
     // Who waits for a program in it is not left waiting.
-    terminal.type_text(STOPS).unwrap();
-    terminal.wait_for_text("> sh 'kill").unwrap();
+    stops(&mut terminal);
     kill("-KILL", &listed[0]["pid"].to_string());
     terminal.wait_for_line("error: ").unwrap();
     terminal.wait_for_text(" dead>").unwrap();
@@ -154,6 +153,12 @@ fn lines_of_standard_input_are_a_script_too() {
 
 fn kill(signal: &str, process: &str) {
     assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
+}
+
+/// Has a program run that does not end by itself: a key pressed before it runs would be the line's.
+fn stops(terminal: &mut Terminal) {
+    terminal.type_text(STOPS).unwrap();
+    terminal.wait_for("a program", |screen| screen.contents().contains("\nbegun")).unwrap();
 }
 
 /// Types, presses Tab, and waits for the line to be so.
@@ -212,8 +217,7 @@ fn a_person_at_a_terminal_completes_and_sees_the_appliance_die() {
     terminal.type_text("cat /notes | grep second\n").unwrap();
     terminal.wait_for("line", |screen| screen.contents().contains("\nsecond\n")).unwrap();
     // A program that is interrupted does not keep the appliance.
-    terminal.type_text(STOPS).unwrap();
-    terminal.wait_for_text("> sh 'kill").unwrap();
+    stops(&mut terminal);
     terminal.press(Key::Ctrl('c')).unwrap();
     terminal.wait_for_text("interrupted").unwrap();
     terminal.type_text("df\n").unwrap();
