@@ -110,7 +110,9 @@ impl Freezer {
             };
             let why = match met {
                 // Whoever made the socket is gone, and with it the machine.
-                Err(error @ (ConnectError::NoSocket { .. } | ConnectError::NoListener { .. })) => {
+                Err(
+                    error @ (ConnectError::NoAgentSocket { .. } | ConnectError::NoListener { .. }),
+                ) => {
                     return Err(Error::MayBeFrozen { why: error.to_string() });
                 }
                 Err(error) => error.to_string(),

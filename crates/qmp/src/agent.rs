@@ -58,6 +58,7 @@ impl Agent {
             Err(ConnectError::Busy { address, .. }) => {
                 Err(ConnectError::NoAgent { address, limit })
             }
+            Err(ConnectError::NoSocket { path }) => Err(ConnectError::NoAgentSocket { path }),
             Err(error) => Err(error),
         }
     }

@@ -14,6 +14,12 @@ pub enum ConnectError {
         /// The path that was tried.
         path: PathBuf,
     },
+    /// There is nothing at the path of a guest agent's socket.
+    #[error("there is no socket at {}; is QEMU running, with -chardev socket,id=agent,path={},server=on,wait=off and a virtserialport for it, named org.qemu.guest_agent.0?", path.display(), path.display())]
+    NoAgentSocket {
+        /// The path that was tried.
+        path: PathBuf,
+    },
     /// There is something else than a socket at the path.
     #[error("{} is not a socket; give the path of QEMU's -qmp option", path.display())]
     NotASocket {

@@ -92,6 +92,13 @@ impl From<Error> for Failure {
                 );
                 return Self { exit: Exit::Impossible, message };
             }
+            Error::Disk(qplug_hotplug::Error::ImageInUse { image, by }) => {
+                let message = format!(
+                    "the image {image} is in this appliance already, as {by}; remove that disk first, \
+                     or have both only read: IMAGE:ro"
+                );
+                return Self { exit: Exit::Impossible, message };
+            }
             Error::Disk(error) => return error.into(),
             Error::Description(error) => return error.into(),
             Error::Missing { .. }

@@ -175,6 +175,8 @@ fn what_fails_of_several_disks_stands_with_its_disk() {
     );
     let taken = room.ends(6, &["add", "work", &b, "--label", "disk1"]);
     assert!(taken.contains("the label disk1 is taken") && taken.contains("--label"), "{taken}");
+    let twice = room.ends(6, &["add", "work", &a, "--format", "raw", "--label", "b"]);
+    assert!(twice.contains("in this appliance already") && twice.contains(":ro"), "{twice}");
     room.does(&["add", "work", &b, "--label", "b"]);
     let removed = json(&["remove", "work", "--json", "b", "nosuch"]);
     assert_eq!(removed["removed"], serde_json::json!(["b"]));
