@@ -24,10 +24,11 @@ pub(crate) const CONTROL: &str = "socket,id=control0,fd=0,server=on,wait=on";
 
 /// What the kernel is told. Under TCG every self-test and calibration takes its time, and nothing that
 /// these leave out is of use in a machine that is gone tomorrow. Making the kernel's text read-only splits
-/// its large pages and looks through all of them, a tenth of the boot.
+/// its large pages and looks through all of them, a tenth of the boot; having it forget that there could be
+/// more processors changes thousands of places, each through a mapping of its own.
 const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable \
     no_timer_check cryptomgr.notests 8250.nr_uarts=1 audit=0 random.trust_cpu=on \
-    rodata=off";
+    rodata=off noreplace-smp";
 
 /// What shapes a machine. A saved one fits into another of the same shape alone.
 #[derive(Debug, Clone)]

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! /init            the agent, static
-//! /modules/NAME.ko drivers and file systems, unpacked
+//! /modules/NAME.ko drivers that it boots with, unpacked
+//! /modules/NAME.ko.lz4   drivers and file systems that are loaded later: their length (4 bytes, little-endian) and
+//!                  an LZ4 block. Every boot copies all of the archive, and few need any of these
 //! /modules/boot    file names in /modules, one a line: load them in this order, first of all
-//! /modules/later   lines 'ext4: crc16.ko mbcache.ko jbd2.ko ext4.ko': to load, in this order,
-//!                  when ext4 is wanted for the first time
-//! /usr/sbin/modprobe   the agent, too, for programs that call it
+//! /modules/later   lines 'ext4: crc16.ko.lz4 mbcache.ko.lz4 jbd2.ko.lz4 ext4.ko.lz4': to load, in this
+//!                  order, when ext4 is wanted for the first time
 //! /usr/…           programs of the host and their libraries, at --with's wish
 //! /bin /sbin /lib /lib64   links into /usr
 //! /dev /proc /sys /run /tmp /sysroot   empty, for the agent to mount on
@@ -26,11 +27,11 @@ use crate::kernel::Kernel;
 use crate::modules::Modules;
 use crate::programs::{MERGED, Programs};
 
-/// Initramfs archives, 5 to 30 MB each.
+/// Initramfs archives, 5 to 15 MB each.
 const ARCHIVES: Shelf = Shelf { name: "initramfs", most: 8 };
 
 /// Changes when the layout of an archive does.
-const LAYOUT: &str = "2";
+const LAYOUT: &str = "3";
 
 /// Folders that the agent mounts something on.
 const EMPTY: [&str; 6] = ["dev", "proc", "sys", "run", "tmp", "sysroot"];
@@ -74,18 +75,22 @@ fn archive(init: &Init, modules: &Modules, programs: &Programs) -> Result<Archiv
         archive.link(name, &format!("usr/{name}"));
     }
     archive.program("init", init.program()?);
-    archive.link("usr/sbin/modprobe", "../../init");
     for (name, content) in &modules.content {
-        archive.file(&format!("modules/{name}.ko"), content.clone());
+        match modules.boot.contains(name) {
+            true => archive.file(&format!("modules/{name}.ko"), content.clone()),
+            false => archive.file(
+                &format!("modules/{name}.ko.lz4"),
+                lz4_flex::block::compress_prepend_size(content),
+            ),
+        }
     }
-    let lines = |names: &[String], end: &str| -> String {
-        names.iter().map(|name| format!("{name}.ko{end}")).collect()
-    };
-    archive.file("modules/boot", lines(&modules.boot, "\n").into_bytes());
+    let boot: String = modules.boot.iter().map(|name| format!("{name}.ko\n")).collect();
+    archive.file("modules/boot", boot.into_bytes());
     let mut later = String::new();
     for (name, needs) in &modules.later {
+        let needs: String = needs.iter().map(|name| format!(" {name}.ko.lz4")).collect();
         // Writing to a String cannot fail.
-        let _ = writeln!(later, "{name}: {}", lines(needs, " ").trim_end());
+        let _ = writeln!(later, "{name}:{needs}");
     }
     archive.file("modules/later", later.into_bytes());
     programs.put_in(&mut archive)?;
@@ -112,9 +117,9 @@ mod tests {
         archive.write(&mut bytes).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.contains("virtio.ko\nvirtio_pci.ko\n"));
-        assert!(text.contains("ext4: jbd2.ko ext4.ko\n"));
+        assert!(text.contains("ext4: jbd2.ko.lz4 ext4.ko.lz4\n"));
         for path in
-            ["init", "sysroot", "usr/lib64", "lib64", "modules/jbd2.ko", "usr/sbin/modprobe"]
+            ["init", "sysroot", "usr/lib64", "lib64", "modules/virtio.ko", "modules/jbd2.ko.lz4"]
         {
             assert!(archive.has(path), "{path}");
         }
