@@ -169,6 +169,20 @@ async fn swap_and_what_lies_on_a_disk_keep_it_in() {
         assert_eq!(uses(&room).await, both);
         room.ask(&Umount { path: None, force: false }).await;
         room.run(&files, 6, "dmsetup remove top").await;
+        assert!(uses(&room).await.is_empty());
+
+        // A mirror with one side, made through sysfs, as a program for these may not be on this host.
+        let create = "set -e; modprobe raid1; cd /sys
+            echo md_top > module/md_mod/parameters/new_array
+            for part in class/block/sd?1; do read -r numbers < $part/dev; done
+            cd block/md_top/md
+            echo none > metadata_version; echo raid1 > level; echo 2 > raid_disks
+            echo $numbers > new_dev; echo 0 > dev-${part##*/}/slot
+            echo 10240 > component_size; echo active > array_state";
+        room.run(&files, 7, create).await;
+        assert_eq!(uses(&room).await, [(UseKind::Md, "/dev/md_top".to_owned())]);
+        assert!(room.remove("data", false).await.is_err());
+        room.run(&files, 8, "echo clear > /sys/block/md_top/md/array_state").await;
         room.remove("data", false).await.unwrap();
     }
 }

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use qplug_testbed::terminal::Terminal;
+
 use super::{Room, ended};
 
 /// How long a program may go on that nobody waits for any more.
@@ -18,6 +20,7 @@ pub(super) fn copies_and_programs(room: &Room) {
     names_of_any_bytes(room);
     programs_have_input_and_exit_codes(room);
     an_interrupted_program_ends(room);
+    a_copy_at_a_terminal_shows_how_far_it_is(room);
 }
 
 /// Runs a command with this on its standard input; what it printed.
@@ -78,6 +81,18 @@ fn programs_have_input_and_exit_codes(room: &Room) {
     let line = "while read -r line; do echo \"<$line>\"; done";
     assert_eq!(fed(room, &["sh", "-i", "work", line], b"a\nb\n"), b"<a>\n<b>\n");
     assert_eq!(fed(room, &["sh", "work", line], b"a\n"), b"");
+}
+
+fn a_copy_at_a_terminal_shows_how_far_it_is(room: &Room) {
+    let large = room.path("large");
+    fs::File::create(&large).unwrap().set_len(8 << 20).unwrap();
+    let command = room.command(&["cp", &large, "work:/large"]);
+    let mut terminal = Terminal::spawn(&command, 24, 160).unwrap();
+    assert_eq!(terminal.exit_code().unwrap(), 0, "{}", terminal.screen());
+    let drawn = String::from_utf8_lossy(&terminal.raw()).into_owned();
+    assert!(drawn.contains("large [") && drawn.contains("/8.00 MiB"), "{drawn:?}");
+    assert_eq!(terminal.screen().trim(), "", "nothing of it is left");
+    room.does(&["rm", "work", "/large"]);
 }
 
 fn an_interrupted_program_ends(room: &Room) {

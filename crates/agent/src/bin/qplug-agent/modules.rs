@@ -46,7 +46,11 @@ const PROGRAM: &str = "/usr/sbin/modprobe";
 pub(crate) fn offer() -> Vec<String> {
     let complain = |error| format!("no driver on demand: {error}");
     let offered = fs::write(HELPER, "/init").map_err(complain);
-    let linked = symlink("/init", PROGRAM).map_err(complain);
+    let linked = match symlink("/init", PROGRAM) {
+        // The user's own.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        linked => linked.map_err(complain),
+    };
     let node = |(path, minor, _): &(&str, u32, &str)| {
         let made = Path::new(path).parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
             let mode = Mode::RUSR | Mode::WUSR;
