@@ -18,9 +18,9 @@ const MIGRATE_WITHIN: Duration = Duration::from_secs(60);
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 /// A state that does not load is made anew this often before the test fails.
 const ATTEMPTS: u32 = 2;
-/// Saved states that are kept, each of some 70 MB; the oldest ones go. All tests together ask for
+/// Saved states that are kept, each of some 80 MB; the oldest ones go. All tests together ask for
 /// fewer, so that none boots what another run has saved.
-const MAX_SAVED: usize = 42;
+const MAX_SAVED: usize = 64;
 /// Time between two looks for a file.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
