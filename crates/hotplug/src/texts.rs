@@ -201,7 +201,7 @@ impl Meaning {
                 "QEMU does not see that path; it may run in another folder tree or container"
             }
             Self::ImageDenied => {
-                "let the user that QEMU runs as read and write the image (or use --read-only)"
+                "let the user that QEMU runs as read and write the image (or have it only read: --read-only; IMAGE:ro in an appliance)"
             }
             Self::ImageUnopened => {
                 "see whether QEMU sees the path, may read and write it, and whether it is of that format"

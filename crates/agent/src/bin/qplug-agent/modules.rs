@@ -121,7 +121,7 @@ fn load(path: &Path) -> io::Result<()> {
         module = unpacked.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
     }
     let loaded = match unsigned(&module) {
-        // A kernel that takes none without, be it by its configuration.
+        // Some kernels take no module without one.
         Some(plain) => init_module(plain, c"").or_else(|errno| match errno {
             Errno::KEYREJECTED | Errno::PERM => init_module(&module, c""),
             errno => Err(errno),
