@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use qplug_agent::meeting::Token;
@@ -26,10 +25,10 @@ pub(crate) struct Room {
     registry: Registry,
 }
 
-/// What is the same for all tests of a run: so machines are saved once and restored often.
-fn cache() -> &'static tempfile::TempDir {
-    static CACHE: OnceLock<tempfile::TempDir> = OnceLock::new();
-    CACHE.get_or_init(|| tempfile::tempdir().unwrap())
+/// One for all of these tests: so machines are saved once and restored often. It is in the build's
+/// folder, as nothing would remove a temporary one of the whole process.
+fn cache() -> Cache {
+    Cache::at(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("agent")).unwrap()
 }
 
 impl Room {
@@ -55,7 +54,7 @@ impl Room {
             }))
             .kernel(Some(kernel.image.clone()), Some(kernel.modules.clone()))
             .programs(PROGRAMS.map(str::to_owned).to_vec())
-            .cache(Cache::at(cache().path()).unwrap())
+            .cache(cache())
             .registry(registry.clone());
         let mut room = Self { appliance: None, folder, registry };
         room.appliance = Some(Appliance::launch(wish).await.unwrap());

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use qplug_appliance::wire::{Device, Line, Place};
@@ -31,10 +30,10 @@ pub(crate) struct Room {
     kernel: Kernel,
 }
 
-/// One for all tests of a run: so machines are saved once and restored often.
+/// One for all of these tests: so machines are saved once and restored often. It is in the build's
+/// folder, as nothing would remove a temporary one of the whole process.
 fn cache() -> Cache {
-    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    Cache::at(FOLDER.get_or_init(|| tempfile::tempdir().unwrap()).path()).unwrap()
+    Cache::at(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("disks")).unwrap()
 }
 
 /// Whether this host has a program.

@@ -12,6 +12,7 @@ pub(crate) mod files;
 pub(crate) mod machine;
 mod tree;
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use qplug_appliance::wire::Command as Ask;
@@ -101,6 +102,10 @@ impl From<Error> for Failure {
             }
             Error::Disk(error) => return error.into(),
             Error::Description(error) => return error.into(),
+            // As with an image that is not there.
+            Error::File { ref source, .. } if source.kind() == ErrorKind::NotFound => {
+                Exit::Impossible
+            }
             Error::Missing { .. }
             | Error::Content { .. }
             | Error::Exists { .. }

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is how these tests fail")]
 
 mod files;
+mod root;
 mod shell;
+mod user;
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -33,6 +36,9 @@ fn eventually<T>(what: &str, fact: impl Fn() -> Option<T>) -> T {
 struct Room {
     folder: tempfile::TempDir,
     kernel: Kernel,
+    qplug: PathBuf,
+    /// As which user and group the command runs, where not as who runs the tests.
+    user: Option<u32>,
 }
 
 impl Room {
@@ -46,7 +52,17 @@ impl Room {
             skip(test, "no kernel is set up for it; run: cargo xtask setup");
             return None;
         }
-        Some(Self { folder: tempfile::tempdir().unwrap(), kernel })
+        let qplug = env!("CARGO_BIN_EXE_qplug").into();
+        Some(Self { folder: tempfile::tempdir().unwrap(), kernel, qplug, user: None })
+    }
+
+    /// Where the host has a program to take along, too.
+    fn with_program(test: &str, program: &str) -> Option<Self> {
+        if !Path::new("/sbin").join(program).exists() {
+            skip(test, &format!("this host has no {program} to take along; install it"));
+            return None;
+        }
+        Self::new(test)
     }
 
     fn path(&self, name: &str) -> String {
@@ -54,7 +70,11 @@ impl Room {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_qplug"));
+        let mut command = Command::new(&self.qplug);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+            command.env("HOME", self.folder.path()).env("QPLUG_CACHE", self.path("cache"));
+        }
         command.arg("appliance").args(words).env("XDG_RUNTIME_DIR", self.folder.path());
         if words[0] == "up" || words.contains(&"-a") {
             command.arg("--kernel").arg(&self.kernel.image);
@@ -101,10 +121,7 @@ impl Drop for Room {
 #[test]
 fn disks_are_made_mounted_filled_and_taken_out() {
     let test = "disks_are_made_mounted_filled_and_taken_out";
-    let Some(room) = Room::new(test) else { return };
-    if !Path::new("/sbin/mkfs.ext4").exists() {
-        return skip(test, "this host has no mkfs.ext4 to take along; install e2fsprogs");
-    }
+    let Some(room) = Room::with_program(test, "mkfs.ext4") else { return };
     for (name, mib) in [("a.img", 8), ("b.img", 32)] {
         fs::File::create(room.path(name)).unwrap().set_len(mib << 20).unwrap();
     }
@@ -163,7 +180,10 @@ fn what_fails_of_several_disks_stands_with_its_disk() {
         fs::File::create(room.path(name)).unwrap().set_len(1 << 20).unwrap();
     }
     let (a, b) = (room.path("a.img"), room.path("b.img"));
+    let missing = room.ends(6, &["up", "--with", "/nosuch/program"]);
+    assert!(missing.contains("/nosuch/program"), "{missing}");
     room.does(&["up", "--name", "work", &a]);
+    room.ends(6, &["cp", "/nosuch/file", "work:/file"]);
     let json = |words: &[&str]| -> serde_json::Value {
         serde_json::from_slice(&room.run(words).stdout).unwrap()
     };

@@ -2,10 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use qplug_testbed::qemu::skip;
 use qplug_testbed::terminal::{Key, Terminal};
 
 use crate::{Room, ended};
@@ -24,11 +22,7 @@ const DATA_BYTES: u32 = 32 << 20;
 
 /// A room with an image to fill, of one partition, where this host has a program for that.
 fn room(test: &str) -> Option<Room> {
-    let room = Room::new(test)?;
-    if !Path::new("/sbin/mkfs.ext4").exists() {
-        skip(test, "this host has no mkfs.ext4 to take along; install e2fsprogs");
-        return None;
-    }
+    let room = Room::with_program(test, "mkfs.ext4")?;
     fs::File::create(room.path("a.img")).unwrap().set_len(8 << 20).unwrap();
     fs::write(room.path("data.img"), partition_table()).unwrap();
     let data = fs::OpenOptions::new().write(true).open(room.path("data.img")).unwrap();

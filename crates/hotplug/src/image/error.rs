@@ -214,7 +214,7 @@ impl Distrust {
 
 fn instead(distrust: &Distrust) -> &'static str {
     match distrust {
-        Distrust::BackingFile(_) => ", or what lies below it: --backing IMAGE",
+        Distrust::BackingFile(_) => ", or (with attach) what lies below it: --backing IMAGE",
         Distrust::Unchecked(format) if *format == Format::luks() => ", with --secret-file",
         _ => "",
     }
