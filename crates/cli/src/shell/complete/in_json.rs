@@ -37,8 +37,8 @@ pub(super) fn candidates(
         }
         JsonSpot::Arguments { arguments, path } => json_values(arguments, path, stem, begun, world),
     };
-    // Past the bracket JSON stands in the line as it is.
-    let start = typed.current.cursor() - (stem.len() - shift);
+    // Past the bracket JSON stands in the line as it is; what follows behind too many of them does not.
+    let Some(start) = typed.current.verbatim(from + shift) else { return Completion::default() };
     let next = typed.current.next;
     chosen(start..typed.current.cursor(), &stem[shift..], offers, left_out, |offer| {
         (json_text(offer, begun, is_key, shift > 0, next), false)

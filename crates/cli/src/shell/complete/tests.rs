@@ -369,6 +369,16 @@ fn what_a_machine_calls_things_cannot_reach_the_terminal() {
     assert_eq!(shown, [("b", "note\\u{1b}[31m"), ("c\\nd", "")]);
 }
 
+#[test]
+fn quotes_behind_a_message_are_none_of_its() {
+    for line in ["{]#\né\"", "{a]b\né'c", "{driver=x]\n\\é"] {
+        for cursor in 0..=line.len() {
+            let found = complete(line, cursor, false, &Written::new("7.2"));
+            assert!(line.get(found.span.clone()).is_some(), "{line:?} at {cursor}: {found:?}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_line_is_too_odd(

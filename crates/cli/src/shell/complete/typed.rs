@@ -99,6 +99,12 @@ impl Current<'_> {
         self.start + self.raw.len()
     }
 
+    /// Where in the line the word's text begins from this byte on, if it stands there as it is.
+    pub(super) fn verbatim(&self, from: usize) -> Option<usize> {
+        let rest = &self.text[from..];
+        self.raw.ends_with(rest).then(|| self.cursor() - rest.len())
+    }
+
     /// The piece of the line from this byte of the word's text to the cursor, and how it is quoted.
     pub(super) fn piece(&self, from: usize) -> Piece {
         let (raw, before) = self.raw_start(from);
