@@ -56,10 +56,10 @@ impl Room {
         Some(Self { folder: tempfile::tempdir().unwrap(), kernel, qplug, user: None })
     }
 
-    /// Where the host has a program to take along, too.
-    fn with_program(test: &str, program: &str) -> Option<Self> {
-        if !Path::new("/sbin").join(program).exists() {
-            skip(test, &format!("this host has no {program} to take along; install it"));
+    /// Where the host has a mkfs.ext4 to take along, too.
+    fn with_mkfs(test: &str) -> Option<Self> {
+        if !Path::new("/sbin/mkfs.ext4").exists() {
+            skip(test, "this host has no mkfs.ext4 to take along; install e2fsprogs");
             return None;
         }
         Self::new(test)
@@ -121,7 +121,7 @@ impl Drop for Room {
 #[test]
 fn disks_are_made_mounted_filled_and_taken_out() {
     let test = "disks_are_made_mounted_filled_and_taken_out";
-    let Some(room) = Room::with_program(test, "mkfs.ext4") else { return };
+    let Some(room) = Room::with_mkfs(test) else { return };
     for (name, mib) in [("a.img", 8), ("b.img", 32)] {
         fs::File::create(room.path(name)).unwrap().set_len(mib << 20).unwrap();
     }

@@ -7,7 +7,7 @@ use super::Room;
 #[test]
 fn programs_come_from_an_image_that_is_none_of_the_disks() {
     let test = "programs_come_from_an_image_that_is_none_of_the_disks";
-    let Some(room) = Room::with_program(test, "mkfs.ext4") else { return };
+    let Some(room) = Room::with_mkfs(test) else { return };
     let image = room.path("root.img");
     for (name, mib) in [("root.img", 64), ("a.img", 8), ("empty.img", 8)] {
         fs::File::create(room.path(name)).unwrap().set_len(mib << 20).unwrap();

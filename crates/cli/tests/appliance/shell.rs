@@ -22,7 +22,7 @@ const DATA_BYTES: u32 = 32 << 20;
 
 /// A room with an image to fill, of one partition, where this host has a program for that.
 fn room(test: &str) -> Option<Room> {
-    let room = Room::with_program(test, "mkfs.ext4")?;
+    let room = Room::with_mkfs(test)?;
     fs::File::create(room.path("a.img")).unwrap().set_len(8 << 20).unwrap();
     fs::write(room.path("data.img"), partition_table()).unwrap();
     let data = fs::OpenOptions::new().write(true).open(room.path("data.img")).unwrap();

@@ -16,7 +16,7 @@ impl Room {
     /// Where the tests run as root, the command runs as nobody, who can read only what is in this folder.
     /// Where they do not, they show what is shown here, all of them.
     fn of_a_user(test: &str) -> Option<Self> {
-        let mut room = Self::with_program(test, "mkfs.ext4")?;
+        let mut room = Self::with_mkfs(test)?;
         let folder = room.folder.path();
         if fs::metadata(folder).unwrap().uid() != 0 {
             return Some(room);
